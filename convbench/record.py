@@ -1,0 +1,150 @@
+"""One row of the table: every column with its type, unit and meaning. Unknown is None, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .case import AXES
+
+STATUSES = ("ok", "skipped", "unsupported", "oom", "timeout", "crash", "error")
+FAILED = ("oom", "timeout", "crash", "error")
+"""Statuses of a row that should have been measured and could not be."""
+
+VERDICTS = ("exact", "ok", "reduced", "fail")
+SPEEDS = ("faster", "slower", "equivalent", "inconclusive")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`type` is int, float, bool or str; `unit` is "" where there is none."""
+
+    name: str
+    type: type
+    unit: str
+    meaning: str
+
+
+def _axes(prefix: str, meaning: str) -> list[Column]:
+    return [Column(f"{prefix}_{a}", int, "", f"{meaning}, axis {a}") for a in AXES]
+
+
+CASE = (
+    Column("op", str, "", "the forward operation"),
+    Column("batch", int, "", "N"),
+    Column("in_channels", int, "", "C_in"),
+    Column("out_channels", int, "", "C_out"),
+    *_axes("in", "input size"),
+    *_axes("kernel", "kernel size"),
+    *_axes("stride", "stride"),
+    *_axes("pad", "padding"),
+    *_axes("dil", "dilation"),
+    Column("groups", int, "", "groups"),
+    *_axes("output_padding", "output padding"),
+    Column("bias", int, "", "1 with a bias, 0 without"),
+)
+SETTING = (
+    Column("dtype", str, "", "element type of all tensors"),
+    Column("device", str, "", "where it ran"),
+    Column("memory_format", str, "", "contiguous or channels_last"),
+    Column("wrt", str, "", "which gradient"),
+    Column("order", int, "", "1: gradient; 2: gradient of the gradient"),
+    Column("fill", str, "", "kind of data"),
+    Column("seed", int, "", "seed of the data and of the sampling"),
+    Column("threads", int, "", "CPU threads"),
+    Column("tf32", bool, "", "TF32 allowed"),
+    Column("cudnn_benchmark", bool, "", "cuDNN searches for its fastest algorithm"),
+    Column("deterministic", bool, "", "deterministic algorithms asked for"),
+    Column("onednn", bool, "", "oneDNN allowed"),
+    Column("method", str, "", "what computed the gradient"),
+    Column("baseline", str, "", "the rival for speed"),
+    Column("measure", str, "", "name of the measurement preset"),
+    Column("config_id", str, "", "names the configuration; the same in every run"),
+    Column("run_key", str, "", "hash of everything that decided the row; for resuming"),
+    Column("labels", str, "", "JSON object of a cases file's further columns"),
+)
+OUTCOME = (
+    Column("status", str, "", " | ".join(STATUSES)),
+    Column("reason", str, "", "why, in a sentence, where the status is not ok or the verdict is fail"),
+)
+ACCURACY = (
+    Column("accuracy", str, "", " | ".join(VERDICTS)),
+    Column("max_abs_err", float, "", "largest absolute error against the float64 reference"),
+    Column("rel_l2_err", float, "", "‖error‖₂ / ‖reference‖₂"),
+    Column("max_ulp_err", float, "ulp", "largest error in units in the last place of the reference"),
+    Column("bound_ratio", float, "", "largest error over its bound for `ok`; above 1 is not ok"),
+    Column("reduction_length", int, "", "products summed for one element, K of the bound"),
+    Column("equals_baseline", bool, "", "bitwise equal to the baseline's result"),
+    Column("repeatable", bool, "", "bitwise equal in two calls"),
+    Column("checked_fraction", float, "", "share of elements compared one by one with the reference"),
+    Column("identity_fraction", float, "", "share of elements covered by the trilinear identity"),
+    Column("loss", float, "", "fill=notebook: sum of squared differences of output and target"),
+    Column("grad_mean", float, "", "mean of the gradient"),
+    Column("grad_std", float, "", "standard deviation of the gradient (n − 1)"),
+)
+SPEED = (
+    Column("time_s", float, "s", "median time of one call"),
+    Column("time_low_s", float, "s", "lower end of its 95% interval"),
+    Column("time_high_s", float, "s", "upper end of its 95% interval"),
+    Column("samples", int, "", "pairs measured"),
+    Column("calls_per_sample", int, "", "calls in one timed sample"),
+    Column("speedup", float, "", "baseline time over this method's time, median of the pairs"),
+    Column("speedup_low", float, "", "lower end of its 95% interval"),
+    Column("speedup_high", float, "", "upper end of its 95% interval"),
+    Column("speed", str, "", " | ".join(SPEEDS)),
+    Column("converged", bool, "", "the interval became as narrow as asked for"),
+    Column("measured_s", float, "s", "time spent inside timed regions"),
+    Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
+    Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
+    Column("wall_s", float, "s", "CUDA: synchronized wall time of one call"),
+    Column("launch_bound", bool, "", "CUDA: the host could not stay ahead of the device"),
+    Column("cache", str, "", "hot or cold caches"),
+    Column("cuda_graph", bool, "", "replayed as a CUDA graph"),
+    Column("throttle", str, "", "CUDA: throttle reasons seen while sampling"),
+    Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),
+    Column("flops", int, "", "operations of the direct algorithm, multiply-adds × 2"),
+    Column("tflops", float, "TFLOP/s", "flops / time_s / 1e12"),
+    Column("bytes", int, "B", "bytes moved at least: operands once, result once"),
+    Column("gbps", float, "GB/s", "bytes / time_s / 1e9"),
+    Column("ceiling_tflops", float, "TFLOP/s", "what a large matrix product reached in this run"),
+    Column("ceiling_gbps", float, "GB/s", "what a large copy reached in this run"),
+    Column("ceiling_share", float, "", "share of the ceiling that binds (roofline) which the method reached"),
+)
+MEMORY = (
+    Column("saved_bytes", int, "B", "kept alive between forward and backward"),
+    Column("peak_bytes", int, "B", "largest extra allocation during one call"),
+)
+PROVENANCE = (
+    Column("environment_id", str, "", "fingerprint of the environment; details in environment.json"),
+    Column("convbench_version", str, "", "version that wrote the row"),
+    Column("started_at", str, "", "UTC time, ISO 8601"),
+    Column("elapsed_s", float, "s", "wall time of the configuration, preparation and reference included"),
+)
+COLUMNS = {c.name: c for c in (*CASE, *SETTING, *OUTCOME, *ACCURACY, *SPEED, *MEMORY, *PROVENANCE)}
+"""Every column of the table by name, in the table's order."""
+
+Record = dict[str, Any]
+"""One row: column name → value. Columns that are not there are unknown."""
+
+
+def record(values: Mapping[str, Any]) -> Record:
+    """A row checked at birth: known columns, right types, unknown ones left out.
+
+    Raises ValueError (a mistake in convbench itself, not in a user's input).
+    """
+    row: Record = {}
+    for name, value in values.items():
+        column = COLUMNS.get(name)
+        if column is None:
+            raise ValueError(f"no column named {name!r}")
+        if value is None:
+            continue
+        if column.type is float and type(value) is int:
+            value = float(value)
+        if type(value) is not column.type:
+            raise ValueError(f"column {name} holds {column.type.__name__}, got {value!r}")
+        row[name] = value
+    if row.get("status") not in STATUSES:
+        raise ValueError(f"status={row.get('status')!r} must be one of {STATUSES}")
+    return row

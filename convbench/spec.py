@@ -1,0 +1,291 @@
+"""One configuration: a case and everything else that decides what is computed and how it is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .case import PER_AXIS, ConvCase, IllegalCase, InvalidValue, whole_number
+
+SCHEMA_VERSION = 1
+"""Version of what a record means. A record of another version is measured again, never reused."""
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+MEMORY_FORMATS = ("contiguous", "channels_last")
+WRT = ("input", "weight", "bias", "grad_output")
+FILLS = ("normal", "integer", "notebook")
+CASE_KEYS = ("op", "batch", "in_channels", "out_channels", *PER_AXIS, "groups", "bias")
+DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def one_of(key: str, value: Any, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise InvalidValue(key, f"{key}={value!r} is not known; allowed: {', '.join(allowed)}")
+    return str(value)
+
+
+def number(key: str, value: Any, lowest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
+        raise InvalidValue(key, f"{key}={value!r} must be a number ≥ {lowest}")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Settings of the libraries underneath, set for the run and recorded; they change results or times."""
+
+    threads: int = 1
+    tf32: bool = False
+    cudnn_benchmark: bool = False
+    deterministic: bool = False
+    onednn: bool = True
+
+    def __post_init__(self) -> None:
+        whole_number("threads", self.threads, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the float64 reference of one configuration may cost.
+
+    `max_flops`: multiply-adds × 2 for the reference and its error bound together. `max_bytes`: memory
+    above the problem's own tensors. Beyond either, a seeded sample of elements and an identity over
+    everything are checked instead.
+    """
+
+    max_flops: float = 2e10
+    max_bytes: float = 1e9
+
+    def __post_init__(self) -> None:
+        number("reference.max_flops", self.max_flops, 1e4)
+        number("reference.max_bytes", self.max_bytes, 1e5)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How long and how carefully to time. Times in seconds; the reasons for the numbers are in conf/measure/."""
+
+    name: str = "default"
+    enabled: bool = True
+    looks: tuple[int, ...] = (20, 30, 40, 60, 80, 120, 200)
+    half_width: float = 0.01
+    min_time_s: float = 0.4
+    max_time_s: float = 20.0
+    sample_s: float = 0.01
+    gpu_sample_s: float = 0.001
+    warmup_calls: int = 3
+    warmup_s: float = 0.1
+    gpu_warmup_s: float = 0.5
+    margin: float = 0.03
+    processes: int = 1
+    cache: str = "hot"
+    cuda_graph: bool = False
+    memory: bool = True
+    samples: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 6:
+            raise InvalidValue(
+                "measure.looks",
+                f"measure.looks={list(self.looks)} must be increasing numbers of pairs, the first at least 6 "
+                "(fewer have no 95% interval)",
+            )
+        for key in ("half_width", "min_time_s", "max_time_s", "sample_s", "gpu_sample_s", "warmup_s", "gpu_warmup_s", "margin"):
+            number(f"measure.{key}", getattr(self, key), 0)
+        whole_number("measure.warmup_calls", self.warmup_calls, 1)
+        whole_number("measure.processes", self.processes, 1)
+        one_of("measure.cache", self.cache, ("hot", "cold"))
+
+
+IDENTITY = ("dtype", "device", "memory_format", "wrt", "fill", "seed")
+IDENTITY_SINCE = {
+    "order": 1,
+    "tf32": False,
+    "cudnn_benchmark": False,
+    "deterministic": False,
+    "onednn": True,
+    "cache": "hot",
+    "cuda_graph": False,
+}
+"""Part of a configuration's identity only when they differ from these values, which must never change:
+so a setting added here does not rename the cells that older runs measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One configuration. `key(method)` names one row of the table; `config_id` is stable between runs."""
+
+    case: ConvCase
+    dtype: str
+    device: str
+    memory_format: str
+    wrt: str
+    order: int
+    fill: str
+    seed: int
+    methods: tuple[str, ...]
+    baseline: str
+    switches: Switches
+    measure: Measure
+    budget: Budget
+    timeout_s: float
+    check_repeatable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("dtype", self.dtype, DTYPES)
+        one_of("memory_format", self.memory_format, MEMORY_FORMATS)
+        one_of("wrt", self.wrt, WRT)
+        one_of("fill", self.fill, FILLS)
+        whole_number("seed", self.seed, 0)
+        number("timeout_s", self.timeout_s, 0.001)
+        self._check_device()
+        self._check_methods()
+        self._check_combination()
+
+    def _check_device(self) -> None:
+        if not isinstance(self.device, str) or not DEVICE.fullmatch(self.device):
+            hint = "; did you mean cuda?" if str(self.device).lower() in ("gpu", "nvidia") else ""
+            raise InvalidValue("device", f"device={self.device!r} is not known; allowed: cpu, cuda, cuda:N{hint}")
+
+    def _check_methods(self) -> None:
+        if not self.methods:
+            raise InvalidValue("methods", "methods=[] names no method; see `python -m convbench methods`")
+        for method in (*self.methods, self.baseline):
+            if not isinstance(method, str) or not METHOD.fullmatch(method):
+                raise InvalidValue(
+                    "methods", f"methods={method!r} is neither a method's name nor package.module:function"
+                )
+        if len(set(self.methods)) != len(self.methods):
+            raise InvalidValue("methods", f"methods={list(self.methods)} names a method twice")
+
+    def _check_combination(self) -> None:
+        case = self.case
+        if self.order not in (1, 2):
+            raise InvalidValue("order", f"order={self.order!r} is not 1 (gradient) or 2 (gradient of the gradient)")
+        if self.order == 1 and self.wrt == "grad_output":
+            raise IllegalCase("wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias")
+        if self.order == 2 and self.wrt == "bias":
+            raise IllegalCase("wrt", "wrt=bias has no second-order gradient (it is zero); allowed for order=2: input, weight, grad_output")
+        if self.order == 1 and self.wrt == "bias" and not case.bias:
+            raise IllegalCase("wrt", "wrt=bias needs bias=true: without a bias there is no gradient with respect to it")
+        if self.memory_format == "channels_last" and case.dims == 1:
+            raise IllegalCase("memory_format", f"memory_format=channels_last needs two or three axes; {case.op} has one")
+        if self.fill == "notebook" and case.bias:
+            raise IllegalCase("fill", "fill=notebook has no bias in its random stream; use bias=false")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Spec:
+        """A Spec from flat settings (the keys of conf/config.yaml, groups dotted: `measure.margin`).
+
+        Raises InvalidValue or IllegalCase.
+        """
+        methods = values["methods"]
+        deterministic = values["deterministic"]
+        if deterministic not in (True, False, "check"):
+            raise InvalidValue("deterministic", f"deterministic={deterministic!r} is not known; allowed: true, false, check")
+        switches = {f.name: values[f.name] for f in fields(Switches)} | {"deterministic": deterministic is True}
+        methods = (methods,) if isinstance(methods, str) else tuple(methods)
+        return cls(
+            case=ConvCase.of(values),
+            methods=methods,
+            switches=Switches(**switches),
+            measure=Measure(**_group(values, "measure", Measure)),
+            budget=Budget(**_group(values, "reference", Budget)),
+            check_repeatable=deterministic == "check",
+            labels=dict(values.get("labels") or {}),
+            **{key: values[key] for key in (*IDENTITY, "order", "baseline", "timeout_s")},
+        )
+
+    @property
+    def config_id(self) -> str:
+        """16 hexadecimal digits: what is computed and where; not how long it is measured, nor by which methods."""
+        identity: dict[str, Any] = {**self.case.to_dict(), **{key: getattr(self, key) for key in IDENTITY}}
+        identity["threads"] = self.switches.threads
+        for key, usual in IDENTITY_SINCE.items():
+            value = self._setting(key)
+            if value != usual:
+                identity[key] = value
+        return _digest(identity)
+
+    @property
+    def run_key(self) -> str:
+        """16 hexadecimal digits over everything that decides what a run of this configuration records (not the labels)."""
+        everything = self.to_dict()
+        del everything["labels"]
+        return _digest({**everything, "schema": SCHEMA_VERSION})
+
+    def _setting(self, key: str) -> Any:
+        for owner in (self, self.switches, self.measure):
+            if hasattr(owner, key):
+                return getattr(owner, key)
+        raise KeyError(key)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The methods to run, the baseline among them."""
+        return self.methods if self.baseline in self.methods else (self.baseline, *self.methods)
+
+    def columns(self) -> dict[str, Any]:
+        """The case and setting columns of this configuration's rows (without `method`)."""
+        s = self.switches
+        return {
+            **self.case.columns(),
+            "dtype": self.dtype,
+            "device": self.device,
+            "memory_format": self.memory_format,
+            "wrt": self.wrt,
+            "order": self.order,
+            "fill": self.fill,
+            "seed": self.seed,
+            "threads": s.threads,
+            "tf32": s.tf32,
+            "cudnn_benchmark": s.cudnn_benchmark,
+            "deterministic": s.deterministic,
+            "onednn": s.onednn,
+            "baseline": self.baseline,
+            "measure": self.measure.name,
+            "config_id": self.config_id,
+            "run_key": self.run_key,
+            "labels": json.dumps(dict(self.labels), ensure_ascii=False, sort_keys=True) if self.labels else None,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; `from_dict` is the inverse."""
+        out: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        out["case"] = self.case.to_dict()
+        for key in ("switches", "measure", "budget"):
+            group = getattr(self, key)
+            out[key] = {f.name: getattr(group, f.name) for f in fields(group)}
+        out["labels"] = dict(self.labels)
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Spec:
+        case = {k: tuple(v) if isinstance(v, list) else v for k, v in data["case"].items()}
+        measure = {k: tuple(v) if isinstance(v, list) else v for k, v in data["measure"].items()}
+        return cls(
+            **{
+                **data,
+                "case": ConvCase(**case),
+                "methods": tuple(data["methods"]),
+                "switches": Switches(**data["switches"]),
+                "measure": Measure(**measure),
+                "budget": Budget(**data["budget"]),
+            }
+        )
+
+
+def _group(values: Mapping[str, Any], prefix: str, kind: type) -> dict[str, Any]:
+    out = {f.name: values[f"{prefix}.{f.name}"] for f in fields(kind)}
+    return {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in out.items()}
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
