@@ -190,6 +190,11 @@ class ConvCase:
         """Spatial size of the side that strides: conv's output, conv_transpose's input."""
         return self.size if self.transposed else self.output_size
 
+    @property
+    def large_size(self) -> tuple[int, ...]:
+        """Spatial size of the side that is strided over: conv's input, conv_transpose's output."""
+        return self.output_size if self.transposed else self.size
+
     def shape_of(self, wrt: str) -> tuple[int, ...]:
         """Shape of the gradient with respect to `wrt` (input, weight, bias or grad_output)."""
         return {

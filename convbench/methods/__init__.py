@@ -1,0 +1,23 @@
+"""What can compute a gradient: the methods that ship, and the user's own.
+
+A method is a function `prepare(problem) -> Callable[[], Tensor]`. What `prepare` does is not timed, the
+callable is; it returns the gradient that `problem.wrt` names. Importing this package imports no torch.
+"""
+
+from __future__ import annotations
+
+METHODS: dict[str, str] = {
+    "autograd": "PyTorch's autograd through the forward operation",
+    "explicit": "the gradient written as an ordinary convolution",
+    "aten": "aten::convolution_backward called directly: autograd's kernel without its engine",
+    "unfold": "im2col and a matrix product (1-D and 2-D)",
+    "zero_insert": "conv's grad_input as a stride-1 convolution of the zero-interleaved grad_output",
+    "upcast": "the explicit formula in float32, rounded once (float16 and bfloat16)",
+    "fft": "the explicit formula in the frequency domain (float32 and float64)",
+    "compile": "torch.compile of the explicit formula",
+}
+"""Name → what it is, in a line. The module of the same name in this package holds its `prepare`."""
+
+
+class Unsupported(Exception):
+    """A method does not cover this configuration; the message says which ones it does cover."""
