@@ -1,0 +1,78 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing else on the machine is touched.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+# `make CONSTRAINTS= …` takes the newest versions that pyproject.toml allows instead of the pinned ones.
+CONSTRAINTS ?= constraints.txt
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+INSTALL_INPUTS := pyproject.toml $(CONSTRAINTS) convbench/_version.py
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: bench
+bench: $(VENV)/run.stamp ## set up .venv and run the main job: three kernels, CPU and CUDA
+	$(BIN)/python -m convbench -m kernel=3,5,9 device=cpu,cuda $(ARGS)
+
+.PHONY: test
+test: check ## formatting, lint, types and the fast tests (no GPU needed)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
+	$(BIN)/python -m pytest -m slow --timeout=900 $(ARGS)
+
+.PHONY: check
+check: $(VENV)/dev.stamp ## formatting, lint and types, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/dev.stamp ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: microbench
+microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-benchmark
+	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' --benchmark-only $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/dev.stamp ## build sdist and wheel into dist/ and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
+.PHONY: clean
+clean: ## remove what builds and tools leave behind; keeps .venv and results
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find convbench tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "convbench needs Python 3.10 to 3.13, and $(PYTHON) is another; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 2; }
+
+# hatchling first and no build isolation, so that the build tools are pinned by the constraints as well.
+$(VENV)/run.stamp: $(INSTALL_INPUTS) | $(BIN)/python
+	@echo "Installing convbench into $(VENV); the first time this takes a few minutes …"
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/slow.stamp: $(VENV)/dev.stamp
+	$(PIP) --no-build-isolation --editable '.[dev,browser,joblib,slurm,ray,optuna]'
+	@touch $@
