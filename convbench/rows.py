@@ -1,0 +1,140 @@
+"""The table's columns as arrays, read one at a time, so that 400,000 rows cost megabytes and not gigabytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .record import CASE, COLUMNS, SETTING, Record
+
+Codes = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
+
+NAMES = ("config_id", "run_key", "labels", "baseline", "measure", "method")
+CONFIGURATION = (*(c.name for c in (*CASE, *SETTING) if c.name not in NAMES), "cache", "cuda_graph")
+"""Columns that together say what was computed and under which settings, apart from the method."""
+
+
+class Rows:
+    """Rows of the table by column. `load(name)` gives a column as an Arrow array, or None where there is none."""
+
+    def __init__(self, count: int, load: Callable[[str], Any]) -> None:
+        self.count = count
+        self._load = load
+        self.codes = lru_cache(maxsize=8)(self._codes)
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Rows:
+        """Rows from dictionaries; absent keys are unknown values."""
+
+        def load(name: str) -> Any:
+            values = [row.get(name) for row in records]
+            if all(v is None for v in values):
+                return None
+            return pa.array(values, ARROW[COLUMNS[name].type] if name in COLUMNS else None)
+
+        return cls(len(records), load)
+
+    @classmethod
+    def read(cls, path: Path) -> Rows:
+        """Rows of a results.parquet; each column is read when it is asked for and not kept."""
+        file = pq.ParquetFile(path)
+        present = set(file.schema_arrow.names)
+
+        def load(name: str) -> Any:
+            if name not in present:
+                return None
+            return file.read(columns=[name], use_threads=False).column(0).combine_chunks()
+
+        return cls(file.metadata.num_rows, load)
+
+    def _codes(self, name: str) -> tuple[Codes, list[Any]]:
+        """(codes, values): row i holds values[codes[i]]; an unknown value is None and has a code like any other."""
+        column = self._load(name)
+        if column is None:
+            return np.zeros(self.count, np.int64), [None] * bool(self.count)
+        encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column, null_encoding="encode")
+        values = encoded.dictionary.to_pylist()
+        indices = encoded.indices
+        if indices.null_count:
+            indices = pc.fill_null(indices, len(values))
+            values.append(None)
+        return indices.to_numpy(zero_copy_only=False).astype(np.int64), values
+
+    def numbers(self, name: str) -> npt.NDArray[np.float64]:
+        """A numeric column as float64; unknown values are NaN."""
+        column = self._load(name)
+        if column is None:
+            return np.full(self.count, np.nan)
+        return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+    def values(self, name: str) -> list[Any]:
+        """The distinct values of a column, unknown ones left out, in order of appearance."""
+        return [v for v in self.codes(name)[1] if v is not None]
+
+    def equal(self, name: str, *wanted: Any) -> Mask:
+        """Where a column holds one of `wanted`."""
+        codes, values = self.codes(name)
+        return np.isin(codes, [i for i, v in enumerate(values) if v is not None and v in wanted])
+
+    def text(self, name: str, index: int) -> Any:
+        """One value."""
+        codes, values = self.codes(name)
+        return values[codes[index]]
+
+    def groups(self, names: Sequence[str]) -> Codes:
+        """The same number for rows that agree in all of `names`, counted from 0."""
+        key = np.zeros(self.count, np.int64)
+        span = 1
+        for name in names:
+            codes, values = self._codes(name)
+            if len(values) < 2:
+                continue
+            if span * len(values) >= 2**62:
+                key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+                span = int(key.max(initial=0)) + 1
+            key = key * len(values) + codes
+            span *= len(values)
+        return np.unique(key, return_inverse=True)[1].astype(np.int64)
+
+    def take(self, indexes: Sequence[int], names: Sequence[str] = tuple(COLUMNS)) -> list[Record]:
+        """Some rows as dictionaries without their unknown values."""
+        out: list[Record] = [{} for _ in indexes]
+        wanted = pa.array(indexes, pa.int64())
+        for name in names:
+            column = self._load(name)
+            if column is None:
+                continue
+            for row, value in zip(out, column.take(wanted).to_pylist(), strict=True):
+                if value is not None:
+                    row[name] = value
+        return out
+
+
+def partners(rows: Rows, column: str, reference: Any, same: Sequence[str]) -> tuple[Codes, Codes]:
+    """(others, theirs): rows whose `column` is not `reference`, each with the row that differs in `column` only.
+
+    `same` names the columns that two partners share. A row without a partner is left out; of several
+    partners the last counts.
+    """
+    group = rows.groups(same)
+    is_reference = rows.equal(column, reference)
+    lookup = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
+    known = np.flatnonzero(is_reference)
+    lookup[group[known]] = known
+    codes, values = rows.codes(column)
+    missing = np.isin(codes, [i for i, v in enumerate(values) if v is None])
+    others = np.flatnonzero(~is_reference & ~missing)
+    theirs = lookup[group[others]]
+    found = theirs >= 0
+    return others[found], theirs[found]
