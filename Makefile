@@ -23,7 +23,10 @@ bench: $(VENV)/run.stamp ## set up .venv and run the main job: three kernels, CP
 	$(BIN)/python -m convbench -m kernel=3,5,9 device=cpu,cuda $(ARGS)
 
 .PHONY: test
-test: check ## formatting, lint, types and the fast tests (no GPU needed)
+test: check test-fast ## formatting, lint, types and the fast tests; no GPU needed
+
+.PHONY: test-fast
+test-fast: $(VENV)/dev.stamp ## the fast tests alone
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-slow
