@@ -1,0 +1,195 @@
+"""What a clock is, and the clocks of the CPU and of the tests; clocks of other devices have a file of their own."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import repeat
+from pathlib import Path
+from time import perf_counter, perf_counter_ns
+from typing import Any, NamedTuple, Protocol
+
+from .case import InvalidValue
+from .spec import Measure
+
+Call = Callable[[], Any]
+
+CLOCKS = {"cpu": "clocks:CpuClock", "cuda": "cuda_clock:CudaClock"}
+"""Device type → module of this package:class, made with (device, measure). A new device is one more file."""
+
+
+class Reading(NamedTuple):
+    """One sample: seconds of device time for all its calls; host seconds to enqueue them where that is another
+    thing; whether the device may have waited for the host."""
+
+    seconds: float
+    enqueue_s: float | None = None
+    late: bool = False
+
+
+class Clock(Protocol):
+    """Takes samples on one device. Samples may be queued: their times are read in batches.
+
+    `sample_s`: timed work that a sample should hold at least; `warmup_s`: how long to warm up; `batch_rounds`:
+    rounds between two reads; `max_calls`: calls in one sample at most.
+    """
+
+    sample_s: float
+    warmup_s: float
+    batch_rounds: int
+    max_calls: int
+
+    def now(self) -> float:
+        """Host time in seconds from an arbitrary origin; never goes back."""
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Wraps preparation and timing alike, so that both are on the timed stream."""
+
+    def ready(self, calls: Sequence[Call]) -> list[Call]:
+        """The calls as they will be timed, for instance captured as graphs: all of them or none."""
+
+    def submit(self, call: Call, calls: int) -> None:
+        """Takes or queues one sample of `calls` calls."""
+
+    def drain(self) -> list[Reading]:
+        """Waits for the queued samples and returns their readings in the order of submission."""
+
+    def wall(self, call: Call, calls: int) -> float | None:
+        """Synchronized host seconds per call, or None where it is the same as the device's time."""
+
+    def conditions(self) -> dict[str, Any]:
+        """What was in force or observed while sampling: `cache`, `cuda_graph`, `throttle`, `clock_mhz`, …"""
+
+
+def clock_for(device: str, measure: Measure) -> Clock:
+    """The clock of `device` (`cpu`, `cuda`, `cuda:1`). Raises InvalidValue for a device that none is known for."""
+    kind = device.partition(":")[0]
+    if kind not in CLOCKS:
+        raise InvalidValue("device", f"device={device!r} cannot be timed; known: {', '.join(CLOCKS)}")
+    module, _, name = CLOCKS[kind].partition(":")
+    clock: Clock = getattr(importlib.import_module(f".{module}", __package__), name)(device, measure)
+    return clock
+
+
+class CpuClock:
+    """Wall time of the calling thread by the monotonic performance counter; nothing is subtracted for the clock.
+
+    With cold caches every call has its own reading, after a buffer of twice the last-level cache was written.
+    """
+
+    batch_rounds = 1
+
+    def __init__(self, device: str, measure: Measure) -> None:
+        self.sample_s = measure.sample_s
+        self.warmup_s = measure.warmup_s
+        self.cold = measure.cache == "cold"
+        # A cold call costs a flush of some milliseconds outside the timed region: few of them per sample.
+        self.max_calls = 4 if self.cold else 10**9
+        self._flush = (ctypes.c_char * (2 * last_level_cache_bytes()))() if self.cold else None
+        self._readings: list[Reading] = []
+        self._preempted = _involuntary_switches()
+
+    def now(self) -> float:
+        return perf_counter()
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def ready(self, calls: Sequence[Call]) -> list[Call]:
+        return list(calls)
+
+    def submit(self, call: Call, calls: int) -> None:
+        if self._flush is not None:
+            self._readings.append(Reading(sum(self._cold(call, self._flush) for _ in range(calls))))
+            return
+        start = perf_counter_ns()
+        for _ in repeat(None, calls):
+            call()
+        self._readings.append(Reading((perf_counter_ns() - start) * 1e-9))
+
+    def _cold(self, call: Call, flush: ctypes.Array[ctypes.c_char]) -> float:
+        ctypes.memset(flush, 0, len(flush))
+        start = perf_counter_ns()
+        call()
+        return (perf_counter_ns() - start) * 1e-9
+
+    def drain(self) -> list[Reading]:
+        readings, self._readings = self._readings, []
+        return readings
+
+    def wall(self, call: Call, calls: int) -> float | None:
+        return None
+
+    def conditions(self) -> dict[str, Any]:
+        """`preempted`: involuntary context switches of this process since the clock was made; `cores`: the cores it may
+        run on. Both say how much to expect of the machine; None where the system does not tell."""
+        before, now = self._preempted, _involuntary_switches()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        return {
+            "cache": "cold" if self.cold else "hot",
+            "cuda_graph": False,
+            "preempted": None if before is None or now is None else now - before,
+            "cores": cores,
+        }
+
+
+class FakeClock:
+    """A clock on which time passes only as told, for the tests of the sampling logic.
+
+    `cost(call, calls, now)` returns the seconds that a sample takes; `overhead_s` passes after each.
+    """
+
+    batch_rounds = 1
+    max_calls = 10**9
+
+    def __init__(self, cost: Callable[[Call, int, float], float], measure: Measure, overhead_s: float = 0.0) -> None:
+        self.sample_s = measure.sample_s
+        self.warmup_s = measure.warmup_s
+        self.time = 0.0
+        self._cost, self._overhead_s = cost, overhead_s
+        self._readings: list[Reading] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def ready(self, calls: Sequence[Call]) -> list[Call]:
+        return list(calls)
+
+    def submit(self, call: Call, calls: int) -> None:
+        seconds = self._cost(call, calls, self.time)
+        self.time += seconds + self._overhead_s
+        self._readings.append(Reading(seconds))
+
+    def drain(self) -> list[Reading]:
+        readings, self._readings = self._readings, []
+        return readings
+
+    def wall(self, call: Call, calls: int) -> float | None:
+        return None
+
+    def conditions(self) -> dict[str, Any]:
+        return {"cache": "hot", "cuda_graph": False}
+
+
+def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Size of the first core's largest cache as Linux reports it; 64 MiB where it does not, larger than most."""
+    sizes = []
+    for file in folder.glob("index*/size"):
+        text = file.read_text().strip()
+        unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
+        sizes.append(int(text.rstrip("KMG")) * unit)
+    return max(sizes, default=64 * 2**20)
+
+
+def _involuntary_switches() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

@@ -1,0 +1,208 @@
+"""Paired, interleaved timing: rounds of all arms in random order until the ratios are known closely enough.
+
+This module knows no device: a Clock takes the samples. What the table says about them is in `samples`.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from .clocks import Call, Clock, Reading
+from .samples import Samples, columns, combine
+from .spec import Measure
+from .statistics import median
+
+__all__ = ["Arm", "ArmFailed", "Samples", "Stage", "columns", "combine", "measure"]
+
+Stage = Callable[[str, str], None]
+"""Marks what is about to be executed: (method, phase)."""
+
+WARMUP_SHARE = 0.2
+"""Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times:
+a call that takes seconds has paid its one-off costs (allocation, algorithm choice) in the first."""
+
+LATE_SHARE = 0.1
+"""Share of samples in which the device may have waited for the host that makes an arm `launch_bound`; a median of
+which a tenth is disturbed moves by a few percentiles at most, and more is worth a word."""
+
+WALL_SAMPLES = 5
+"""Samples of synchronized wall time per arm, after the pairs; a plain median without an interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A method's name and what is timed."""
+
+    name: str
+    call: Call
+
+
+class ArmFailed(Exception):
+    """An arm raised while it was timed; `error` is what it raised. `name` is empty where a queued error came
+    back that any of the arms may have caused."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(f"{name or 'one of the arms'}: {type(error).__name__}: {error}")
+        self.name, self.error = name, error
+
+
+def measure(
+    arms: Sequence[Arm], baseline: str, measure: Measure, clock: Clock, seed: int, stage: Stage, process: int = 0
+) -> Samples:
+    """Times all arms in rounds; the order within each is drawn from `seed` and `process`.
+
+    Sampling ends at one of the numbers of pairs in `measure.looks` when the spread of every ratio is at most
+    `measure.half_width` and `measure.min_time_s` went by, or at the last of them, or after
+    `measure.max_time_s`. It never looks at which arm is ahead. Raises ArmFailed.
+    """
+    session = _Session(arms, baseline, measure, clock, stage)
+    begun = clock.now()
+    with _no_garbage_collection():
+        calls = session.warm_up()
+        warm = clock.now()
+        samples = Samples(tuple(arm.name for arm in arms), seed, measure.margin, measure.half_width, process=process)
+        stopped = session.sample(samples, calls, random.Random(f"{seed}:{process}"))
+        sampled = clock.now()
+        session.wall_times(samples, calls)
+    samples.counters.update(
+        clock.conditions(),
+        warmup_s=warm - begun,
+        sampling_s=sampled - warm,
+        elapsed_s=clock.now() - begun,
+        stopped=stopped,
+    )
+    return samples
+
+
+@dataclass(slots=True)
+class _Session:
+    arms: Sequence[Arm]
+    baseline: str
+    measure: Measure
+    clock: Clock
+    stage: Stage
+    calls: list[Call] = field(default_factory=list)
+    readings: dict[str, list[Reading]] = field(default_factory=dict)
+
+    def warm_up(self) -> list[int]:
+        """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
+
+        The fastest call seen decides: on a busy machine the slower ones tell of the others' work.
+        """
+        clock, measure = self.clock, self.measure
+        self.calls = self._ready()
+        fastest = [math.inf] * len(self.arms)
+        counts = [1] * len(self.arms)
+        begun, passes = clock.now(), 0
+        while True:
+            for a in range(len(self.arms)):
+                self._submit(a, counts[a])
+                # Read at once: an error that was queued belongs to this arm.
+                seconds = self._drain(self.arms[a].name)[0].seconds
+                fastest[a] = min(fastest[a], seconds / counts[a])
+            passes += 1
+            elapsed = clock.now() - begun
+            warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
+            if warm or elapsed >= WARMUP_SHARE * measure.max_time_s:
+                return [_calls_for(t, clock) for t in fastest]
+            # Half a sample's worth at most, so that the alternation stays quick while it warms.
+            counts = [min(2 * n, -(-_calls_for(t, clock) // 2)) for n, t in zip(counts, fastest, strict=True)]
+
+    def sample(self, samples: Samples, calls: list[int], rng: random.Random) -> str:
+        """Fills `samples`; returns why it stopped: `narrow`, `pairs` or `time`."""
+        begun = self.clock.now()
+        for look in self.measure.looks:
+            while samples.rounds < look:
+                self._rounds(samples, calls, min(self.clock.batch_rounds, look - samples.rounds), rng)
+                if self.clock.now() - begun >= self.measure.max_time_s:
+                    return "time"
+            if self.clock.now() - begun >= self.measure.min_time_s and samples.narrow(self.baseline):
+                return "narrow"
+        return "pairs"
+
+    def wall_times(self, samples: Samples, calls: list[int]) -> None:
+        """Adds what is not device time, where the clock tells it apart: `enqueue_s`, `wall_s`, `launch_bound`."""
+        for a, arm in enumerate(self.arms):
+            readings = self.readings.get(arm.name, [])
+            enqueue = [r.enqueue_s / calls[a] for r in readings if r.enqueue_s is not None]
+            if not enqueue:
+                continue
+            self.stage(arm.name, "timing")
+            walls = [w for _ in range(WALL_SAMPLES) if (w := self._wall(a, calls[a])) is not None]
+            samples.per_arm[arm.name] = {
+                "enqueue_s": median(enqueue),
+                "wall_s": median(walls) if walls else None,
+                "launch_bound": sum(r.late for r in readings) >= LATE_SHARE * len(readings),
+            }
+
+    def _rounds(self, samples: Samples, calls: list[int], rounds: int, rng: random.Random) -> None:
+        taken = []
+        for _ in range(rounds):
+            order = list(range(len(self.arms)))
+            rng.shuffle(order)
+            for a in order:
+                self._submit(a, calls[a])
+            taken.append(order)
+        readings = iter(self._drain(""))
+        for order in taken:
+            row = [0.0] * len(order)
+            for a in order:
+                reading = next(readings)
+                row[a] = _rounded(reading.seconds / calls[a])
+                if reading.enqueue_s is not None:
+                    self.readings.setdefault(self.arms[a].name, []).append(reading)
+            samples.times.append(row)
+            samples.calls.append(list(calls))
+            samples.order.append(order)
+
+    def _ready(self) -> list[Call]:
+        self.stage("", "timing")
+        return self.clock.ready([arm.call for arm in self.arms])
+
+    def _submit(self, a: int, calls: int) -> None:
+        self.stage(self.arms[a].name, "timing")
+        try:
+            self.clock.submit(self.calls[a], calls)
+        except Exception as error:
+            raise ArmFailed(self.arms[a].name, error) from error
+
+    def _drain(self, name: str) -> list[Reading]:
+        try:
+            return self.clock.drain()
+        except Exception as error:
+            raise ArmFailed(name, error) from error
+
+    def _wall(self, a: int, calls: int) -> float | None:
+        try:
+            return self.clock.wall(self.calls[a], calls)
+        except Exception as error:
+            raise ArmFailed(self.arms[a].name, error) from error
+
+
+def _calls_for(seconds: float, clock: Clock) -> int:
+    """Calls that make at least `sample_s`: one where a call is longer, and never two samples' worth."""
+    if seconds <= 0:
+        return clock.max_calls
+    return max(1, min(math.ceil(clock.sample_s / seconds), clock.max_calls))
+
+
+def _rounded(seconds: float) -> float:
+    """Seven significant digits: beyond what any clock resolves in a sample, and half the size on disk."""
+    return float(f"{seconds:.6e}")
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """No collection starts inside: its pauses would fall on whichever arm happens to run."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
