@@ -1,0 +1,1 @@
+"""What convbench itself costs per configuration, timed by pytest-benchmark; `make microbench` runs it."""
