@@ -65,7 +65,8 @@ class Samples:
     def log_ratios(self, method: str, baseline: str) -> list[float]:
         """log(t_baseline / t_method), a value per round: above 0 where the method was the faster one."""
         m, b = self.arms.index(method), self.arms.index(baseline)
-        return [math.log(row[b] / row[m]) for row in self.times]
+        # A difference of logarithms changes its sign exactly when the two arms are exchanged; log(b / m) does not.
+        return [math.log(row[b]) - math.log(row[m]) for row in self.times]
 
     def ran_first(self, method: str, baseline: str) -> list[bool]:
         """Whether the method ran before the baseline, a value per round."""

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from convbench import clocks, timing
+from convbench.case import InvalidValue
+from convbench.clocks import CpuClock, FakeClock, Reading
+from convbench.spec import Measure
+
+MEASURE = Measure()
+
+
+def spin(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def test_cpu_clock_reads_each_sample_once_in_order():
+    clock = CpuClock("cpu", MEASURE)
+    clock.submit(lambda: spin(0.002), 1)
+    clock.submit(lambda: spin(0.001), 4)
+    first, second = clock.drain()
+    # A spin lasts at least as long as it was told, on however busy a machine.
+    assert first.seconds >= 0.002
+    assert second.seconds >= 0.004
+    assert first.enqueue_s is None
+    assert clock.drain() == []
+
+
+@pytest.mark.parametrize("cache", ["hot", "cold"])
+def test_cpu_clock_makes_exactly_the_calls_it_was_told(cache):
+    clock = CpuClock("cpu", replace(MEASURE, cache=cache))
+    count = 0
+
+    def call() -> None:
+        nonlocal count
+        count += 1
+
+    clock.submit(call, 3)
+    assert count == 3
+    assert clock.drain()[0].seconds > 0
+
+
+def test_the_clocks_own_cost_is_a_ten_thousandth_of_a_sample():
+    clock = CpuClock("cpu", MEASURE)
+    for _ in range(200):
+        clock.submit(int, 1)
+    assert min(r.seconds for r in clock.drain()) < 1e-4 * MEASURE.sample_s
+
+
+def test_cold_clock_does_not_count_the_flush():
+    clock = CpuClock("cpu", replace(MEASURE, cache="cold"))
+    start = time.perf_counter()
+    for _ in range(5):
+        clock.submit(int, clock.max_calls)
+    elapsed = time.perf_counter() - start
+    assert sum(r.seconds for r in clock.drain()) < 0.1 * elapsed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="context switches and affinity are read from Linux")
+def test_cpu_clock_records_cores_and_preemption():
+    clock = CpuClock("cpu", replace(MEASURE, cache="cold"))
+    conditions = clock.conditions()
+    assert conditions["cache"] == "cold"
+    assert conditions["cuda_graph"] is False
+    assert conditions["cores"] >= 1
+    assert conditions["preempted"] >= 0
+
+
+def test_cpu_clock_runs_a_whole_measurement():
+    measure = replace(MEASURE, looks=(6, 8), min_time_s=0.0, sample_s=0.002, warmup_s=0.01)
+    arms = [timing.Arm("a", lambda: spin(2e-4)), timing.Arm("b", lambda: spin(6e-4))]
+    samples = timing.measure(arms, "a", measure, clocks.clock_for("cpu", measure), 0, lambda method, phase: None)
+    row = timing.columns(samples, "b", "a", measure)
+    assert row["speed"] == "slower"
+    assert row["enqueue_s"] is None
+    assert row["wall_s"] is None
+    assert row["launch_bound"] is None
+    assert row["cache"] == "hot"
+    # The first sample of b takes at least four calls of 0.6 ms.
+    assert row["time_s"] >= 6e-4
+
+
+def test_fake_clock_passes_time_as_told():
+    clock = FakeClock(lambda call, calls, now: calls * (1.0 + now), MEASURE, overhead_s=0.5)
+    clock.submit(int, 2)
+    clock.submit(int, 1)
+    assert clock.drain() == [Reading(2.0), Reading(3.5)]
+    assert clock.now() == 6.5
+
+
+def test_unknown_device_has_no_clock():
+    with pytest.raises(InvalidValue, match="device='xpu' cannot be timed; known: cpu, cuda"):
+        clocks.clock_for("xpu", MEASURE)
+
+
+@pytest.mark.parametrize(
+    "files,size",
+    [({"index0": "32K", "index3": "36608K"}, 36608 * 1024), ({"index2": "2M"}, 2**21), ({}, 64 * 2**20)],
+)
+def test_last_level_cache_is_the_largest_that_linux_reports(tmp_path, files, size):
+    for name, text in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "size").write_text(text + "\n")
+    assert clocks.last_level_cache_bytes(tmp_path) == size
