@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pyarrow.parquet as pq
 
 from .record import CASE, COLUMNS, SETTING, Record
 
-Codes = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.signedinteger[Any]]
+Indexes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
@@ -31,7 +31,7 @@ class Rows:
     def __init__(self, count: int, load: Callable[[str], Any]) -> None:
         self.count = count
         self._load = load
-        self.codes = lru_cache(maxsize=8)(self._codes)
+        self._kept: dict[str, tuple[Codes, list[Any]]] = {}
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Rows:
@@ -58,18 +58,32 @@ class Rows:
 
         return cls(file.metadata.num_rows, load)
 
-    def _codes(self, name: str) -> tuple[Codes, list[Any]]:
-        """(codes, values): row i holds values[codes[i]]; an unknown value is None and has a code like any other."""
+    def codes(self, name: str) -> tuple[Codes, list[Any]]:
+        """(codes, values): row i holds values[codes[i]]; an unknown value is None and has a code like any other.
+
+        Columns of few values are kept as two bytes a row, constant ones as nothing.
+        """
+        if name not in self._kept:
+            codes, values = self._encoded(name)
+            if len(values) > np.iinfo(np.int16).max:
+                return codes, values
+            kept = codes.astype(np.int16) if len(values) > 1 else np.broadcast_to(np.int16(0), self.count)
+            self._kept[name] = kept, values
+        return self._kept[name]
+
+    def _encoded(self, name: str) -> tuple[Codes, list[Any]]:
         column = self._load(name)
         if column is None:
             return np.zeros(self.count, np.int64), [None] * bool(self.count)
-        encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column, null_encoding="encode")
+        encoded = (
+            column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column, null_encoding="encode")
+        )
         values = encoded.dictionary.to_pylist()
         indices = encoded.indices
         if indices.null_count:
             indices = pc.fill_null(indices, len(values))
             values.append(None)
-        return indices.to_numpy(zero_copy_only=False).astype(np.int64), values
+        return indices.to_numpy(zero_copy_only=False), values
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric column as float64; unknown values are NaN."""
@@ -87,17 +101,30 @@ class Rows:
         codes, values = self.codes(name)
         return np.isin(codes, [i for i, v in enumerate(values) if v is not None and v in wanted])
 
+    def known(self, name: str) -> Mask:
+        """Where a column holds a value."""
+        codes, values = self.codes(name)
+        return np.isin(codes, [i for i, v in enumerate(values) if v is not None])
+
+    def agree(self, first: str, second: str) -> Mask:
+        """Where two columns hold the same value."""
+        codes, values = self.codes(first)
+        others, theirs = self.codes(second)
+        place = {v: i for i, v in enumerate(values) if v is not None}
+        mask: Mask = codes == np.array([place.get(v, -1) for v in theirs], np.int64)[others]
+        return mask
+
     def text(self, name: str, index: int) -> Any:
         """One value."""
         codes, values = self.codes(name)
         return values[codes[index]]
 
-    def groups(self, names: Sequence[str]) -> Codes:
+    def groups(self, names: Sequence[str]) -> Indexes:
         """The same number for rows that agree in all of `names`, counted from 0."""
         key = np.zeros(self.count, np.int64)
         span = 1
         for name in names:
-            codes, values = self._codes(name)
+            codes, values = self.codes(name)
             if len(values) < 2:
                 continue
             if span * len(values) >= 2**62:
@@ -112,16 +139,19 @@ class Rows:
         out: list[Record] = [{} for _ in indexes]
         wanted = pa.array(indexes, pa.int64())
         for name in names:
-            column = self._load(name)
-            if column is None:
-                continue
-            for row, value in zip(out, column.take(wanted).to_pylist(), strict=True):
+            if name in self._kept:
+                codes, known = self._kept[name]
+                values = [known[codes[i]] for i in indexes]
+            else:
+                column = self._load(name)
+                values = [] if column is None else column.take(wanted).to_pylist()
+            for row, value in zip(out, values, strict=False):
                 if value is not None:
                     row[name] = value
         return out
 
 
-def partners(rows: Rows, column: str, reference: Any, same: Sequence[str]) -> tuple[Codes, Codes]:
+def partners(rows: Rows, column: str, reference: Any, same: Sequence[str]) -> tuple[Indexes, Indexes]:
     """(others, theirs): rows whose `column` is not `reference`, each with the row that differs in `column` only.
 
     `same` names the columns that two partners share. A row without a partner is left out; of several
@@ -132,9 +162,7 @@ def partners(rows: Rows, column: str, reference: Any, same: Sequence[str]) -> tu
     lookup = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
     known = np.flatnonzero(is_reference)
     lookup[group[known]] = known
-    codes, values = rows.codes(column)
-    missing = np.isin(codes, [i for i, v in enumerate(values) if v is None])
-    others = np.flatnonzero(~is_reference & ~missing)
+    others = np.flatnonzero(~is_reference & rows.known(column))
     theirs = lookup[group[others]]
     found = theirs >= 0
     return others[found], theirs[found]

@@ -103,14 +103,12 @@ def times(ratio: float | None) -> str:
 
 
 def interval(ratio: float | None, low: float | None, high: float | None) -> str:
-    """1.31× [1.28, 1.34]: all three with the same decimals, one or two more where the ends would look alike."""
+    """1.31× [1.28, 1.34]: the ends with the decimals of the middle."""
     if ratio is None or not math.isfinite(ratio):
         return MISSING
     if low is None or high is None:
         return times(ratio)
     decimals = _decimals(ratio)
-    while decimals < 3 and low < high and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
-        decimals += 1
     return f"{ratio:.{decimals}f}× [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 

@@ -33,10 +33,15 @@ USUAL: Mapping[str, Any] = {
 """Settings that go without saying."""
 
 CASE_SETTINGS = ("op", "batch", "in_channels", "out_channels", *COLUMN_PREFIX, "groups", "bias")
-RUN_SETTINGS = ("dtype", "device", "memory_format", "wrt", "order", "fill", "seed", "threads", "tf32")
-RUN_SETTINGS += ("cudnn_benchmark", "deterministic", "onednn", "cache", "cuda_graph", "measure")
+RUN_SETTINGS = (
+    *("dtype", "device", "memory_format", "wrt", "order", "fill", "seed", "threads", "tf32"),
+    *("cudnn_benchmark", "deterministic", "onednn", "cache", "cuda_graph", "measure"),
+)
 SETTINGS = (*CASE_SETTINGS, *RUN_SETTINGS)
 """Settings by the names a person writes on the command line, in the order in which they are shown."""
+
+CASE_COLUMNS = 4
+"""More settings of the case than this are said together, as a short name."""
 
 SHORT = {"in_channels": "in", "out_channels": "out", "memory_format": "layout", "output_padding": "out pad"}
 SHORT |= {"cudnn_benchmark": "cudnn bench", "deterministic": "determ."}
@@ -91,7 +96,7 @@ PHRASES: Mapping[str, Callable[[Any], str]] = {
     "dilation": lambda v: f"dilation {v}",
     "groups": lambda v: f"groups {v}",
     "bias": lambda v: "bias" if v else "no bias",
-    "wrt": lambda v: f"gradient of {v}",
+    "wrt": lambda v: f"wrt {v}",
     "order": lambda v: "gradient of the gradient" if v == 2 else "first order",
     "fill": lambda v: f"{v} data",
     "seed": lambda v: f"seed {v}",
@@ -143,18 +148,26 @@ def _phrased(row: Record, settings: Sequence[str]) -> list[tuple[str, str]]:
     if len(channels) == 3:
         rest = [s for s in settings if s not in channels]
         at = 1 if "op" in rest else 0
-        together = ("×→".join(["", ""]), "channels")
         together = (f"{row.get('batch')}×{row.get('in_channels')}→{row.get('out_channels')}", "channels")
         before = [(p, s) for s in rest[:at] for p in phrases(row, (s,))]
         return [*before, together, *((p, s) for s in rest[at:] for p in phrases(row, (s,)))]
     return [(p, s) for s in settings for p in phrases(row, (s,))]
 
 
-def configuration_name(row: Record) -> str:
-    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, with the cases file's own name for it in front."""
-    settings = [s for s in RUN_SETTINGS if s not in ("threads", "measure", "seed")]
-    parts = [case_name(row), *(p.replace("gradient of ", "") for p in phrases(row, settings))]
-    return " · ".join([*labels_of(row).values(), *parts])
+def example_name(row: Record, settings: Sequence[str]) -> str:
+    """What tells a configuration from the others of its sweep, in which `settings` vary: `kernel 5 · cuda`.
+
+    Empty where nothing varies.
+    """
+    said = [s for s in settings if value_of(s, row) is not None]
+    case = [s for s in said if s in CASE_SETTINGS]
+    parts = list(labels_of(row).values())
+    if len(case) > CASE_COLUMNS:
+        parts.append(case_name(row, case))
+    else:
+        parts.extend(PHRASES.get(s, str)(value_of(s, row)) for s in case)
+    parts.extend(PHRASES.get(s, str)(value_of(s, row)) for s in said if s not in case)
+    return " · ".join(parts)
 
 
 def labels_of(row: Record) -> dict[str, str]:
@@ -167,5 +180,11 @@ def labels_of(row: Record) -> dict[str, str]:
 
 
 def varying(rows: Rows) -> list[str]:
-    """The settings that are not the same in all rows, in the order of SETTINGS."""
-    return [s for s in SETTINGS if any(len(rows.codes(c)[1]) > 1 for c in columns_of(s))]
+    """The settings that are not the same in all rows, in the order of SETTINGS.
+
+    An unknown value counts for sizes per axis only: there it means another number of axes.
+    """
+    distinct = {
+        s: [len(rows.codes(c)[1] if s in COLUMN_PREFIX else rows.values(c)) for c in columns_of(s)] for s in SETTINGS
+    }
+    return [setting for setting, counts in distinct.items() if max(counts) > 1]

@@ -1,0 +1,315 @@
+"""What a person should look at in a table, in plain sentences with the numbers; computed from the rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import units
+from .record import FAILED
+from .rows import CONFIGURATION, Indexes, Mask, Rows, partners
+from .wording import example_name, varying
+
+SEPARATION = 1.3
+"""How far apart two intervals of unpaired timings must lie (the nearer ends' ratio) before they are told apart.
+Two separate timings of identical code on a shared machine differed by up to exp(0.26) = 1.3 in nine of ten trials."""
+
+EXPLAINED_BY_SIZE = 2.0
+"""float64 holds twice the bytes of float32; being slower by that much is not worth a sentence."""
+
+EXAMPLES = 10
+"""Configuration ids that a finding carries, worst first."""
+
+SEVERITIES = ("bad", "warning", "note")
+"""bad: a wrong or missing result; warning: a number to be careful with; note: worth knowing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`count` rows behind one `sentence`; `config_ids` names the worst of them first; `remedy` may be empty."""
+
+    severity: str
+    kind: str
+    sentence: str
+    remedy: str
+    count: int
+    config_ids: tuple[str, ...]
+
+
+def find(rows: Rows) -> list[Finding]:
+    """Everything worth a person's attention, the gravest first."""
+    found = [finding for finder in FINDERS for finding in finder(rows)]
+    return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
+
+
+def wrong(rows: Rows) -> Iterator[Finding]:
+    """Methods that computed a wrong gradient."""
+    ratio = rows.numbers("bound_ratio")
+    for (method,), where in _by(rows, rows.equal("accuracy", "fail"), "method"):
+        worst = _worst_first(ratio, where)
+        first = int(worst[0])
+        much = f", error {units.significant(ratio[first])}× its bound" if np.isfinite(ratio[first]) else ""
+        share = _within(where, rows.known("accuracy") & rows.equal("method", method), "configuration")
+        yield Finding(
+            "bad",
+            "wrong",
+            f"{method} gave a wrong gradient{share}{_at(rows, first, '; worst: ')}{much}{_reason(rows, first)}",
+            "do not use it there",
+            len(where),
+            _ids(rows, worst),
+        )
+
+
+FAILURES = {
+    "oom": ("ran out of memory", "a smaller batch, or a larger memory_limit"),
+    "timeout": ("did not end in time", "a larger timeout_s, or leave the method out"),
+    "crash": ("crashed its process", "the sweep went on without it; the same command with retry=failed tries again"),
+    "error": ("raised an error", "mend it and give the same command with retry=failed"),
+}
+"""Status → what happened, and what to do."""
+
+
+def failed(rows: Rows) -> Iterator[Finding]:
+    """Methods that could not be measured."""
+    for (method, status), where in _by(rows, rows.equal("status", *FAILED), "method", "status"):
+        what, remedy = FAILURES[status]
+        first = int(where[0])
+        share = _within(where, rows.equal("method", method), "configuration")
+        sentence = f"{method} {what}{share}{_at(rows, first, ', for instance ')}{_reason(rows, first)}"
+        yield Finding("bad", status, sentence, remedy, len(where), _ids(rows, where))
+
+
+def unsettled(rows: Rows) -> Iterator[Finding]:
+    """Timings whose interval did not become as narrow as asked for."""
+    ratio = rows.numbers("speedup_high") / rows.numbers("speedup_low")
+    timed = np.isfinite(rows.numbers("time_s")) & rows.known("converged") & ~rows.agree("method", "baseline")
+    where = np.flatnonzero(timed & rows.equal("converged", False))
+    if not len(where):
+        return
+    worst = _worst_first(ratio, where)
+    first = int(worst[0])
+    widest = ""
+    if np.isfinite(ratio[first]):
+        low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
+        widest = f"; widest: {rows.text('method', first)} [{low:.2f}, {high:.2f}]{_at(rows, first, ', ')}"
+    sentence = f"{_share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
+    remedy = "measure=rigorous, or a quieter machine"
+    yield Finding("warning", "unsettled", sentence, remedy, len(where), _ids(rows, worst))
+
+
+def launch_bound(rows: Rows) -> Iterator[Finding]:
+    """CUDA timings in which the host could not stay ahead of the device."""
+    yield from _flagged(
+        rows,
+        rows.equal("launch_bound", True),
+        rows.known("launch_bound"),
+        ("launch_bound", "{share} on CUDA waited for the host to enqueue work, so that times include gaps"),
+        "measure.cuda_graph=true, or a larger batch",
+    )
+
+
+def throttled(rows: Rows) -> Iterator[Finding]:
+    """CUDA timings while the GPU's clocks were held down."""
+    reasons = rows.values("throttle")
+    held = rows.known("throttle") & ~rows.equal("throttle", "", "none")
+    named = ", ".join(r for r in reasons[:3] if r not in ("", "none"))
+    kind = ("throttled", f"{{share}} were sampled while the GPU held its clocks down ({named})")
+    yield from _flagged(rows, held, np.isfinite(rows.numbers("time_s")), kind, "cool it, or lock its clocks")
+
+
+def _flagged(rows: Rows, mask: Mask, among: Mask, kind: tuple[str, str], remedy: str) -> Iterator[Finding]:
+    where = np.flatnonzero(mask)
+    if len(where):
+        sentence = kind[1].format(share=_share(where, among, "timing"))
+        sentence += _at(rows, int(where[0]), ", for instance ")
+        yield Finding("warning", kind[0], sentence, remedy, len(where), _ids(rows, where))
+
+
+def not_repeatable(rows: Rows) -> Iterator[Finding]:
+    """Methods whose two calls on the same data gave different bits."""
+    for (method, device), where in _by(rows, rows.equal("repeatable", False), "method", "device"):
+        among = rows.known("repeatable") & rows.equal("method", method) & rows.equal("device", device)
+        share = _within(where, among, "configuration")
+        yield Finding(
+            "note",
+            "not_repeatable",
+            f"{method} on {device} is not bitwise repeatable from call to call"
+            f"{share}{_at(rows, int(where[0]), ', for instance ')}",
+            "deterministic=true",
+            len(where),
+            _ids(rows, where),
+        )
+
+
+def reduced(rows: Rows) -> Iterator[Finding]:
+    """Results that are right but less precise than their type allows."""
+    error = rows.numbers("rel_l2_err")
+    for (method, dtype, device), where in _by(rows, rows.equal("accuracy", "reduced"), "method", "dtype", "device"):
+        worst = _worst_first(error, where)
+        first = int(worst[0])
+        among = rows.known("accuracy") & rows.equal("method", method)
+        among &= rows.equal("dtype", dtype) & rows.equal("device", device)
+        share = _within(where, among, f"{dtype} configuration")
+        much = f" (relative error {units.significant(error[first], 2)})" if np.isfinite(error[first]) else ""
+        sentence = f"{method} on {device} has reduced precision{share}{_at(rows, first, '; worst: ')}{much}"
+        yield Finding("note", "reduced", sentence, "", len(where), _ids(rows, worst))
+
+
+def slow_dtypes(rows: Rows) -> Iterator[Finding]:
+    """Element types that are slower than float32 for the same case, method and settings."""
+    for dtype in rows.values("dtype"):
+        if dtype == "float64":
+            yield from _slow_setting(rows, "dtype", "float32", dtype, ("", EXPLAINED_BY_SIZE * SEPARATION))
+        elif dtype != "float32":
+            remedy = "methods=[…,upcast] computes in float32 and rounds once"
+            yield from _slow_setting(rows, "dtype", "float32", dtype, (remedy, 1.0))
+
+
+def slow_layouts(rows: Rows) -> Iterator[Finding]:
+    """Memory formats that are slower than contiguous for the same case, method and settings."""
+    for layout in rows.values("memory_format"):
+        if layout != "contiguous":
+            remedy = "convert to contiguous before such layers"
+            yield from _slow_setting(rows, "memory_format", "contiguous", layout, (remedy, 1.0))
+
+
+def _slow_setting(rows: Rows, column: str, reference: str, value: str, told: tuple[str, float]) -> Iterator[Finding]:
+    """One finding for each device where `value` is clearly slower than `reference`, unpaired and said to be so.
+
+    `told` is the remedy and the least ratio of the medians worth a sentence. Wrong results do not count.
+    """
+    same = tuple(name for name in ("method", *CONFIGURATION, "environment_id") if name != column)
+    times, low, high = (rows.numbers(name) for name in ("time_s", "time_low_s", "time_high_s"))
+    timed = ~rows.equal("accuracy", "fail") & np.isfinite(low) & np.isfinite(high) & (times > 0)
+    others, theirs = partners(rows, column, reference, same)
+    usable = timed[others] & timed[theirs] & rows.equal(column, value)[others]
+    partner = np.full(rows.count, -1, np.int64)
+    partner[others[usable]] = theirs[usable]
+    compared = partner >= 0
+    ratio = np.where(compared, times / times[partner], np.nan)
+    slower = compared & (low > SEPARATION * high[partner]) & (ratio > told[1])
+    for (device,), where in _by(rows, slower, "device"):
+        worst = _worst_first(ratio, where)
+        first = int(worst[0])
+        share = _within(where, compared & rows.equal("device", device), "comparison")
+        yield Finding(
+            "note",
+            f"slow_{column}",
+            f"{value} is slower than {reference} on {device}{share}; at most {units.times(ratio[first])} its time: "
+            f"{rows.text('method', first)} takes {units.time(times[first])} against "
+            f"{units.time(times[partner[first]])}{_at(rows, first, ', ')} (timed apart, unpaired)",
+            told[0],
+            len(where),
+            _ids(rows, worst),
+        )
+
+
+def kept_alive(rows: Rows) -> Iterator[Finding]:
+    """Bytes that the baseline keeps between forward and backward and another method does without.
+
+    Where the explicit formula was measured, it alone is the measure of what is needed.
+    """
+    saved = rows.numbers("saved_bytes")
+    is_baseline = rows.agree("method", "baseline")
+    group = rows.groups(("run_key", "config_id"))
+    of_baseline = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
+    of_baseline[group[is_baseline]] = np.flatnonzero(is_baseline)
+    partner = of_baseline[group]
+    extra = np.where((partner >= 0) & ~is_baseline, saved[partner] - saved, np.nan)
+    if "explicit" in rows.values("method"):
+        extra[~rows.equal("method", "explicit")] = np.nan
+    for (method, baseline), where in _by(rows, extra > 0, "method", "baseline"):
+        worst = _worst_first(extra, where)
+        first = int(worst[0])
+        among = np.isfinite(extra) & rows.equal("method", method)
+        sentence = (
+            f"{baseline} keeps {units.size(saved[partner[first]])} alive between forward and backward "
+            f"where {method} needs {units.size(saved[first])}{_at(rows, first, ', ')}"
+        )
+        if np.count_nonzero(among) > 1:
+            sentence += f"; it keeps more in {_share(where, among, 'configuration')}"
+        yield Finding("note", "kept_alive", sentence, "", len(where), _ids(rows, worst))
+
+
+def sampled(rows: Rows) -> Iterator[Finding]:
+    """Results of which only a sample of elements was compared with the reference."""
+    checked = rows.numbers("checked_fraction")
+    where = np.flatnonzero(checked < 1)
+    if not len(where):
+        return
+    worst = _worst_first(-checked, where)
+    first = int(worst[0])
+    covered = rows.numbers("identity_fraction")[first]
+    rest = f"; an identity covers {units.share(covered)}" if np.isfinite(covered) else ""
+    sentence = (
+        f"{_share(where, np.isfinite(checked), 'result')} were compared with the reference in a sample of their "
+        f"elements, at least {units.share(checked[first])} of them{rest}{_at(rows, first, '; smallest share: ')}"
+    )
+    remedy = "a larger reference.max_flops or reference.max_bytes"
+    yield Finding("note", "sampled", sentence, remedy, len(where), _ids(rows, worst))
+
+
+FINDERS = (
+    wrong,
+    failed,
+    unsettled,
+    launch_bound,
+    throttled,
+    not_repeatable,
+    reduced,
+    slow_dtypes,
+    slow_layouts,
+    kept_alive,
+    sampled,
+)
+
+
+def _by(rows: Rows, mask: Mask, *names: str) -> Iterator[tuple[tuple[Any, ...], Indexes]]:
+    """Row numbers under `mask`, split by the values of `names`, the largest part first."""
+    where = np.flatnonzero(mask)
+    if not len(where):
+        return
+    key = rows.groups(names)[where]
+    order = np.argsort(key, kind="stable")
+    parts = np.split(where[order], np.flatnonzero(np.diff(key[order])) + 1)
+    for part in sorted(parts, key=len, reverse=True):
+        yield tuple(rows.text(name, int(part[0])) for name in names), part
+
+
+def _worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
+    """`where` by falling score; unknown scores last, ties in the table's order."""
+    known = np.nan_to_num(score[where], nan=-np.inf, posinf=np.finfo(float).max, neginf=-np.inf)
+    return where[np.argsort(-known, kind="stable")]
+
+
+def _ids(rows: Rows, worst_first: Indexes) -> tuple[str, ...]:
+    names = (rows.text("config_id", int(index)) for index in worst_first[: 4 * EXAMPLES])
+    return tuple(dict.fromkeys(name for name in names if name is not None))[:EXAMPLES]
+
+
+def _at(rows: Rows, index: int, before: str) -> str:
+    """What tells the row's configuration from the others, after `before`; empty where there are no others."""
+    name = example_name(rows.take([index], (*CONFIGURATION, "labels"))[0], varying(rows))
+    return before + name if name else ""
+
+
+def _reason(rows: Rows, index: int) -> str:
+    reason = rows.text("reason", index)
+    return f" ({str(reason).rstrip('.')})" if reason else ""
+
+
+def _within(where: Indexes, among: Mask, noun: str) -> str:
+    """` in 3 of 12 configurations`; empty where there is only one."""
+    return f" in {_share(where, among, noun)}" if np.count_nonzero(among) > 1 else ""
+
+
+def _share(where: Indexes, among: Mask, noun: str) -> str:
+    """`all 12 timings`, `both timings`, `3 of 12 timings`, `the only timing`."""
+    part, whole = len(where), int(np.count_nonzero(among))
+    if part < whole:
+        return f"{units.count(part)} of {units.count(whole, noun)}"
+    return {1: f"the only {noun}", 2: f"both {noun}s"}.get(whole, f"all {units.count(whole, noun)}")
