@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 AXES = ("d", "h", "w")
@@ -156,9 +156,7 @@ class ConvCase:
     @property
     def output_size(self) -> tuple[int, ...]:
         """conv: ⌊(H + 2p − d(k−1) − 1)/s⌋ + 1; conv_transpose: (H−1)s − 2p + d(k−1) + 1 + output_padding."""
-        rows = zip(
-            self.size, self.kernel, self.stride, self.padding, self.output_padding, self.dilation, strict=True
-        )
+        rows = zip(self.size, self.kernel, self.stride, self.padding, self.output_padding, self.dilation, strict=True)
         if self.transposed:
             return tuple((h - 1) * s - 2 * p + d * (k - 1) + 1 + op for h, k, s, p, op, d in rows)
         return tuple((h + 2 * p - d * (k - 1) - 1) // s + 1 for h, k, s, p, _, d in rows)
@@ -252,7 +250,7 @@ class ConvCase:
         return row
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def __str__(self) -> str:
         return describe(self)
@@ -281,7 +279,12 @@ def describe(case: ConvCase) -> str:
         "×".join(map(str, case.size)),
         f"k{per(case.kernel)}",
     ]
-    for key, letter, plain in (("stride", "s", 1), ("padding", "p", 0), ("output_padding", "op", 0), ("dilation", "d", 1)):
+    for key, letter, plain in (
+        ("stride", "s", 1),
+        ("padding", "p", 0),
+        ("output_padding", "op", 0),
+        ("dilation", "d", 1),
+    ):
         values = getattr(case, key)
         if any(v != plain for v in values):
             parts.append(f"{letter}{per(values)}")

@@ -16,10 +16,9 @@ convolution arithmetic for deep learning" (2016), with torch's output_padding an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -104,6 +103,11 @@ def crop(tensor: Tensor, size: tuple[int, ...]) -> Tensor:
     return tensor
 
 
+def last_axes(index: Iterable[int | slice]) -> Any:
+    """The index that picks from the last axes and leaves the others alone."""
+    return (..., *index)
+
+
 def batch_into_groups(tensor: Tensor, groups: int) -> Tensor:
     """[N, g·c, …] → [c, g·N, …]: batch and channel swapped inside each group."""
     n, channels, *size = tensor.shape
@@ -124,9 +128,7 @@ def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
     rows = zip(case.small_size, case.kernel, case.stride, case.padding, case.dilation, strict=True)
     least = [(o - 1) * s - 2 * p + d * (k - 1) + 1 for o, k, s, p, d in rows]
     extra = [size - m for size, m in zip(case.large_size, least, strict=True)]
-    return CONV_TRANSPOSE[case.dims](
-        small, weight, None, case.stride, case.padding, extra, case.groups, case.dilation
-    )
+    return CONV_TRANSPOSE[case.dims](small, weight, None, case.stride, case.padding, extra, case.groups, case.dilation)
 
 
 def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
@@ -155,5 +157,3 @@ def forward(problem_input: Tensor, weight: Tensor, bias: Tensor | None, case: Co
             problem_input, weight, bias, case.stride, case.padding, case.output_padding, case.groups, case.dilation
         )
     return CONV[case.dims](problem_input, weight, bias, case.stride, case.padding, case.dilation, case.groups)
-
-

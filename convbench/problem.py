@@ -93,8 +93,9 @@ class Problem:
 
 
 def largest_integer(reduction_length: int, dtype: str) -> int:
-    """A of fill=integer: the largest of 1…3 with A²K ≤ 2²⁴, so that every partial sum is exact in float32.
+    """A of fill=integer, whose values are ±1 … ±A without zero: the largest of 1…3 with A²K ≤ 2²⁴.
 
+    Then every partial sum is exact in float32.
     In float16 A²K also stays at or below 65504, its largest number, where A ≥ 1 allows it.
     """
     limit = FLOAT16_LARGEST if dtype == "float16" else 2**24
@@ -128,7 +129,7 @@ def make(spec: Spec) -> Problem:
 
 
 def place(tensor: Tensor, spec: Spec) -> Tensor:
-    """`tensor` rounded to the configuration's dtype, on its device, in its memory format where it has that many axes."""
+    """`tensor` rounded to the dtype, on its device, in its memory format if it has spatial axes."""
     tensor = tensor.to(DTYPES[spec.dtype]).to(spec.device)
     if tensor.dim() < 3:
         return tensor
@@ -140,7 +141,10 @@ def _values(spec: Spec, name: str, shape: tuple[int, ...]) -> Tensor:
     dtype = torch.float64 if spec.dtype == "float64" else torch.float32
     if spec.fill == "integer":
         a = largest_integer(spec.case.reduction_length(spec.wrt), spec.dtype)
-        return torch.randint(-a, a + 1, shape, generator=generator, dtype=dtype)
+        drawn = torch.randint(-a, a, shape, generator=generator, dtype=dtype)
+        for block in drawn.view(-1).split(2**20):
+            block += block >= 0
+        return drawn
     return torch.randn(shape, generator=generator, dtype=dtype)
 
 

@@ -79,10 +79,12 @@ ACCURACY = (
     Column("repeatable", bool, "", "bitwise equal in two calls"),
     Column("checked_fraction", float, "", "share of elements compared one by one with the reference"),
     Column("identity_fraction", float, "", "share of elements covered by the trilinear identity"),
-    Column("result_hash", str, "", "first 16 hexadecimal digits of the SHA-256 of the result's bytes; none above 64 MiB"),
+    Column(
+        "result_hash", str, "", "first 16 hexadecimal digits of the SHA-256 of the result's bytes; none above 64 MiB"
+    ),
     Column("loss", float, "", "fill=notebook: sum of squared differences of output and target"),
     Column("grad_mean", float, "", "mean of the gradient"),
-    Column("grad_std", float, "", "standard deviation of the gradient (n − 1)"),
+    Column("grad_std", float, "", "standard deviation of the gradient (over n, as numpy has it)"),
 )
 SPEED = (
     Column("time_s", float, "s", "median time of one call"),

@@ -95,7 +95,16 @@ class Measure:
                 f"measure.looks={list(self.looks)} must be increasing numbers of pairs, the first at least 6 "
                 "(fewer have no 95% interval)",
             )
-        for key in ("half_width", "min_time_s", "max_time_s", "sample_s", "gpu_sample_s", "warmup_s", "gpu_warmup_s", "margin"):
+        for key in (
+            "half_width",
+            "min_time_s",
+            "max_time_s",
+            "sample_s",
+            "gpu_sample_s",
+            "warmup_s",
+            "gpu_warmup_s",
+            "margin",
+        ):
             number(f"measure.{key}", getattr(self, key), 0)
         whole_number("measure.warmup_calls", self.warmup_calls, 1)
         whole_number("measure.processes", self.processes, 1)
@@ -169,13 +178,20 @@ class Spec:
         if self.order not in (1, 2):
             raise InvalidValue("order", f"order={self.order!r} is not 1 (gradient) or 2 (gradient of the gradient)")
         if self.order == 1 and self.wrt == "grad_output":
-            raise IllegalCase("wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias")
+            raise IllegalCase(
+                "wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias"
+            )
         if self.order == 2 and self.wrt == "bias":
-            raise IllegalCase("wrt", "wrt=bias has no second-order gradient (it is zero); allowed for order=2: input, weight, grad_output")
+            raise IllegalCase(
+                "wrt",
+                "wrt=bias has no second-order gradient (it is zero); allowed for order=2: input, weight, grad_output",
+            )
         if self.order == 1 and self.wrt == "bias" and not case.bias:
             raise IllegalCase("wrt", "wrt=bias needs bias=true: without a bias there is no gradient with respect to it")
         if self.memory_format == "channels_last" and case.dims == 1:
-            raise IllegalCase("memory_format", f"memory_format=channels_last needs two or three axes; {case.op} has one")
+            raise IllegalCase(
+                "memory_format", f"memory_format=channels_last needs two or three axes; {case.op} has one"
+            )
         if self.fill == "notebook" and case.bias:
             raise IllegalCase("fill", "fill=notebook has no bias in its random stream; use bias=false")
 
@@ -188,7 +204,9 @@ class Spec:
         methods = values["methods"]
         deterministic = values["deterministic"]
         if deterministic not in (True, False, "check"):
-            raise InvalidValue("deterministic", f"deterministic={deterministic!r} is not known; allowed: true, false, check")
+            raise InvalidValue(
+                "deterministic", f"deterministic={deterministic!r} is not known; allowed: true, false, check"
+            )
         switches = {f.name: values[f.name] for f in fields(Switches)} | {"deterministic": deterministic is True}
         methods = (methods,) if isinstance(methods, str) else tuple(methods)
         return cls(
@@ -215,7 +233,7 @@ class Spec:
 
     @property
     def run_key(self) -> str:
-        """16 hexadecimal digits over everything that decides what a run of this configuration records (not the labels)."""
+        """16 hexadecimal digits over everything that decides what a run of this configuration records, labels aside."""
         everything = self.to_dict()
         del everything["labels"]
         return _digest({**everything, "schema": SCHEMA_VERSION})
@@ -267,8 +285,8 @@ class Spec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Spec:
-        case = {k: tuple(v) if isinstance(v, list) else v for k, v in data["case"].items()}
-        measure = {k: tuple(v) if isinstance(v, list) else v for k, v in data["measure"].items()}
+        case: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["case"].items()}
+        measure: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["measure"].items()}
         return cls(
             **{
                 **data,

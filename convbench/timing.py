@@ -9,8 +9,9 @@ import gc
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 from .clocks import Call, Clock, Reading
 from .samples import Samples, columns, combine
@@ -36,10 +37,11 @@ WALL_SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A method's name and what is timed."""
+    """A method's name, what is timed, and the context in which it is called; entering it is not timed."""
 
     name: str
     call: Call
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 class ArmFailed(Exception):
@@ -167,7 +169,8 @@ class _Session:
     def _submit(self, a: int, calls: int) -> None:
         self.stage(self.arms[a].name, "timing")
         try:
-            self.clock.submit(self.calls[a], calls)
+            with self.arms[a].context():
+                self.clock.submit(self.calls[a], calls)
         except Exception as error:
             raise ArmFailed(self.arms[a].name, error) from error
 
@@ -179,7 +182,8 @@ class _Session:
 
     def _wall(self, a: int, calls: int) -> float | None:
         try:
-            return self.clock.wall(self.calls[a], calls)
+            with self.arms[a].context():
+                return self.clock.wall(self.calls[a], calls)
         except Exception as error:
             raise ArmFailed(self.arms[a].name, error) from error
 

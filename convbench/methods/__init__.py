@@ -6,6 +6,11 @@ callable is; it returns the gradient that `problem.wrt` names. Importing this pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 METHODS: dict[str, str] = {
     "autograd": "PyTorch's autograd through the forward operation",
     "explicit": "the gradient written as an ordinary convolution",
@@ -13,7 +18,7 @@ METHODS: dict[str, str] = {
     "unfold": "im2col and a matrix product (1-D and 2-D)",
     "zero_insert": "conv's grad_input as a stride-1 convolution of the zero-interleaved grad_output",
     "upcast": "the explicit formula in float32, rounded once (float16 and bfloat16)",
-    "fft": "the explicit formula in the frequency domain (float32 and float64)",
+    "fft": "the explicit formula in the frequency domain, transformed in float64",
     "compile": "torch.compile of the explicit formula",
 }
 """Name → what it is, in a line. The module of the same name in this package holds its `prepare`."""
@@ -21,3 +26,15 @@ METHODS: dict[str, str] = {
 
 class Unsupported(Exception):
     """A method does not cover this configuration; the message says which ones it does cover."""
+
+
+def plain(function: Function) -> Function:
+    """Marks `function(grad_output, input, weight, case) -> Tensor` as a method that needs no preparation."""
+    function.convbench_plain = True  # type: ignore[attr-defined]
+    return function
+
+
+def with_autograd(function: Function) -> Function:
+    """Marks a `prepare` whose callable uses autograd and so must not be called under torch.inference_mode."""
+    function.convbench_autograd = True  # type: ignore[attr-defined]
+    return function

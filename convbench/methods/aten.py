@@ -1,0 +1,43 @@
+"""aten's backward of convolution called directly: autograd's kernel without autograd's engine. Covers every case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..problem import Problem
+
+
+def prepare(problem: Problem) -> Callable[[], Tensor]:
+    """aten::convolution_backward, or aten::_convolution_double_backward for order 2, asked for one result only."""
+    case = problem.case
+    geometry = (case.stride, case.padding, case.dilation, case.transposed, case.output_padding, case.groups)
+    if problem.order == 2:
+        return _second_order(problem)
+    wanted = ("input", "weight", "bias").index(problem.wrt)
+    mask = [i == wanted for i in range(3)]
+    bias_size = [case.out_channels] if case.bias else None
+    gy, x, w = problem.grad_output, problem.input, problem.weight
+
+    def call() -> Tensor:
+        result: Tensor = torch.ops.aten.convolution_backward(gy, x, w, bias_size, *geometry, mask)[wanted]
+        return result
+
+    return call
+
+
+def _second_order(problem: Problem) -> Callable[[], Tensor]:
+    case, v = problem.case, problem.directions()
+    geometry = (case.stride, case.padding, case.dilation, case.transposed, case.output_padding, case.groups)
+    wanted = ("grad_output", "input", "weight").index(problem.wrt)
+    mask = [i == wanted for i in range(3)]
+    gy, x, w = problem.grad_output, problem.input, problem.weight
+
+    def call() -> Tensor:
+        backward = torch.ops.aten._convolution_double_backward
+        result: Tensor = backward(v.input, v.weight, v.bias, gy, w, x, *geometry, mask)[wanted]
+        return result
+
+    return call

@@ -1,0 +1,47 @@
+"""PyTorch's autograd. Covers every case.
+
+The forward pass is preparation; only the wanted tensor requires a gradient, so that only the wanted gradient is
+computed. The graph is kept, and each call walks it backwards once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..gradients import forward
+from ..problem import Problem
+
+
+def prepare(problem: Problem) -> Callable[[], Tensor]:
+    """torch.autograd.grad of the forward operation; for order 2, of the first-order gradients along the directions."""
+    if problem.order == 2:
+        return _second_order(problem)
+    leaves = {"input": problem.input, "weight": problem.weight, "bias": problem.bias}
+    wanted = leaves[problem.wrt]
+    assert wanted is not None
+    wanted = leaves[problem.wrt] = wanted.detach().requires_grad_()
+    input, weight = leaves["input"], leaves["weight"]
+    assert input is not None
+    assert weight is not None
+    output = forward(input, weight, leaves["bias"], problem.case)
+    grad_output = problem.grad_output
+    return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)[0]
+
+
+def _second_order(problem: Problem) -> Callable[[], Tensor]:
+    x = problem.input.detach().requires_grad_()
+    w = problem.weight.detach().requires_grad_()
+    b = None if problem.bias is None else problem.bias.detach().requires_grad_()
+    gy = problem.grad_output.detach().requires_grad_()
+    v = problem.directions()
+    leaves = [x, w] if b is None else [x, w, b]
+    towards = [v.input, v.weight] if v.bias is None else [v.input, v.weight, v.bias]
+    first = torch.autograd.grad(forward(x, w, b, problem.case), leaves, gy, create_graph=True)
+    # Only the first-order gradients that depend on the wanted tensor: grad_weight on x, grad_input on w, all on gy.
+    used = {"input": [1], "weight": [0], "grad_output": list(range(len(leaves)))}[problem.wrt]
+    wanted = {"input": x, "weight": w, "grad_output": gy}[problem.wrt]
+    outputs, directions = [first[i] for i in used], [towards[i] for i in used]
+    return lambda: torch.autograd.grad(outputs, wanted, directions, retain_graph=True)[0]

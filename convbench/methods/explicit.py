@@ -1,0 +1,15 @@
+"""The gradient as an ordinary convolution of torch's own (see gradients.py). Covers every case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ..gradients import EXPLICIT
+from ..problem import Problem
+
+
+def prepare(problem: Problem) -> Callable[[], Tensor]:
+    """The explicit formula for the wanted gradient, crops included."""
+    return EXPLICIT.wanted(problem)

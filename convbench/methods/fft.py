@@ -1,0 +1,103 @@
+"""The explicit formula in the frequency domain. Covers float32, float16 and bfloat16, every gradient and order.
+
+With the small side spread out by the stride, the kernel by the dilation, and enough zeros that nothing wraps
+round, to_small is a correlation, to_large a convolution and to_weight a correlation of the two sides. The
+transforms are in float64 and the result is rounded once: errors of an FFT are relative to the largest
+element, not to each (Schatzman, "Accuracy of the discrete Fourier transform and the fast Fourier transform",
+1996), which at the sparse borders is too much for transforms in the dtype itself; so float64 is not
+covered. Where no product reaches an element it is set to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..case import ConvCase
+from ..gradients import Contractions, crop, last_axes
+from ..problem import Problem
+from . import Unsupported
+from .zero_insert import insert_zeros
+
+
+def prepare(problem: Problem) -> Callable[[], Tensor]:
+    """Raises Unsupported for float64 and an empty batch."""
+    if problem.dtype == torch.float64 or problem.case.batch == 0:
+        raise Unsupported(
+            f"fft covers float32, float16 and bfloat16 with batch ≥ 1; not {problem.spec.dtype}, "
+            f"batch={problem.case.batch}"
+        )
+    return Contractions(to_small, to_large, to_weight).wanted(problem)
+
+
+def period(case: ConvCase) -> list[int]:
+    """Transform length per axis: the padded large side, or all that the small side and the kernel reach."""
+    rows = zip(case.small_size, case.large_size, case.kernel, case.stride, case.padding, case.dilation, strict=True)
+    return [max(large + 2 * p, (small - 1) * s + d * (k - 1) + 1) for small, large, k, s, p, d in rows]
+
+
+def transform(tensor: Tensor, case: ConvCase) -> Tensor:
+    return torch.fft.rfftn(tensor.double(), s=period(case), dim=_space(case))
+
+
+def invert(spectrum: Tensor, case: ConvCase) -> Tensor:
+    return torch.fft.irfftn(spectrum, s=period(case), dim=_space(case))
+
+
+def _space(case: ConvCase) -> list[int]:
+    return list(range(-case.dims, 0))
+
+
+def large_spectrum(large: Tensor, case: ConvCase) -> Tensor:
+    """[N, g, b, …]"""
+    pads = [n for p in reversed(case.padding) for n in (p, p)]
+    return transform(torch.nn.functional.pad(large, pads), case).unflatten(1, (case.groups, -1))
+
+
+def small_spectrum(small: Tensor, case: ConvCase) -> Tensor:
+    """[N, g, a, …]"""
+    return transform(insert_zeros(small, case.stride), case).unflatten(1, (case.groups, -1))
+
+
+def weight_spectrum(weight: Tensor, case: ConvCase) -> Tensor:
+    """[g, a, b, …]"""
+    return transform(insert_zeros(weight, case.dilation), case).unflatten(0, (case.groups, -1))
+
+
+def to_small(large: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
+    spectrum = torch.einsum("ngb...,gab...->nga...", large_spectrum(large, case), weight_spectrum(weight, case).conj())
+    dense = invert(spectrum, case).flatten(1, 2)
+    strided = dense[last_axes(slice(None, None, s) for s in case.stride)]
+    return crop(strided, case.small_size).to(large.dtype) * reached(case, "small", large)
+
+
+def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
+    spectrum = torch.einsum("nga...,gab...->ngb...", small_spectrum(small, case), weight_spectrum(weight, case))
+    padded = invert(spectrum, case).flatten(1, 2)
+    inner = padded[last_axes(slice(p, p + size) for p, size in zip(case.padding, case.large_size, strict=True))]
+    return inner.to(small.dtype) * reached(case, "large", small)
+
+
+def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
+    spectrum = torch.einsum("nga...,ngb...->gab...", small_spectrum(small, case).conj(), large_spectrum(large, case))
+    dense = invert(spectrum, case).flatten(0, 1)
+    dilated = dense[last_axes(slice(None, None, d) for d in case.dilation)]
+    return crop(dilated, case.kernel).to(small.dtype) * reached(case, "weight", small)
+
+
+def reached(case: ConvCase, side: str, like: Tensor) -> Tensor:
+    """Over the spatial axes of `side` (small, large or weight): 1 where any product reaches the element, else 0."""
+    mask = like.new_ones(())
+    rows = zip(case.small_size, case.large_size, case.kernel, case.stride, case.padding, case.dilation, strict=True)
+    for small, large, k, s, p, d in rows:
+        position = torch.arange(small).unsqueeze(1) * s + torch.arange(k) * d - p
+        inside = (position >= 0) & (position < large)
+        if side == "large":
+            axis = torch.zeros(large, dtype=torch.bool)
+            axis[position[inside]] = True
+        else:
+            axis = inside.any(1 if side == "small" else 0)
+        mask = mask.unsqueeze(-1) * axis.to(like)
+    return mask

@@ -1,0 +1,290 @@
+"""Runs one configuration: makes the problem, judges every method, times the right ones against the baseline.
+
+This is the child's side: it needs torch. Accuracy comes before timing; nothing wrong is timed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import accuracy, clocks, environment, problem, reference, timing
+from ._version import __version__
+from .methods import Unsupported
+from .methods.own import CannotLoad, load, uses_autograd
+from .problem import Problem
+from .rates import rates
+from .record import Record, record
+from .reference import Reference
+from .spec import Spec
+from .switches import switched
+
+Stage = Callable[[str, str], None]
+HASHED_BYTES = 2**26
+"""Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
+REASON_LENGTH = 400
+
+
+@dataclass(slots=True)
+class Result:
+    """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to."""
+
+    records: list[Record]
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    environment: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _Method:
+    """A method on its way: what is known so far becomes its row."""
+
+    name: str
+    row: dict[str, Any]
+    call: Callable[[], Tensor] | None = None
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    @property
+    def timeable(self) -> bool:
+        return self.call is not None and self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
+
+
+def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> Result:
+    """Rows for `methods` (some or all of the configuration's arms), in their order.
+
+    `stage(method, phase)` is called before anything that may crash, hang or run out of memory. `process` counts
+    repetitions in fresh processes and seeds the order of the samples.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    begun = time.perf_counter()
+    common = {**spec.columns(), "started_at": started, "convbench_version": __version__}
+    missing = missing_device(spec.device)
+    if missing is not None:
+        rows = [{**common, "method": m, "status": "skipped", "reason": missing} for m in methods]
+        return Result([record(row) for row in rows])
+    with switched(spec.switches):
+        found = environment.collect(spec.device, spec.switches)
+        common["environment_id"] = found["environment_id"]
+        todo = [_Method(m, {**common, "method": m, "status": "ok"}) for m in methods]
+        samples = _Configuration(spec, todo, stage, process).run()
+    elapsed = time.perf_counter() - begun
+    for method in todo:
+        method.row["elapsed_s"] = elapsed
+    return Result([record(m.row) for m in todo], [s.to_dict() for s in samples], found)
+
+
+def missing_device(device: str) -> str | None:
+    """Why `device` cannot be used here, or None if it can."""
+    if device == "cpu":
+        return None
+    if not torch.cuda.is_available():
+        built = (
+            "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no usable CUDA device"
+        )
+        return f"no CUDA: {built}"
+    index = int(device.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        return f"no {device}: torch finds {torch.cuda.device_count()} CUDA device(s)"
+    return None
+
+
+@dataclass(slots=True)
+class _Configuration:
+    spec: Spec
+    methods: list[_Method]
+    stage: Stage
+    process: int
+
+    def run(self) -> list[timing.Samples]:
+        self.stage("", "problem")
+        made = self._shared(lambda: problem.make(self.spec))
+        if made is None:
+            return []
+        self.stage("", "reference")
+        truth = self._shared(lambda: reference.compute(made, self.spec.budget))
+        if truth is None:
+            return []
+        clock = clocks.clock_for(self.spec.device, self.spec.measure)
+        with clock.context():
+            self._judge_all(made, truth)
+            if not self.spec.measure.enabled:
+                return []
+            samples = self._time(clock)
+        self._derive(made, samples)
+        if self.spec.measure.memory:
+            self._measure_memory(made)
+        return [] if samples is None else [samples]
+
+    def _shared(self, work: Callable[[], Any]) -> Any:
+        """What all methods need; if it fails, every one of them has the row that says so, and None is returned."""
+        try:
+            return work()
+        except Exception as error:  # out of memory, or whatever torch raises for a tensor it cannot make
+            for method in self.methods:
+                method.row.update(_failure(error))
+            return None
+
+    def _judge_all(self, made: Problem, truth: Reference) -> None:
+        results: dict[str, Tensor] = {}
+        baseline = self.spec.baseline
+        # The baseline first, so that the others can be compared with it; only its result is kept.
+        for method in sorted(self.methods, key=lambda m: m.name != baseline):
+            try:
+                got = self._judge(method, made, truth)
+            except Unsupported as error:
+                method.row.update(status="unsupported", reason=_sentence(str(error)))
+                continue
+            except Exception as error:  # the methods' own code: any failure is a row
+                method.row.update(_failure(error))
+                method.call = None
+                continue
+            if method.name == baseline:
+                results[baseline] = got
+            if baseline in results and method.row["accuracy"] is not None:
+                method.row["equals_baseline"] = _same(got, results[baseline])
+
+    def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
+        self.stage(method.name, "prepare")
+        begun = time.perf_counter()
+        prepare = load(method.name)
+        method.context = nullcontext if uses_autograd(method.name) else torch.inference_mode
+        call = prepare(made)
+        _synchronize(made)
+        method.row["prepare_s"] = time.perf_counter() - begun
+        self.stage(method.name, "accuracy")
+        with method.context():
+            got = call()
+            _synchronize(made)
+            if self.spec.check_repeatable:
+                again = call()
+                _synchronize(made)
+                method.row["repeatable"] = _same(got, again)
+        method.row.update(describe(got, made, truth))
+        method.call = call
+        return got
+
+    def _time(self, clock: clocks.Clock) -> timing.Samples | None:
+        """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
+        spec = self.spec
+        while arms := [timing.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
+            try:
+                return timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
+            except timing.ArmFailed as failed:
+                for method in self.methods:
+                    if method.timeable and failed.name in ("", method.name):
+                        method.row.update(_failure(failed.error))
+        return None
+
+    def _derive(self, made: Problem, samples: timing.Samples | None) -> None:
+        """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""
+        if samples is None:
+            return
+        self.stage("", "ceilings")
+        spec, case = self.spec, self.spec.case
+        limits = _ceilings(spec.device, spec.dtype, spec.switches.threads, spec.switches.tf32)
+        ceiling_tflops, ceiling_gbps = limits.get("ceiling_tflops"), limits.get("ceiling_gbps")
+        flops = case.flops(spec.wrt)
+        moved = case.elements_moved(spec.wrt) * made.input.element_size()
+        for method in self.methods:
+            if method.name in samples.arms and method.timeable:
+                method.row.update(timing.columns(samples, method.name, spec.baseline, spec.measure))
+                found = rates(flops, moved, method.row.get("time_s"), ceiling_tflops, ceiling_gbps)
+                method.row.update(found)
+
+    def _measure_memory(self, made: Problem) -> None:
+        try:
+            from . import memory
+        except ImportError:
+            return
+        for method in self.methods:
+            if not method.timeable or method.call is None:
+                continue
+            self.stage(method.name, "memory")
+            try:
+                saved = memory.saved_bytes(lambda name=method.name: load(name)(made))
+                with method.context():
+                    peak = memory.peak_bytes(method.call, self.spec.device)
+            except Exception as error:  # after the timing: the times stand, the reason says what is missing
+                method.row["reason"] = f"memory not measured: {_sentence(str(error))}"
+                continue
+            method.row.update(saved_bytes=saved, peak_bytes=peak)
+
+
+def describe(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
+    """The accuracy columns of a result."""
+    judged = accuracy.judge(got, made, truth)
+    row = {**asdict(judged), "accuracy": judged.verdict, "reduction_length": truth.reduction_length}
+    del row["verdict"]
+    row["checked_fraction"] = truth.checked_fraction
+    row["identity_fraction"] = truth.identity.fraction if truth.identity is not None else None
+    row["loss"] = made.loss
+    if isinstance(got, Tensor) and got.numel() and got.is_floating_point():
+        mean, std = _moments(got)
+        row["grad_mean"], row["grad_std"] = mean, std
+        row["result_hash"] = _hash(got)
+    return row
+
+
+def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
+    """Mean and standard deviation over n, in float64; None where they are not finite."""
+    n = tensor.numel()
+    mean = tensor.sum(dtype=torch.float64) / n
+    square = sum(block.double().sub(mean).square().sum() for block in tensor.reshape(-1).split(accuracy.BLOCK)) / n
+    values = torch.stack([mean, torch.as_tensor(square).sqrt()])
+    mean_value, std_value = values.tolist() if bool(torch.isfinite(values).all()) else (None, None)
+    return mean_value, std_value
+
+
+def _hash(tensor: Tensor) -> str | None:
+    if tensor.numel() * tensor.element_size() > HASHED_BYTES:
+        return None
+    data = tensor.detach().contiguous().cpu().view(torch.uint8).numpy()
+    return hashlib.sha256(data.tobytes()).hexdigest()[:16]
+
+
+def _same(a: object, b: object) -> bool:
+    """Bitwise equality of two results."""
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.device != b.device:
+        return False
+    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}[a.element_size()]
+    return torch.equal(a.detach().contiguous().view(integers), b.detach().contiguous().view(integers))
+
+
+@functools.lru_cache(maxsize=64)
+def _ceilings(device: str, dtype: str, threads: int, tf32: bool) -> dict[str, float | None]:
+    """Measured once per process for each device, dtype and setting of the switches that matter to them."""
+    try:
+        from . import ceilings
+    except ImportError:
+        return {}
+    return ceilings.measure(device, dtype)
+
+
+def _synchronize(made: Problem) -> None:
+    if made.device.type == "cuda":
+        torch.cuda.synchronize(made.device)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
+    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words.lower() in str(error).lower() for words in OUT_OF_MEMORY
+    )
+    return {"status": "oom" if exhausted else "error", "reason": _sentence(text)}
+
+
+def _sentence(text: str) -> str:
+    """The first lines of a message as one, cut to a readable length."""
+    joined = " ".join(text.split())
+    return joined if len(joined) <= REASON_LENGTH else joined[: REASON_LENGTH - 1] + "…"
