@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from . import store
+from .case import InvalidValue
+from .interrupt import Interrupt, Interrupted
+from .merge import merge
 from .record import FAILED, Record
+from .source import code_key
 from .spec import Spec
+from .worker import InProcess, Isolated, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,100 @@ class Observer(Protocol):
     def end(self, outcome: Outcome) -> None: ...
 
 
+class Session:
+    """What lasts from the first configuration to the last: the child, the part file, what is known to be done."""
+
+    def __init__(self, run: RunOptions, interrupt: Interrupt) -> None:
+        self.run, self.interrupt = run, interrupt
+        self.index = store.Index(run.out)
+        self.measured = 0
+        self._codes: dict[str, str] = {}
+        self._rows, self._samples = store.Part(run.out, ".jsonl"), store.Part(run.out, ".samples")
+        self._worker: Worker = Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
+
+    def codes(self, spec: Spec) -> Mapping[str, str]:
+        """Method → hash of its source, for the arms of `spec` and whatever was asked for before."""
+        for arm in spec.arms:
+            if arm not in self._codes:
+                self._codes[arm] = code_key(arm)
+        return self._codes
+
+    def entries(self, spec: Spec) -> list[store.Entry] | None:
+        return self.index.entries(spec, self.codes(spec))
+
+    def settled(self, spec: Spec) -> bool:
+        """Whether this configuration has all its rows and none that is to be measured again."""
+        return store.settled(self.entries(spec), self.run.retry)
+
+    def measure(self, position: int, spec: Spec) -> list[Record]:
+        """Runs one configuration and appends its rows. Raises Interrupted, and InvalidValue when it cannot."""
+        self._rows.open()
+        measured = self._worker.run(spec)
+        for key, environment in measured.environments.items():
+            store.keep_environment(self.run.out, key, environment)
+        unit, codes = store.unit_of(spec), self.codes(spec)
+        self._rows.append(b"".join(store.encode(position, unit, codes[row["method"]], row) for row in measured.records))
+        if spec.measure.samples and measured.samples:
+            self._samples.open()
+            self._samples.append(store.encode_samples(spec, measured.samples))
+        self.index.add(unit, measured.records, codes)
+        self.measured += 1
+        return measured.records
+
+    def close(self) -> None:
+        self._worker.close()
+        self._rows.close()
+        self._samples.close()
+
+
+_driving: ContextVar[Session | None] = ContextVar("driving", default=None)
+
+
 @contextmanager
-def driving(run: RunOptions) -> Iterator[None]:
-    """Owns `run.out` for a whole sweep: locks it, keeps one child alive from one `execute` to the next, merges at the end.
+def driving(run: RunOptions) -> Iterator[Session]:
+    """Owns `run.out` for a whole sweep: locks it, keeps one child from one `execute` to the next, merges at the end.
 
     After a signal every further `execute` inside returns at once. Raises InvalidValue("out", …) for a folder
-    that cannot be written or that another process is writing to.
+    that cannot be written or that another process is writing to; StopNow at a second signal, without merging.
     """
-    raise NotImplementedError
+    with Interrupt() as interrupt, store.locked(run.out), _session(run, interrupt) as session:
+        token = _driving.set(session)
+        try:
+            yield session
+        except Exception:
+            _merge_after_failure(run.out)
+            raise
+        else:
+            merge(run.out)
+        finally:
+            _driving.reset(token)
+
+
+def _merge_after_failure(out: Path) -> None:
+    """The tables as far as they can be written; what went wrong first is what has to be told."""
+    with suppress(InvalidValue):
+        merge(out)
+
+
+@contextmanager
+def _session(run: RunOptions, interrupt: Interrupt) -> Iterator[Session]:
+    session = Session(run, interrupt)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@contextmanager
+def _current(run: RunOptions) -> Iterator[Session]:
+    """The session of `driving` around us if it is for the same folder, else one for this call alone."""
+    session = _driving.get()
+    if session and session.run.out == run.out:
+        yield session
+        return
+    store.prepare(run.out)
+    with Interrupt() as interrupt, _session(run, interrupt) as session:
+        yield session
 
 
 def execute(
@@ -71,18 +164,61 @@ def execute(
     """Measures what is not measured yet and appends its rows; `positions` are the specs' places in the table.
 
     SIGINT and SIGTERM finish or drop the configuration in flight and return an Outcome that names the
-    signal; a second one stops at once. Raises InvalidValue("out", …) when a row cannot be written.
+    signal; a second one raises StopNow at once. Raises InvalidValue("out", …) when a row cannot be written
+    and InvalidValue("isolation", …) when no child can be started.
     """
-    raise NotImplementedError
+    specs = list(specs)
+    with _current(run) as session:
+        todo = [
+            (position, spec)
+            for position, spec in zip(range(len(specs)) if positions is None else positions, specs, strict=True)
+            if not session.settled(spec)
+        ]
+        observer.begin(len(specs), len(specs) - len(todo))
+        outcome = Outcome()
+        try:
+            _run_all(session, todo, observer)
+        finally:
+            outcome = _outcome(specs, session)
+            outcome.already_done = len(specs) - len(todo)
+            observer.end(outcome)
+        return outcome
+
+
+def _run_all(session: Session, todo: Iterable[tuple[int, Spec]], observer: Observer) -> None:
+    for position, spec in todo:
+        if session.interrupt.signal is not None:
+            return
+        observer.start(spec)
+        try:
+            records = session.measure(position, spec)
+        except Interrupted:
+            return
+        observer.finish(spec, records)
 
 
 def review(specs: Iterable[Spec], run: RunOptions) -> Outcome:
     """What the part files hold for these configurations, whoever measured them; nothing is run."""
-    raise NotImplementedError
+    with Interrupt() as interrupt, _session(run, interrupt) as session:
+        outcome = _outcome(specs, session)
+        outcome.already_done = outcome.total - outcome.missing
+        return outcome
+
+
+def _outcome(specs: Iterable[Spec], session: Session) -> Outcome:
+    outcome = Outcome(measured=session.measured, signal=session.interrupt.signal, unreadable=session.index.unreadable)
+    for spec in specs:
+        outcome.total += 1
+        entries = session.entries(spec)
+        outcome.missing += entries is None
+        for entry in entries or ():
+            outcome.rows[entry.status] = outcome.rows.get(entry.status, 0) + 1
+            outcome.wrong += entry.wrong
+    return outcome
 
 
 def exit_code(outcome: Outcome, strict: bool) -> int:
-    """0 all well; 1 a wrong gradient; 3 something could not be measured; 130 or 143 interrupted. Wrong beats missing."""
+    """0 all well, 1 a wrong gradient, 3 something not measured, 130 or 143 interrupted. Wrong beats missing."""
     if outcome.signal is not None:
         return 128 + outcome.signal
     if outcome.wrong:

@@ -1,0 +1,195 @@
+"""The tables of a folder, made from its part files in bounded memory and moved into place whole."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .record import COLUMNS, Column
+from .store import decode_head, part_files, refused
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BLOCK = 8192
+"""Rows held at once: about 20 MB of text and columns."""
+
+_PANDAS = {
+    int: ("int64", "Int64"),
+    float: ("float64", "float64"),
+    bool: ("bool", "boolean"),
+    str: ("unicode", "string"),
+}
+
+
+@dataclass(slots=True)
+class Merged:
+    """What a merge found: rows in the table, and lines that were torn or damaged."""
+
+    rows: int
+    unreadable: int
+
+
+def merge(out: Path) -> Merged:
+    """Writes `out`/results.parquet, results.csv, environment.json and, where samples were kept, samples.parquet.
+
+    Each is written beside its place and then moved there, so that a reader sees the old table or the new
+    one. Raises InvalidValue where they cannot be written.
+    """
+    try:
+        for stale in out.glob(".*.merging"):
+            stale.unlink(missing_ok=True)
+        lines = _Lines(part_files(out))
+        _write_results(out, lines)
+        _write_environments(out)
+        return Merged(len(lines.order), lines.unreadable)
+    except OSError as error:
+        raise refused(out, error) from error
+
+
+class _Lines:
+    """Where the rows of the table are: file, offset and length of each, in the table's order. 60 bytes a row."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.unreadable = 0
+        self._names: dict[str, int] = {}
+        self._columns = {name: array("q") for name in ("position", "unit", "method", "file", "offset", "length")}
+        for number, path in enumerate(files):
+            self._scan(number, path)
+        self.order = self._latest()
+
+    def _scan(self, number: int, path: Path) -> None:
+        offset = 0
+        with path.open("rb") as file:
+            for raw in file:
+                line = decode_head(raw)
+                if line:
+                    ids = [self._names.setdefault(name, len(self._names)) for name in (line.unit, line.method)]
+                    row = (line.position, *ids, number, offset, len(raw))
+                    for column, value in zip(self._columns.values(), row, strict=True):
+                        column.append(value)
+                else:
+                    self.unreadable += 1
+                offset += len(raw)
+
+    def _latest(self) -> np.ndarray[Any, Any]:
+        """Of the rows with the same unit and method the last one read, in the order of the sweep and of the arms."""
+        import numpy as np
+
+        position, unit, method = (np.frombuffer(self._columns[c], np.int64) for c in ("position", "unit", "method"))
+        read = np.arange(len(position))
+        grouped = np.lexsort((read, method, unit))
+        changes = (np.diff(unit[grouped]) != 0) | (np.diff(method[grouped]) != 0)
+        latest = grouped[np.append(changes, True)] if len(grouped) else grouped
+        return latest[np.lexsort((read[latest], unit[latest], position[latest]))]
+
+    def blocks(self) -> Iterator[bytes]:
+        """The text of the rows in order, BLOCK lines at a time."""
+        with ExitStack() as stack:
+            opened = [stack.enter_context(path.open("rb", buffering=0)).fileno() for path in self.files]
+            where = [self._columns[name] for name in ("file", "offset", "length")]
+            for start in range(0, max(len(self.order), 1), BLOCK):
+                rows = self.order[start : start + BLOCK].tolist()
+                yield b"".join(os.pread(opened[where[0][i]], where[2][i], where[1][i]) for i in rows)
+
+
+def _write_results(out: Path, lines: _Lines) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    schema = _schema(COLUMNS.values())
+    with (
+        _replacing(out / "results.parquet") as table,
+        _replacing(out / "results.csv") as text,
+        pyarrow.parquet.ParquetWriter(table, schema) as parquet,
+        pyarrow.csv.CSVWriter(text, schema) as csv,
+    ):
+        for block in lines.blocks():
+            rows = _parse(block, schema)
+            parquet.write_table(rows)
+            csv.write_table(rows)
+
+
+def _parse(block: bytes, schema: pa.Schema) -> pa.Table:
+    """The lines as a table with exactly the columns of `schema`."""
+    import pyarrow as pa
+    import pyarrow.json
+
+    plain = pa.schema([field.remove_metadata() for field in schema])
+    if not block:
+        return schema.empty_table()
+    try:
+        options = pyarrow.json.ParseOptions(explicit_schema=plain, unexpected_field_behavior="ignore")
+        read = pyarrow.json.ReadOptions(block_size=len(block) + 1, use_threads=False)
+        rows = pyarrow.json.read_json(io.BytesIO(block), read, options).select(plain.names)
+    except pa.ArrowInvalid:
+        # One cell that its column cannot hold must not cost the table: cell by cell then.
+        found = [json.loads(line) for line in block.splitlines()]
+        columns = [pa.array([_cell(row.get(f.name), f.type) for row in found], f.type) for f in plain]
+        rows = pa.Table.from_arrays(columns, schema=plain)
+    return rows.cast(schema)
+
+
+def _cell(value: Any, kind: pa.DataType) -> Any:
+    """`value`, or None where the column's type cannot hold it (an integer beyond 64 bits)."""
+    import pyarrow as pa
+
+    try:
+        pa.scalar(value, kind)
+    except (pa.ArrowInvalid, OverflowError, TypeError):
+        return None
+    return value
+
+
+def _schema(columns: Iterable[Column]) -> pa.Schema:
+    """The table's types, with unit and meaning in each field, and what pandas needs to keep integers integers."""
+    import pyarrow as pa
+
+    columns = list(columns)
+    arrow = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
+    pandas = {
+        "index_columns": [],
+        "column_indexes": [],
+        "columns": [
+            {"name": c.name, "field_name": c.name, "pandas_type": p, "numpy_type": n, "metadata": None}
+            for c in columns
+            for p, n in [_PANDAS[c.type]]
+        ],
+        "pandas_version": "2.2.0",
+    }
+    fields = [
+        pa.field(c.name, arrow[c.type], metadata={"unit": c.unit, "meaning": c.meaning} if c.meaning else None)
+        for c in columns
+    ]
+    return pa.schema(fields, {"pandas": json.dumps(pandas)})
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[str]:
+    """A name to write to, which becomes `path` when all is written, and goes away otherwise."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.merging")
+    try:
+        yield str(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _write_environments(out: Path) -> None:
+    """environment.json: every environment that rows were measured in, by its id."""
+    found = {}
+    for path in sorted((out / "parts").glob("environment-*.json")):
+        with contextlib.suppress(ValueError):
+            found[path.stem.removeprefix("environment-")] = json.loads(path.read_bytes())
+    with _replacing(out / "environment.json") as name:
+        Path(name).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
