@@ -48,6 +48,34 @@ format: $(VENV)/dev.stamp ## format the code and mend what ruff can mend
 microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-benchmark
 	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' --benchmark-only $(ARGS)
 
+# The steps of a scheduled run on a GPU. They read SWEEP, DEVICE, SHARD, NIGHTLY_OUT and BASELINES from the
+# environment themselves: make never expands these values, so none of them is ever taken for a command.
+NIGHTLY := $(BIN)/python .ci/nightly.py
+
+.PHONY: nightly
+nightly: $(VENV)/run.stamp ## canary, sweep and gate in one go (DEVICE=cpu where there is no GPU)
+	$(NIGHTLY) night $(ARGS)
+
+.PHONY: canary
+canary: $(VENV)/run.stamp ## can timings from this machine be trusted now?
+	$(NIGHTLY) canary
+
+.PHONY: sweep
+sweep: $(VENV)/run.stamp ## measure one share (SHARD=2/8) of a night into NIGHTLY_OUT
+	$(NIGHTLY) sweep $(ARGS)
+
+.PHONY: gate
+gate: $(VENV)/run.stamp ## compare the night in NIGHTLY_OUT with the last good one of the same environment
+	$(NIGHTLY) gate
+
+.PHONY: compare
+compare: $(VENV)/run.stamp ## make compare BASE=DIR NEW=DIR: did anything get worse?
+	$(BIN)/python -m convbench compare $(BASE) $(NEW) $(ARGS)
+
+.PHONY: report
+report: $(VENV)/run.stamp ## make report DIRS='DIR …': one HTML page about them
+	$(BIN)/python -m convbench report $(DIRS)
+
 .PHONY: wheel
 wheel: $(VENV)/dev.stamp ## build sdist and wheel into dist/ and check them
 	rm -rf dist
@@ -69,13 +97,13 @@ $(BIN)/python:
 $(VENV)/run.stamp: $(INSTALL_INPUTS) | $(BIN)/python
 	@echo "Installing convbench into $(VENV); the first time this takes a few minutes …"
 	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable .
+	$(PIP) --no-build-isolation --editable '.[gpu]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(PIP) --no-build-isolation --editable '.[dev]'
+	$(PIP) --no-build-isolation --editable '.[gpu,dev]'
 	@touch $@
 
 $(VENV)/slow.stamp: $(VENV)/dev.stamp
-	$(PIP) --no-build-isolation --editable '.[dev,browser,joblib,slurm,ray,optuna]'
+	$(PIP) --no-build-isolation --editable '.[gpu,dev,browser,joblib,slurm,ray,optuna]'
 	@touch $@

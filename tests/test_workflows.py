@@ -1,0 +1,123 @@
+"""The workflow files: what they call exists and runs here too, actions are pinned, permissions are the least."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+pytestmark = pytest.mark.skipif(not WORKFLOWS, reason="the workflows are not part of a source distribution")
+
+
+def read(path: Path) -> dict[Any, Any]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    for job in read(path)["jobs"].values():
+        yield from job["steps"]
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_both_workflows_are_there() -> None:
+    assert {path.name for path in WORKFLOWS} >= {"ci.yml", "gpu-nightly.yml"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    """Every action is named by its 40-digit commit, with the version that a person reads behind it."""
+    used = re.findall(r"uses: (.*)", path.read_text(encoding="utf-8"))
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_permissions_are_the_least(path: Path) -> None:
+    content = read(path)
+    assert content["permissions"] == {"contents": "read"}
+    assert not [name for name, job in content["jobs"].items() if "permissions" in job]
+    checkouts = [step for step in steps(path) if "actions/checkout@" in step.get("uses", "")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    assert "secrets." not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_steps_call_what_runs_here_too(path: Path) -> None:
+    """Commands are make targets or scripts of this repository; a container is furnished with apt-get first."""
+    for step in steps(path):
+        if "run" not in step:
+            continue
+        word, *rest = step["run"].split()
+        if word == "make":
+            assert rest[0] in make_targets(), step
+        elif word == "apt-get":
+            assert "git make python3 python3-venv" in step["run"]
+        else:
+            script = ROOT / (rest[0] if word == "bash" else word)
+            assert script.is_file(), step
+            assert os.access(script, os.X_OK), step
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_nothing_from_outside_is_pasted_into_a_command(path: Path) -> None:
+    """A value such as an input or a branch name reaches a command as an environment variable, never as text."""
+    pasted = [e for step in steps(path) for e in re.findall(r"\$\{\{(.*?)\}\}", step.get("run", ""))]
+    assert [e for e in pasted if not e.strip().startswith("matrix.")] == []
+
+
+def test_strangers_code_never_runs_on_the_gpu_runner() -> None:
+    triggers = read(ROOT / ".github" / "workflows" / "gpu-nightly.yml")[True]  # YAML 1.1 reads `on` as true
+    assert set(triggers) == {"schedule", "workflow_dispatch"}
+
+
+def test_shares_of_the_night_are_all_there() -> None:
+    path = ROOT / ".github" / "workflows" / "gpu-nightly.yml"
+    job = read(path)["jobs"]["sweep"]
+    shares = job["strategy"]["matrix"]["shard"]
+    of = {int(n) for n in re.findall(r"matrix\.shard \}\}/(\d+)", path.read_text(encoding="utf-8"))}
+    assert of == {len(shares)}
+    assert shares == list(range(1, len(shares) + 1))
+
+
+@pytest.mark.parametrize("target", sorted(make_targets() - {"clean"}))
+def test_make_targets_expand(target: str) -> None:
+    """`make -n` reads every recipe; and `make help` names every target."""
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    help_text = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert re.search(rf"^{target} +\S", help_text, re.MULTILINE)
+
+
+def test_values_reach_make_as_text_not_as_commands(tmp_path: Path) -> None:
+    """A sweep's name from a workflow's form cannot run a command, neither in make nor in the shell behind it."""
+    planted = tmp_path / "planted"
+    name = f"$(shell touch {planted})$(touch {planted});touch {planted}"
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    python = venv / "bin" / "python"
+    python.write_text('#!/bin/sh\nprintf "%s|" "$@" "$SWEEP"\n')
+    python.chmod(0o755)
+    (venv / "run.stamp").touch()
+    done = subprocess.run(
+        ["make", "sweep", f"VENV={venv}"], cwd=ROOT, env={**os.environ, "SWEEP": name},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == f".ci/nightly.py|sweep|{name}|"
+    assert not planted.exists()
