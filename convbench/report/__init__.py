@@ -1,0 +1,65 @@
+"""`python -m convbench report DIR [DIR2 …]`: one self-contained HTML file about one or more runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from ..case import InvalidValue
+
+
+class Arguments(argparse.ArgumentParser):
+    """Says in one sentence what is wrong, as the rest of the program does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidValue("report", f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: list[str]) -> int:
+    """Writes the report; returns 0, or 2 after one sentence on stderr where an argument or a file is at fault."""
+    parser = Arguments(prog="python -m convbench report", description=__doc__)
+    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder that a sweep wrote (its out=)")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="the file to write (default: report.html in the first DIR)"
+    )
+    try:
+        options = parser.parse_args(argv)
+        file = write(options.folders, options.out or options.folders[0] / "report.html")
+    except InvalidValue as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"report: {file}")
+    return 0
+
+
+def write(folders: list[Path], file: Path) -> Path:
+    """The report of the runs in `folders` as `file`, complete or not at all; raises InvalidValue."""
+    # The command line must answer --help and mistakes without paying for pandas.
+    from .data import read_runs
+    from .page import render
+
+    page = render(read_runs(folders))
+    try:
+        replace(file, page)
+    except OSError as error:
+        raise InvalidValue(
+            "--out", f"{file} cannot be written ({error.strerror or error}); give another file with --out"
+        ) from error
+    return file
+
+
+def replace(file: Path, text: str) -> None:
+    """Puts `text` into `file` at once, so that nobody opens half a page."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, file)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

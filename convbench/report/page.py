@@ -1,0 +1,118 @@
+"""The page: one HTML file with everything in it, escaped, and forbidden by its own policy to fetch anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import pyarrow as pa
+from markupsafe import Markup
+
+from .. import findings, units
+from .._version import __version__
+from ..rows import Rows
+from . import summary
+from .data import Runs
+from .payload import MOST_ROWS, in_script, payload
+
+HERE = Path(__file__).parent
+LIBRARIES = ("d3.min.js", "plot.umd.min.js")
+SCRIPTS = ("core.js", "filter.js", "draw.js", "forest.js", "error.js", "heat.js", "roofline.js", "table.js", "main.js")
+"""In this order they make up one script."""
+
+MOST_REASONS = 40
+"""Lines of the table of failures; more are no longer read."""
+
+
+def render(runs: Runs) -> str:
+    """The report of `runs` as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["times"] = units.times
+    scripts = [*libraries(), application()]
+    split, lines = summary.by_method(runs)
+    return environment.get_template("page.html.j2").render(
+        title=", ".join(runs.names),
+        runs=runs,
+        version=__version__,
+        overview=summary.overview(runs),
+        split=split,
+        lines=lines,
+        findings=found_in(runs),
+        failures=summary.failures(runs.table),
+        most_reasons=MOST_REASONS,
+        baselines=" or ".join(runs.table["baseline"].dropna().unique()) or "the baseline",
+        fingerprints=list(runs.table["environment_id"].dropna().unique()),
+        environments=environments(runs.environments),
+        css=Markup(read("templates/report.css")),
+        scripts=[Markup(script) for script in scripts],
+        policy=policy(scripts),
+        data=Markup(in_script(payload(runs))),
+        most_rows=MOST_ROWS,
+        licences=read("vendor/LICENSES.txt"),
+    )
+
+
+def found_in(runs: Runs) -> list[tuple[str, findings.Finding]]:
+    """(run's name, finding), the gravest first; each run is searched by itself, as it was when it ended."""
+    found = []
+    for name in runs.names:
+        table = runs.table[runs.table["run"] == name]
+        found += [(name, finding) for finding in findings.find(Rows(len(table), column_of(table)))]
+    return sorted(found, key=lambda one: findings.SEVERITIES.index(one[1].severity))
+
+
+def column_of(table: pd.DataFrame) -> Callable[[str], Any]:
+    """What Rows asks for: a column as an Arrow array, None where all is unknown."""
+    return lambda name: pa.array(table[name], from_pandas=True) if name in table and table[name].notna().any() else None
+
+
+def read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def libraries() -> list[str]:
+    return [read(f"vendor/{name}") for name in LIBRARIES]
+
+
+def application() -> str:
+    """The page's own script: the files of SCRIPTS in one function's scope."""
+    return '(() => {\n"use strict";\n' + "\n".join(read(f"templates/{name}") for name in SCRIPTS) + "\n})();"
+
+
+def policy(scripts: Sequence[str]) -> str:
+    """A Content-Security-Policy: only these very scripts run and nothing is fetched, whatever a label says."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    rest = "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {allowed}; {rest}"
+
+
+def environments(found: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """{"names": one per environment, "rows": [(key, values, whether they differ)]} with nested keys joined by dots."""
+    flat = [flattened(one) for _, one in found]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    rows = [(key, [one.get(key, "") for one in flat]) for key in keys]
+    return {
+        "names": [name for name, _ in found],
+        "rows": [(key, values, len(set(values)) > 1) for key, values in rows],
+    }
+
+
+def flattened(value: Any, prefix: str = "") -> dict[str, str]:
+    if isinstance(value, Mapping):
+        parts = [flattened(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
+        return {key: text for part in parts for key, text in part.items()}
+    if isinstance(value, (list, tuple)):
+        return {prefix: ", ".join(str(one) for one in value)}
+    return {prefix: "" if value is None else summary.text(value)}

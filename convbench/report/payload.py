@@ -1,0 +1,97 @@
+"""The rows as the page's script gets them: one compact JSON object, safe inside a script element."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from ..case import COLUMN_PREFIX
+from ..record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
+from ..spec import Measure
+from .data import Runs, plain
+
+MOST_ROWS = 30_000
+"""Rows a page can hold: about 10 MB, which phones still open."""
+
+U_OUT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+U_ACC = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-24, "bfloat16": 2.0**-24}
+"""Rounding errors of the result and of the accumulator: the bound on the relative L2 error is u_out + 2·u_acc·√K."""
+
+DIGITS = 7
+"""Significant digits of a number in the page; the files beside it have them all."""
+
+DERIVED = {
+    "run": "the folder the row comes from",
+    "label": "the settings that tell this configuration from the others",
+    "case": "the convolution, in short",
+    **{setting: f"{setting.replace('_', ' ')}, all axes" for setting in COLUMN_PREFIX},
+}
+"""Columns that the report makes from the table's own."""
+
+ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def payload(runs: Runs) -> dict[str, Any]:
+    """Columns (name, type, unit, meaning), their values, and what the plots have to know; see templates/core.js."""
+    table = runs.table
+    shown = sample(table)
+    columns = [*DERIVED, *runs.labels, *(name for name in COLUMNS if name != "labels")]
+    known = [name for name in dict.fromkeys(columns) if shown[name].notna().any()]
+    return {
+        "n": len(shown),
+        "total": len(table),
+        "columns": [description(name, "int" if shown[name].dtype == "Int64" else "str") for name in known],
+        "values": {name: packed(shown[name]) for name in known},
+        "axes": [axis for axis in runs.axes if axis in known],
+        "labels": list(runs.labels),
+        "margin": Measure().margin,
+        "bounds": {dtype: {"out": U_OUT[dtype], "acc": U_ACC[dtype]} for dtype in U_OUT},
+        "order": {"status": STATUSES, "accuracy": VERDICTS, "speed": SPEEDS},
+    }
+
+
+def sample(table: pd.DataFrame) -> pd.DataFrame:
+    """At most MOST_ROWS rows, in order: those that failed or were wrong, and a fixed random choice of the others."""
+    if len(table) <= MOST_ROWS:
+        return table
+    urgent = (table["status"].isin(FAILED) | (table["accuracy"] == "fail")).fillna(False)
+    first = table[urgent].head(MOST_ROWS)
+    others = table[~urgent].sample(MOST_ROWS - len(first), random_state=0)
+    return pd.concat([first, others]).sort_index()
+
+
+def description(name: str, kind: str) -> dict[str, str]:
+    column = COLUMNS.get(name)
+    if column is None:
+        return {"name": name, "type": kind, "unit": "", "meaning": DERIVED.get(name, "a label of the cases file")}
+    return {"name": name, "type": column.type.__name__, "unit": column.unit, "meaning": column.meaning}
+
+
+def packed(column: pd.Series[Any]) -> dict[str, Any]:
+    """{"c": the constant}, {"d": distinct values, "i": a row's place among them} where values repeat, or {"v": values}."""
+    values = [shortened(value) for value in plain(column)]
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) == 1:
+        return {"c": distinct[0]}
+    if len(distinct) <= len(values) // 3 or isinstance(distinct[0], str):
+        index = {value: i for i, value in enumerate(distinct)}
+        return {"d": distinct, "i": [index[value] for value in values]}
+    return {"v": values}
+
+
+def shortened(value: Any) -> Any:
+    """A float at DIGITS significant digits; "inf", "-inf" and "nan" for what JSON has no number for."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+
+
+def in_script(value: Any) -> str:
+    """JSON that no HTML parser takes for markup and no JavaScript parser for a line's end."""
+    out = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character, escape in ESCAPED.items():
+        out = out.replace(character, escape)
+    return out

@@ -1,0 +1,125 @@
+// What the plots share: when they are drawn, colours, shapes, scales, and words for who cannot see them.
+const SERIES = d3.range(1, 9).map((i) => `var(--series-${i})`);
+const SHAPES = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "times"];
+const FONT = { background: "transparent", fontFamily: "inherit", fontSize: "12px", overflow: "visible" };
+
+const plots = [];
+
+// `draw(width)` returns {nodes, text} or {empty: why nothing is to be seen}. Drawn when first in view and after a change.
+function addPlot(id, draw) {
+  const plot = { box: document.getElementById(id), draw, stale: true, visible: false };
+  plots.push(plot);
+  new IntersectionObserver((entries) => {
+    plot.visible = entries[entries.length - 1].isIntersecting;
+    if (plot.visible && plot.stale) redraw(plot);
+  }, { rootMargin: "400px" }).observe(plot.box);
+  return plot;
+}
+
+function redraw(plot, width = plot.box.clientWidth) {
+  if (!width) return;
+  plot.stale = false;
+  plot.width = width;
+  const { nodes = [], text = "", empty } = plot.draw(width);
+  if (empty) {
+    plot.box.replaceChildren(element("p", { class: "empty" }, empty));
+    return;
+  }
+  const alternative = element("p", { class: "alternative", id: `${plot.box.id}-text` }, text);
+  plot.box.replaceChildren(...nodes, alternative);
+  for (const drawing of plot.box.querySelectorAll("svg[data-name]")) {
+    drawing.setAttribute("role", "img");
+    drawing.setAttribute("aria-label", drawing.dataset.name);
+    drawing.setAttribute("aria-describedby", alternative.id);
+  }
+}
+
+function refreshPlots() {
+  for (const plot of plots) {
+    plot.stale = true;
+    if (plot.visible) redraw(plot);
+  }
+}
+
+function watchSize() {
+  const main = document.querySelector("main");
+  let last = main.clientWidth;
+  new ResizeObserver(debounce(() => {
+    if (main.clientWidth !== last) refreshPlots();
+    last = main.clientWidth;
+  }, 100)).observe(main);
+  addEventListener("beforeprint", () => plots.forEach((plot) => redraw(plot, Math.min(plot.box.clientWidth || 690, 690))));
+  addEventListener("afterprint", refreshPlots);
+}
+
+// Colour and shape of a method or dtype: by its place among all rows, so that filtering does not repaint it.
+function styleOf(name, v) {
+  const place = Math.max(0, distinct(name).indexOf(v));
+  return { colour: SERIES[place % SERIES.length], shape: SHAPES[place % SHAPES.length] };
+}
+
+// Names with their colour, shape or both.
+function legend(title, entries) {
+  const items = entries.map(({ name, colour = "currentColor", shape, line }) => {
+    const mark = line
+      ? Plot.plot({ width: 26, height: 14, margin: 0, axis: null, x: { domain: [0, 26], range: [0, 26] }, y: { domain: [0, 14], range: [0, 14] },
+        marks: [Plot.ruleY([7], { x1: 0, x2: 26, stroke: colour, strokeWidth: 2, strokeDasharray: line })] })
+      : Plot.plot({ width: 14, height: 14, margin: 0, axis: null, x: { domain: [0, 14], range: [0, 14] }, y: { domain: [0, 14], range: [0, 14] },
+        marks: [dot([[7, 7]], { x: "0", y: "1", shape: shape || "circle", colour, r: 4 })] });
+    mark.setAttribute("aria-hidden", "true");
+    return element("span", { class: "key" }, mark, name);
+  });
+  return element("p", { class: "legend" }, element("span", { class: "key-title" }, title), ...items);
+}
+
+// Plot.dot with one shape and colour for all of `data`; shapes without an inside are stroked.
+function dot(data, { shape, colour, r = 4, hollow = false, ...channels }) {
+  const bare = shape === "times" || shape === "plus" || shape === "asterisk";
+  return Plot.dot(data, {
+    symbol: shape, r, stroke: colour, strokeWidth: bare ? 2 : 1.2,
+    fill: bare ? "none" : hollow ? "var(--surface)" : colour, ...channels,
+  });
+}
+
+const RATIO_TICKS = [1, 2, 0.5, 10, 0.1, 5, 0.2, 100, 0.01, 1.5, 0.7, 1.2, 0.8, 3, 0.3, 1000, 0.001, 1.1, 0.9, 20, 0.05, 50, 0.02, 1.3, 1.4, 1.7, 0.6, 4];
+// Ticks of a logarithmic axis of ratios: the rounder ones first, each only where it keeps its distance from the others.
+function ratioTicks([low, high], pixels) {
+  const place = (t) => (Math.log(t / low) / Math.log(high / low)) * pixels;
+  return RATIO_TICKS.reduce((kept, t) => (t >= low && t <= high && kept.every((other) => Math.abs(place(t) - place(other)) > 46) ? [...kept, t] : kept), []);
+}
+
+// Powers of ten within a domain, thinned so that labels do not touch.
+function decades([low, high], room) {
+  const all = d3.range(Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9) + 1);
+  const step = Math.max(1, Math.ceil(all.length / Math.max(2, room)));
+  const ticks = all.filter((e) => e % step === 0).map((e) => 10 ** e);
+  return ticks.length >= 2 ? ticks : d3.scaleLog([low, high], [0, 1]).ticks(4).filter((t) => t >= low && t <= high).slice(0, 6);
+}
+
+const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+function power(x) {
+  const exponent = Math.log10(x);
+  if (Math.abs(exponent - Math.round(exponent)) > 1e-6 || (exponent >= 0 && exponent <= 3)) return significant(x, 2);
+  return "10" + [...String(Math.round(exponent))].map((c) => SUPERSCRIPT[c]).join("");
+}
+
+// [low, high] around positive values with a little air on both sides of a logarithmic axis.
+function around(values, air = 0.06) {
+  const [low, high] = d3.extent(values);
+  const span = Math.max(Math.log(high / low), 0.7);
+  return [low * Math.exp(-air * span), high * Math.exp(air * span)];
+}
+
+// Of the items that would be drawn on the same spot, one, with `n` saying how many there are.
+function thinned(items, spotOf) {
+  const spots = new Map();
+  for (const item of items) {
+    const spot = spotOf(item);
+    const there = spots.get(spot);
+    if (there) there.n += 1;
+    else spots.set(spot, { ...item, n: 1 });
+  }
+  return [...spots.values()];
+}
+
+const same = (n) => (n > 1 ? `\n(and ${plural(n - 1, "row")} at the same spot)` : "");

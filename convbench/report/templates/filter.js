@@ -1,0 +1,113 @@
+// Which rows are shown, by the plots and the table alike.
+const OPERATORS = /^([\p{L}_][\p{L}\p{N}_.]*)(<=|>=|!=|=|<|>|:)(.*)$/u;
+const FACETS_AT_MOST = 10;
+
+const filter = { query: "", facets: new Map(), configurations: null, rows: d3.range(COUNT), problem: "" };
+const listeners = [];
+
+const searched = ["label", "case", "method", "status", "accuracy", "speed", "dtype", "device", "reason", "config_id", "run", ...payload.labels];
+const texts = new Array(COUNT);
+function textOf(row) {
+  texts[row] ??= searched.map((name) => value(name, row) ?? "").join("\u0000").toLowerCase();
+  return texts[row];
+}
+
+// A query's term → a test of a row, or a sentence about what is wrong with it.
+function termTest(term) {
+  const parts = OPERATORS.exec(term);
+  if (!parts) {
+    const needle = term.toLowerCase();
+    return (row) => textOf(row).includes(needle);
+  }
+  const [, name, operator, operand] = parts;
+  if (!has(name)) return `There is no column named ${name}.`;
+  if (operator === ":") return (row) => String(value(name, row) ?? "").toLowerCase().includes(operand.toLowerCase());
+  return comparison(name, operator, operand);
+}
+
+function comparison(name, operator, operand) {
+  const numeric = ["int", "float"].includes(columns.get(name).type) || distinct(name).every((v) => typeof v === "number");
+  const number = operand === "" ? NaN : Number(operand);
+  if (operator === "=" || operator === "!=") {
+    const wanted = operand.toLowerCase();
+    const same = (v) => (v === null ? wanted === "" : String(v).toLowerCase() === wanted || (typeof v === "number" && v === number));
+    return (row) => same(value(name, row)) === (operator === "=");
+  }
+  if (!numeric) return `${name} is text: use ${name}=… or ${name}:… (contains).`;
+  if (Number.isNaN(number)) return `${name}${operator}${operand} needs a number.`;
+  const test = { "<": (v) => v < number, ">": (v) => v > number, "<=": (v) => v <= number, ">=": (v) => v >= number }[operator];
+  return (row) => { const v = value(name, row); return v !== null && test(v); };
+}
+
+function applyFilter() {
+  const terms = filter.query.match(/(?:"[^"]*"|[^\s"])+/g) || [];
+  const tests = terms.map((term) => termTest(term.replace(/"/g, "")));
+  filter.problem = tests.find((test) => typeof test === "string") || "";
+  const used = tests.filter((test) => typeof test === "function");
+  for (const [name, wanted] of filter.facets) used.push((row) => String(value(name, row)) === wanted);
+  if (filter.configurations) used.push((row) => filter.configurations.ids.has(value("config_id", row)));
+  filter.rows = d3.range(COUNT).filter((row) => used.every((test) => test(row)));
+  for (const listener of listeners) listener();
+}
+
+function facetNames() {
+  const usual = ["method", "status", "accuracy", "speed"];
+  const names = [...usual, ...payload.axes.filter((axis) => !usual.includes(axis))];
+  return names.filter((name) => has(name) && distinct(name).length > 1 && distinct(name).length <= 60).slice(0, FACETS_AT_MOST);
+}
+
+function buildFilters() {
+  const form = document.getElementById("filters");
+  const search = element("input", {
+    type: "search", id: "query", autocomplete: "off", spellcheck: "false", "aria-describedby": "query-help",
+    placeholder: "bfloat16 speedup>1.1 status=ok",
+    oninput: debounce((event) => { filter.query = event.target.value; applyFilter(); }, 150),
+  });
+  const choices = facetNames().map((name) => select(name, [["", "all"], ...distinct(name).map((v) => [String(v), formatted(name, v)])], "", (v) => {
+    if (v === "") filter.facets.delete(name);
+    else filter.facets.set(name, v);
+    applyFilter();
+  }));
+  const reset = element("button", { type: "button", id: "reset", onclick: resetFilters }, "Show all");
+  form.append(element("label", { class: "choice wide" }, element("span", {}, "find"), search), ...choices, reset);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  listeners.push(showFilterState);
+}
+
+function showFilterState() {
+  const shown = filter.rows.length;
+  const chosen = filter.configurations ? ` · only ${filter.configurations.name}` : "";
+  const all = payload.total > COUNT ? `${plural(COUNT, "row")} held by this page` : plural(COUNT, "row");
+  document.getElementById("shown").textContent = (shown === COUNT ? `All ${all}` : `${shown.toLocaleString("en")} of ${all}`) + chosen;
+  document.getElementById("problem").textContent = filter.problem;
+  document.getElementById("reset").disabled = shown === COUNT && !filter.query && !filter.facets.size && !filter.configurations;
+}
+
+function clearFilters() {
+  Object.assign(filter, { query: "", configurations: null });
+  filter.facets.clear();
+  document.getElementById("filters").reset();
+}
+
+function resetFilters() {
+  clearFilters();
+  applyFilter();
+}
+
+// Only these configurations, from a finding or a failure; the table comes into view.
+function showConfigurations(ids, name) {
+  clearFilters();
+  filter.configurations = { ids: new Set(ids), name };
+  applyFilter();
+  const heading = document.getElementById("table-heading");
+  heading.scrollIntoView({ block: "start" });
+  heading.focus({ preventScroll: true });
+}
+
+function debounce(run, wait) {
+  let timer;
+  return (event) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => run(event), wait);
+  };
+}

@@ -1,0 +1,184 @@
+// Speedups: where all of them lie, and one line with its interval for each configuration and method.
+const LINES_PER_PAGE = 40;
+const ORDERS = [
+  ["slow", "slowest first"],
+  ["fast", "fastest first"],
+  ["wide", "most uncertain first"],
+  ["axes", "by configuration"],
+];
+const forest = { order: "slow", page: 0 };
+const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "≈ equal", inconclusive: "unclear" };
+
+function comparisons() {
+  return filter.rows
+    .filter((row) => !isBaseline(row) && finite(value("speedup", row)) && value("speedup", row) > 0)
+    .map((row) => ({
+      row, method: value("method", row), verdict: value("speed", row), label: value("label", row), run: value("run", row),
+      speedup: value("speedup", row), low: value("speedup_low", row) ?? value("speedup", row), high: value("speedup_high", row) ?? value("speedup", row),
+    }));
+}
+
+function nothingTimed() {
+  if (!filter.rows.length) return "No row matches the filter.";
+  if (!has("speedup")) return "No speedup was measured: accuracy only (measure=none), or nothing could be timed.";
+  return "None of the rows shown has a speedup: they are baselines, were not timed, or could not be run.";
+}
+
+function drawSpread(width) {
+  const all = comparisons();
+  if (!all.length) return { empty: nothingTimed() };
+  const methods = distinct("method").filter((m) => all.some((one) => one.method === m));
+  const domain = around([...all.map((one) => one.speedup), 0.9, 1.1]);
+  const spread = methods.map((method) => spreadOf(method, all.filter((one) => one.method === method)));
+  const narrow = width < 560;
+  const rowHeight = narrow ? 46 : 34;
+  const marks = [
+    ...band(domain),
+    Plot.tickX(thinned(all, (one) => `${one.method} ${Math.round((Math.log(one.speedup / domain[0]) / Math.log(domain[1] / domain[0])) * width)}`), {
+      x: "speedup", y: "method", stroke: (one) => styleOf("method", one.method).colour, strokeOpacity: 0.55, insetTop: narrow ? 18 : 7, insetBottom: 7,
+    }),
+    ...spread.map((one) => dot([one], { x: "median", y: "method", ...styleOf("method", one.method), r: 6, dy: narrow ? 6 : 0 })),
+    Plot.text(spread, { x: domain[0], y: "method", text: (one) => (narrow ? one.method : ""), textAnchor: "start", dx: 4, dy: -14 }),
+  ];
+  const drawing = Plot.plot({
+    style: FONT, width, height: methods.length * rowHeight + 52, marginLeft: narrow ? 8 : 170, marginRight: 16, marginTop: 4, marginBottom: 44,
+    x: ratioAxis(domain, width - (narrow ? 24 : 186), "speedup over the baseline (log scale)"),
+    y: { domain: methods, label: null, axis: narrow ? null : "left", tickSize: 0, padding: 0 }, marks,
+  });
+  drawing.dataset.name = "Speedups of all configurations shown, by method";
+  const text = spread.map((one) => `${one.method}: median ${times(one.median)}, from ${times(one.low)} to ${times(one.high)}, ${plural(one.n, "comparison")}`).join("; ");
+  return { nodes: [drawing], text: `One stroke for each configuration; the symbol is the median. ${text}.` };
+}
+
+function spreadOf(method, members) {
+  const speedups = members.map((one) => one.speedup);
+  return { method, median: median(speedups), low: d3.min(speedups), high: d3.max(speedups), n: members.length };
+}
+
+function ratioAxis(domain, width, label) {
+  return { type: "log", domain, label, labelAnchor: "center", labelArrow: "none", ticks: ratioTicks(domain, width), tickFormat: (t) => `${significant(t)}×`, grid: true };
+}
+
+// The band in which a difference counts as none, and the line of no difference.
+function band(domain) {
+  const [low, high] = [Math.max(domain[0], 1 / (1 + payload.margin)), Math.min(domain[1], 1 + payload.margin)];
+  return [
+    Plot.rect([0], { x1: low, x2: high, fill: "var(--band)" }),
+    Plot.ruleX([1], { stroke: "var(--ink-soft)", strokeDasharray: "3 3" }),
+  ];
+}
+
+// Configurations with their lines, in the chosen order.
+function groupsInOrder(all) {
+  const groups = [...d3.group(all, (one) => configuration(one.row)).values()];
+  const width = (one) => Math.log(one.high / one.low);
+  const keys = {
+    slow: (group) => d3.min(group, (one) => one.speedup),
+    fast: (group) => -d3.max(group, (one) => one.speedup),
+    wide: (group) => -d3.max(group, width),
+  };
+  if (forest.order in keys) return d3.sort(groups, keys[forest.order]);
+  const axes = payload.axes.filter((axis) => axis !== "method");
+  return groups.sort((a, b) => axes.reduce((sign, axis) => sign || compareNatural(value(axis, a[0].row), value(axis, b[0].row)), 0));
+}
+
+// Groups cut into pages of about LINES_PER_PAGE lines.
+function pagesOf(groups) {
+  const pages = [[]];
+  let lines = 0;
+  for (const group of groups) {
+    if (lines && lines + group.length > LINES_PER_PAGE) {
+      pages.push([]);
+      lines = 0;
+    }
+    pages[pages.length - 1].push(group);
+    lines += group.length;
+  }
+  return pages;
+}
+
+function drawForest(width) {
+  const all = comparisons();
+  if (!all.length) return { empty: nothingTimed() };
+  const pages = pagesOf(groupsInOrder(all));
+  forest.page = Math.min(forest.page, pages.length - 1);
+  const groups = pages[forest.page];
+  const drawing = forestDrawing(groups, all, width);
+  const first = groups[0][0];
+  const text = `${plural(all.length, "comparison")} in ${plural(d3.sum(pages, (page) => page.length), "configuration")}: ${verdictCounts(all)}. ` +
+    `Page ${forest.page + 1} of ${pages.length}, ${ORDERS.find(([key]) => key === forest.order)[1]}; first: ${first.label}, ${first.method} ${times(first.speedup)} (${times(first.low)} to ${times(first.high)}).`;
+  return { nodes: [forestControls(pages.length), forestLegend(groups), drawing], text };
+}
+
+function verdictCounts(all) {
+  const found = d3.rollup(all, (members) => members.length, (one) => one.verdict);
+  return [...found].map(([verdict, n]) => `${n.toLocaleString("en")} ${verdict ?? "without a verdict"}`).join(", ");
+}
+
+function forestControls(pages) {
+  const turn = (by) => () => { forest.page += by; redraw(forestPlot); document.querySelector(`#forest button[data-turn="${by}"]:not([disabled])`)?.focus(); };
+  const order = select("order", ORDERS, forest.order, (v) => { Object.assign(forest, { order: v, page: 0 }); redraw(forestPlot); document.querySelector("#forest select").focus(); });
+  const buttons = pages > 1 ? [
+    element("button", { type: "button", "data-turn": -1, disabled: forest.page === 0, onclick: turn(-1) }, "Previous"),
+    element("span", {}, `page ${forest.page + 1} of ${pages}`),
+    element("button", { type: "button", "data-turn": 1, disabled: forest.page === pages - 1, onclick: turn(1) }, "Next"),
+  ] : [];
+  return element("div", { class: "controls" }, order, element("span", { class: "pager" }, ...buttons));
+}
+
+function forestLegend(groups) {
+  const methods = distinct("method").filter((m) => groups.some((group) => group.some((one) => one.method === m)));
+  return element("div", {}, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))),
+    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equal within the margin, or unclear. Shaded: ±3%.".replace("3%", `${significant(payload.margin * 100)}%`)));
+}
+
+function forestDrawing(groups, all, width) {
+  const narrow = width < 700;
+  const layout = forestLayout(groups, narrow);
+  const domain = around([...all.map((one) => one.speedup), 0.95, 1.05]);
+  const [left, right] = narrow ? [8, 12] : [Math.min(340, Math.max(120, 8 + 6.6 * d3.max(groups, (group) => group[0].label.length))), 186];
+  const room = Math.floor((narrow ? width - 16 : left - 16) / 13);
+  const marks = [
+    ...band(domain),
+    Plot.ruleY(layout.groups.slice(1), { y: "top", stroke: "var(--line)", insetLeft: narrow ? 0 : 8 - left, insetRight: narrow ? 0 : -right }),
+    Plot.ruleY(layout.lines, { y: "y", x1: (one) => clamp(one.low, domain), x2: (one) => clamp(one.high, domain), stroke: (one) => styleOf("method", one.method).colour, strokeWidth: 2 }),
+    ...d3.groups(layout.lines, (one) => one.method, (one) => one.verdict === "faster" || one.verdict === "slower").flatMap(([method, kinds]) =>
+      kinds.map(([decided, lines]) => dot(lines, { x: "speedup", y: "y", ...styleOf("method", method), r: 4.5, hollow: !decided }))),
+    Plot.text(layout.groups, { x: domain[0], y: "labelY", text: "label", dx: narrow ? 2 : -12, textAnchor: narrow ? "start" : "end", lineWidth: room, textOverflow: "ellipsis-middle", fill: "currentColor", fontWeight: narrow ? 600 : 400 }),
+    ...(narrow ? [] : [Plot.text(layout.lines, { x: domain[1], y: "y", dx: 12, textAnchor: "start", fontVariant: "tabular-nums", text: forestNote, fill: "currentColor" })]),
+    Plot.tip(layout.lines, Plot.pointerY({ x: "speedup", y: "y", title: forestTip, fill: "var(--surface)", stroke: "var(--line)", maxRadius: 20 })),
+  ];
+  const drawing = Plot.plot({
+    style: FONT, width, height: layout.height + 56, marginLeft: left, marginRight: right, marginTop: 8, marginBottom: 46,
+    x: ratioAxis(domain, width - left - right, "speedup over the baseline, with its 95% interval (log scale)"),
+    y: { axis: null, domain: [0, layout.height], range: [8, layout.height + 8] }, marks,
+  });
+  drawing.dataset.name = "Forest plot of speedups with intervals";
+  return drawing;
+}
+
+const clamp = (x, [low, high]) => Math.min(high, Math.max(low, x));
+const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(one.high)}]  ${VERDICT_MARK[one.verdict] ?? ""}`;
+
+function forestTip(one) {
+  return [one.label, `${one.method}: ${times(one.speedup)} [${times(one.low)} to ${times(one.high)}]`, `verdict: ${one.verdict ?? "none"}`,
+    `time: ${formatted("time_s", value("time_s", one.row))} · pairs: ${value("samples", one.row) ?? "?"}`,
+    ...(value("converged", one.row) === false ? ["interval wider than asked for (not converged)"] : [])].join("\n");
+}
+
+// Pixel positions from the top: a configuration's lines below one another, its label beside or (narrow) above them.
+function forestLayout(groups, narrow) {
+  const layout = { groups: [], lines: [], height: 0 };
+  for (const group of groups) {
+    const top = layout.height;
+    const first = top + (narrow ? 32 : 13);
+    layout.groups.push({ top, label: (has("run") && distinct("run").length > 1 ? `${group[0].run} · ` : "") + group[0].label, labelY: narrow ? top + 13 : first + (group.length - 1) * 9 });
+    const methods = distinct("method");
+    d3.sort(group, (one) => methods.indexOf(one.method)).forEach((one, i) => layout.lines.push({ ...one, y: first + i * 18 }));
+    layout.height = first + (group.length - 1) * 18 + 13;
+  }
+  return layout;
+}
+
+addPlot("spread", drawSpread);
+const forestPlot = addPlot("forest", drawForest);

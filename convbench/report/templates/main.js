@@ -1,0 +1,27 @@
+// Puts the page together.
+function buildTheme() {
+  const button = document.getElementById("theme");
+  const themes = ["auto", "light", "dark"];
+  const set = (theme) => {
+    document.documentElement.dataset.theme = theme;
+    button.textContent = `Theme: ${theme}`;
+    try { localStorage.setItem("convbench-theme", theme); } catch { /* a page opened from a file may have no storage */ }
+  };
+  let stored = null;
+  try { stored = localStorage.getItem("convbench-theme"); } catch { /* as above */ }
+  set(themes.includes(stored) ? stored : "auto");
+  button.addEventListener("click", () => set(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]));
+}
+
+for (const button of document.querySelectorAll("button[data-configurations]")) {
+  button.addEventListener("click", () => showConfigurations(button.dataset.configurations.split(" "), button.dataset.name));
+}
+document.documentElement.classList.add("scripted");
+buildTheme();
+chooseColumns();
+buildFilters();
+buildTable();
+listeners.push(refreshPlots);
+applyFilter();
+watchSize();
+document.documentElement.dataset.ready = "true";

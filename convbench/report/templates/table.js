@@ -1,0 +1,103 @@
+// The rows: sorted by a click on a heading, in pages, with the columns one chooses; downloaded as they are shown.
+const USUAL = ["method", "status", "accuracy", "bound_ratio", "rel_l2_err", "time_s", "speedup", "speedup_low", "speedup_high", "speed", "converged", "tflops"];
+const table = { columns: [], sort: "", descending: false, page: 0, size: 25, rows: [] };
+
+function chooseColumns() {
+  const axes = payload.axes.filter((axis) => axis !== "method").slice(0, 6);
+  const identity = payload.axes.length > 7 ? ["label"] : axes.length ? axes : ["case"];
+  table.columns = [...new Set([...(payload.axes.includes("run") ? ["run"] : []), ...identity, ...USUAL])].filter(has);
+}
+
+function sortRows() {
+  table.rows = filter.rows.slice();
+  if (!table.sort) return;
+  const sign = table.descending ? -1 : 1;
+  const missing = (v) => v === null || Number.isNaN(v);
+  table.rows.sort((a, b) => {
+    const [u, v] = [value(table.sort, a), value(table.sort, b)];
+    if (missing(u) || missing(v)) return missing(u) - missing(v) || a - b;
+    return sign * compareNatural(u, v) || a - b;
+  });
+}
+
+function showTable() {
+  const pages = Math.max(1, Math.ceil(table.rows.length / table.size));
+  table.page = Math.min(table.page, pages - 1);
+  const from = table.page * table.size;
+  const rows = table.rows.slice(from, from + table.size);
+  document.getElementById("table-head").replaceChildren(element("tr", {}, ...table.columns.map(heading)));
+  document.getElementById("table-body").replaceChildren(...rows.map((row) => element("tr", {}, ...table.columns.map((name) => cell(name, row)))));
+  document.getElementById("table-place").textContent = rows.length ? `rows ${(from + 1).toLocaleString("en")}–${(from + rows.length).toLocaleString("en")} of ${table.rows.length.toLocaleString("en")}` : "no row matches the filter";
+  document.getElementById("table-first").disabled = document.getElementById("table-previous").disabled = table.page === 0;
+  document.getElementById("table-last").disabled = document.getElementById("table-next").disabled = table.page === pages - 1;
+}
+
+const isNumeric = (name) => ["int", "float"].includes(columns.get(name).type);
+
+function heading(name) {
+  const { meaning, unit } = columns.get(name);
+  const sorted = table.sort === name ? (table.descending ? "descending" : "ascending") : "none";
+  const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sorted];
+  const button = element("button", { type: "button", title: meaning + (unit ? ` (${unit})` : ""), "data-column": name, onclick: () => sortBy(name) }, name, element("span", { "aria-hidden": "true" }, arrow));
+  return element("th", { scope: "col", "aria-sort": sorted, class: isNumeric(name) ? "number" : null }, button);
+}
+
+function sortBy(name) {
+  if (table.sort !== name) Object.assign(table, { sort: name, descending: false });
+  else if (!table.descending) table.descending = true;
+  else Object.assign(table, { sort: "", descending: false });
+  table.page = 0;
+  sortRows();
+  showTable();
+  document.querySelector(`#table-head button[data-column="${CSS.escape(name)}"]`).focus();
+}
+
+const VERDICT_SIGNS = { fail: "✕", slower: "▼", faster: "▲", exact: "✓", ok: "✓", reduced: "!", error: "✕", crash: "✕", timeout: "✕", oom: "✕" };
+
+function cell(name, row) {
+  const v = value(name, row);
+  const text = formatted(name, v);
+  if (["status", "accuracy", "speed"].includes(name) && v !== null) {
+    const sign = VERDICT_SIGNS[v];
+    const title = v !== "ok" || name !== "status" ? value("reason", row) : null;
+    return element("td", { title }, element("span", { class: `verdict ${v}` }, ...(sign ? [element("span", { "aria-hidden": "true" }, `${sign} `)] : []), text));
+  }
+  return element("td", { class: isNumeric(name) ? "number" : name === "reason" ? "long" : null, title: typeof v === "number" && text !== String(v) ? String(v) : null }, text);
+}
+
+function buildTable() {
+  const turn = (to) => () => { table.page = Math.max(0, to()); showTable(); };
+  const on = (id, run) => document.getElementById(id).addEventListener("click", run);
+  on("table-first", turn(() => 0));
+  on("table-previous", turn(() => table.page - 1));
+  on("table-next", turn(() => table.page + 1));
+  on("table-last", turn(() => Math.ceil(table.rows.length / table.size) - 1));
+  on("download", download);
+  document.getElementById("table-size").append(select("rows per page", ["25", "50", "100", "250"], "25", (v) => { Object.assign(table, { size: Number(v), page: 0 }); showTable(); }));
+  document.getElementById("column-choice").append(...payload.columns.map(({ name, meaning }) => columnBox(name, meaning)));
+  listeners.push(() => { table.page = 0; sortRows(); showTable(); });
+}
+
+function columnBox(name, meaning) {
+  const box = element("input", { type: "checkbox", checked: table.columns.includes(name), onchange: (event) => toggleColumn(name, event.target.checked) });
+  return element("label", { title: meaning }, box, " ", name);
+}
+
+// A column comes where the table's own order puts it, the chosen first ones staying in front.
+function toggleColumn(name, wanted) {
+  table.columns = wanted ? [...table.columns, name] : table.columns.filter((column) => column !== name);
+  showTable();
+}
+
+// RFC 4180: every row that passes the filter, in the order shown, the columns shown, values in the table's own units.
+function asCsv() {
+  const quoted = (v) => { const text = v === null || v === undefined ? "" : String(v); return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text; };
+  const lines = [table.columns, ...table.rows.map((row) => table.columns.map((name) => value(name, row)))];
+  return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
+}
+
+function download() {
+  const address = URL.createObjectURL(new Blob([asCsv()], { type: "text/csv;charset=utf-8" }));
+  element("a", { href: address, download: "convbench-rows.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
