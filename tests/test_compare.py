@@ -1,0 +1,229 @@
+"""`compare` as a command: exit codes, its four formats, and the second measurement."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from convbench import cli, compare, confirm
+from convbench.record import Record
+from convbench.table import typed
+from tests.simulated import config_id, row, timed_row
+from tests.test_table import write
+
+EVIL = '<script>alert("1")</script> | `x` \n\x00 **bold**'
+
+GOOD = [timed_row(i, "explicit", (2.0, 1.99, 2.01)) for i in range(3)]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Path, Path]:
+    """BASE with one cell of every fate, and NEW in which the fates are fulfilled."""
+    base = [timed_row(i, "explicit", (2.0, 1.99, 2.01)) for i in range(7)]
+    base[6]["labels"] = json.dumps({"name": "<b>layer</b>"})
+    new = [dict(r) for r in base[:6]]
+    new[0] = timed_row(0, "explicit", (1.6, 1.59, 1.61))
+    new[1] = row(1, "explicit", status="error", accuracy=None, reason=EVIL)
+    new[2]["accuracy"] = "fail"
+    new[3] = timed_row(3, "explicit", (3.0, 2.99, 3.01))
+    new.append(timed_row(9, "explicit", (3.0, 2.99, 3.01)))
+    return write(tmp_path / "base", base), write(tmp_path / "new", new)
+
+
+def run(*words: object) -> int:
+    return cli.main(["compare", *(str(word) for word in words)])
+
+
+def test_exit_codes(tmp_path: Path, runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = runs
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "results.parquet").write_text("half a")
+    cases: list[tuple[int, Any, Any, str]] = [
+        (0, base, base, ""),
+        (1, base, new, ""),
+        (2, base, tmp_path / "nowhere", "does not exist"),
+        (2, tmp_path / "torn", new, "cannot be read as a table"),
+        (4, tmp_path / "nowhere", new, "nothing to compare with"),
+        (4, tmp_path / "empty", new, "nothing to compare with"),
+        (4, write(tmp_path / "other", [row(50, "explicit")]), new, ""),
+    ]
+    for code, old, young, said in cases:
+        assert run(old, young) == code
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == bool(said)
+
+
+@pytest.mark.parametrize(
+    "words", [["a"], ["a", "b", "--margin", "0"], ["a", "b", "--margin", "x"], ["a", "b", "--format", "pdf"]]
+)
+def test_wrong_command_line_is_exit_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        compare.main(words)
+    assert caught.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_margin_and_accuracy_only(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", GOOD)
+    slow = write(tmp_path / "slow", [timed_row(i, "explicit", (1.8, 1.79, 1.81)) for i in range(3)])
+    assert run(base, slow) == 1
+    assert run(base, slow, "--margin", 0.15) == 0
+    assert run(base, slow, "--spread", 0.1) == 4
+    assert run(base, slow, "--accuracy-only") == 0
+
+
+def test_terminal(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*runs) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("REGRESSION: 6 cells in both runs, 4 of them compared by speed; 1 vanished, ")
+    for said in (
+        "less accurate",
+        "no longer measured",
+        "1.25× slower",
+        "1.50× faster",
+        "new: conv2d",
+        "17×17",
+        "1.60× [",
+    ):
+        assert said in " ".join(out.split())
+
+
+def test_markdown_escapes_what_it_shows(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*runs, "--format", "markdown") == 1
+    out = capsys.readouterr().out
+    assert out.startswith("## convbench: REGRESSION\n")
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
+    assert len(rows) == 2 + 5
+    assert "<script>" not in out
+    assert "&lt;script&gt;" in out
+    assert r"\*\*bold\*\*" in out
+    assert "&lt;b&gt;layer" in out
+
+
+def test_json_holds_the_numbers(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*runs, "--format", "json") == 1
+    out = json.loads(capsys.readouterr().out)
+    assert (out["verdict"], out["exit_code"], out["cells"], out["timed"]) == ("regression", 1, 6, 4)
+    kinds = {f["kind"]: f for f in out["failures"]}
+    assert set(kinds) == {"vanished", "unmeasured", "accuracy", "slower"}
+    slower = kinds["slower"]
+    assert slower["config_id"] == config_id(0)
+    assert slower["slowdown"] == pytest.approx(1.25)
+    assert slower["slowdown_low"] < slower["slowdown"] < slower["slowdown_high"]
+    assert slower["q"] <= 0.05
+    assert [cell["config_id"] for cell in out["new_cells"]] == [config_id(9)]
+    assert [f["kind"] for f in out["improvements"]] == ["faster"]
+
+
+def test_junit_is_one_case_per_cell(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    file = tmp_path / "gate.xml"
+    assert run(*runs, "--format", "junit", "--out", file) == 1
+    suite = ElementTree.parse(file).getroot().find("testsuite")
+    assert suite is not None
+    cases = suite.findall("testcase")
+    assert len(cases) == int(suite.get("tests", 0)) == 7 + 1 + 1
+    failed = {case.find("failure").get("type") for case in cases if case.find("failure") is not None}  # type: ignore[union-attr]
+    assert failed == {"vanished", "unmeasured", "accuracy", "slower"}
+    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("4", "0", "0")
+    assert any("<script>" in (case.find("failure").text or "") for case in cases if case.find("failure") is not None)  # type: ignore[union-attr]
+
+
+def test_junit_reports_an_untrusted_comparison_as_an_error(tmp_path: Path) -> None:
+    noisy = write(tmp_path / "a", [timed_row(0, "explicit", (2.0, 1.6, 2.4))])
+    assert run(noisy, noisy, "--format", "junit", "--out", tmp_path / "x.xml") == 4
+    error = ElementTree.parse(tmp_path / "x.xml").getroot().find(".//error")
+    assert error is not None
+    assert "too coarse to judge by" in (error.get("message") or "")
+
+
+def test_unwritable_out_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = write(tmp_path / "base", GOOD)
+    assert run(base, base, "--format", "json", "--out", tmp_path / "no" / "where") == 2
+    assert "cannot be written (No such file or directory); give another path" in capsys.readouterr().err
+
+
+def test_long_lists_are_cut_short_for_people_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = write(tmp_path / "base", [row(i, "explicit") for i in range(80)])
+    new = write(tmp_path / "new", [row(i, "explicit", accuracy="fail") for i in range(80)])
+    assert run(base, new, "--format", "markdown") == 1
+    assert "30 more cells: less accurate" in capsys.readouterr().out
+    assert run(base, new, "--format", "json") == 1
+    assert len(json.loads(capsys.readouterr().out)["failures"]) == 80
+
+
+def test_shards_compare_as_one_run(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", GOOD)
+    write(tmp_path / "new" / "shard-1", GOOD[:1])
+    write(tmp_path / "new" / "shard-2", GOOD[1:])
+    assert run(base, tmp_path / "new") == 0
+
+
+def test_confirm_measures_the_suspects_and_only_those(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def measure_again(rows: pd.DataFrame) -> pd.DataFrame:
+        asked.append(rows["config_id"].tolist())
+        return typed(pd.DataFrame([timed_row(i, "explicit", (2.0, 1.99, 2.01)) for i in (0, 1)]))
+
+    monkeypatch.setattr(compare, "measure_again", measure_again)
+    assert run(*runs, "--confirm", "--format", "json") == 1
+    out = json.loads(capsys.readouterr().out)
+    assert asked == [[config_id(0), config_id(1)]]
+    assert {f["kind"] for f in out["failures"]} == {"vanished", "accuracy"}
+    assert [f["kind"] for f in out["advice"]] == ["cleared", "cleared"]
+
+
+def test_confirm_asks_for_nothing_where_nothing_is_suspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = write(tmp_path / "base", GOOD)
+    monkeypatch.setattr(compare, "measure_again", lambda rows: pytest.fail("measured"))
+    assert run(base, base, "--confirm") == 0
+
+
+def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands that would run; a cases file cannot hold methods, cache and CUDA graph, so these split them."""
+    rows: list[Record] = [
+        *(row(0, m, cache="hot", cuda_graph=False) for m in ("explicit", "unfold")),
+        row(1, "explicit", cache="cold", cuda_graph=False),
+        row(2, "pkg.mod:fn"),
+    ]
+    commands: list[list[str]] = []
+
+    def fake(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        cases = next(word for word in command if word.startswith("cases=")).removeprefix("cases=")
+        out = next(word for word in command if word.startswith("out=")).removeprefix("out=")
+        write(Path(out), [row(int(i, 16), "explicit") for i in pd.read_csv(cases, dtype=str)["config_id"]])
+        return subprocess.CompletedProcess(command, 3, stderr="")
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    again = confirm.measure_again(typed(pd.DataFrame(rows)))
+    assert again["config_id"].tolist() == [config_id(0), config_id(1), config_id(2)]
+    assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 3
+    assert [command[6:] for command in commands] == [
+        ["methods=[explicit,unfold]", "measure=rigorous", "measure.cache=hot", "measure.cuda_graph=false"],
+        ["methods=[explicit]", "measure=rigorous", "measure.cache=cold", "measure.cuda_graph=false"],
+        ["methods=[pkg.mod:fn]", "measure=rigorous"],
+    ]
+
+
+def test_second_measurement_that_is_refused_is_one_sentence(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 2, stderr="a warning\nno setting named 'kernal'\n")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    assert run(*runs, "--confirm") == 2
+    assert capsys.readouterr().err.endswith("--confirm could not measure again: no setting named 'kernal'\n")

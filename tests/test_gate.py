@@ -1,0 +1,308 @@
+"""The gate's decisions on rows whose truth is known, and how often it is wrong on simulated machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convbench.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
+from convbench.gate import Judgement, Policy, confirm, judge, suspects
+from convbench.record import Record
+from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row
+
+POLICY = Policy()
+
+
+def kinds(judgement: Judgement) -> list[tuple[str, int, str]]:
+    return [(f.kind, int(f.key[0], 16), f.key[1]) for f in judgement.failures]
+
+
+def pair_of_runs(
+    speedup: float, after: float, cells: int = 4, width: float = 0.005
+) -> tuple[list[Record], list[Record]]:
+    """Two runs of `cells` configurations; in the second, configuration 0's speedup is `after`."""
+
+    def run(first: float) -> list[Record]:
+        values = [first] + [speedup] * (cells - 1)
+        return [timed_row(i, "explicit", (v, v * (1 - width), v * (1 + width))) for i, v in enumerate(values)]
+
+    return run(speedup), run(after)
+
+
+def test_equal_runs_are_good() -> None:
+    base, new = pair_of_runs(2.0, 2.0)
+    result = judge(base, new, POLICY)
+    assert (result.verdict, result.exit_code, result.cells, result.timed) == ("good", 0, 4, 4)
+    assert [*result.failures, *result.advice, *result.improvements, *result.fresh, *result.notes] == []
+
+
+def test_slowdown_beyond_the_margin_fails() -> None:
+    base, new = pair_of_runs(2.0, 1.6)
+    result = judge(base, new, POLICY)
+    assert kinds(result) == [("slower", 0, "explicit")]
+    assert result.exit_code == 1
+    change = result.failures[0].change
+    assert change is not None
+    assert math.exp(change.log) == pytest.approx(1.25)
+    assert "1.25× slower against the baseline" in result.failures[0].text
+
+
+def test_slowdown_within_the_margin_passes() -> None:
+    base, new = pair_of_runs(2.0, 2.0 / 1.025, width=0.0001)
+    assert judge(base, new, replace(POLICY, spread=0.0)).exit_code == 0
+    assert judge(base, new, Policy(margin=0.02, spread=0.0)).exit_code == 1
+
+
+def test_improvement_never_fails() -> None:
+    base, new = pair_of_runs(2.0, 4.0)
+    result = judge(base, new, POLICY)
+    assert result.exit_code == 0
+    assert [f.kind for f in result.improvements] == ["faster"]
+
+
+def test_wide_intervals_are_no_evidence() -> None:
+    base, new = pair_of_runs(2.0, 1.8, width=0.15)
+    assert not judge(base, new, POLICY).failures
+
+
+def test_intervals_too_wide_to_show_anything_are_not_to_be_trusted() -> None:
+    base, new = pair_of_runs(2.0, 2.0, width=0.15)
+    result = judge(base, new, POLICY)
+    assert (result.verdict, result.exit_code) == ("untrusted", 4)
+
+
+def test_regression_outweighs_noise() -> None:
+    base, new = pair_of_runs(2.0, 2.0, width=0.15)
+    new[0]["accuracy"] = "fail"
+    assert judge(base, new, POLICY).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fails"),
+    [
+        ("exact", "ok", True),
+        ("ok", "reduced", True),
+        ("reduced", "fail", True),
+        ("exact", "exact", False),
+        ("fail", "ok", False),
+        ("fail", "fail", False),
+        ("ok", "exact", False),
+        ("ok", None, True),
+        (None, "ok", False),
+    ],
+)
+def test_accuracy_that_got_worse_fails(before: str | None, after: str | None, fails: bool) -> None:
+    result = judge([row(0, "explicit", accuracy=before)], [row(0, "explicit", accuracy=after)], POLICY)
+    assert [f.kind for f in result.failures] == (["accuracy"] if fails else [])
+    assert result.exit_code == int(fails)
+
+
+@pytest.mark.parametrize("status", ["skipped", "unsupported", "oom", "timeout", "crash", "error"])
+def test_cell_that_is_no_longer_measured_fails_and_says_why(status: str) -> None:
+    new = row(0, "explicit", status=status, accuracy=None, reason="no such luck")
+    result = judge([row(0, "explicit")], [new], POLICY)
+    assert kinds(result) == [("unmeasured", 0, "explicit")]
+    assert result.failures[0].text == f"status was ok and is {status}: no such luck"
+    assert not judge([new], [row(0, "explicit")], POLICY).failures
+
+
+def test_failure_that_was_there_before_is_no_regression() -> None:
+    crash, late = (row(0, "explicit", status=s, accuracy=None) for s in ("crash", "timeout"))
+    assert judge([crash], [crash], POLICY).exit_code == 0
+    result = judge([crash], [late], POLICY)
+    assert result.exit_code == 0
+    assert [f.text for f in result.advice] == ["status was crash and is timeout"]
+
+
+def test_vanished_cells_fail_and_new_ones_are_listed() -> None:
+    base, new = [row(0, "explicit"), row(1, "explicit")], [row(1, "explicit"), row(2, "explicit")]
+    result = judge(base, new, POLICY)
+    assert kinds(result) == [("vanished", 0, "explicit")]
+    assert [r["config_id"] for r in result.fresh] == [config_id(2)]
+
+
+@pytest.mark.parametrize("base", [[], [row(1, "explicit")]])
+def test_nothing_in_common_is_nothing_to_compare(base: list[Record]) -> None:
+    result = judge(base, [row(0, "explicit")], POLICY)
+    assert (result.verdict, result.exit_code) == ("nothing", 4)
+
+
+def test_lost_timing_fails_unless_accuracy_alone_is_asked_for() -> None:
+    base, new = [timed_row(0, "explicit", (2.0, 1.99, 2.01))], [row(0, "explicit")]
+    assert kinds(judge(base, new, POLICY)) == [("untimed", 0, "explicit")]
+    assert judge(base, new, replace(POLICY, speed=False)).exit_code == 0
+
+
+def test_ratios_to_different_baselines_are_not_compared() -> None:
+    base, new = ([timed_row(0, "explicit", (2.0, 1.99, 2.01))] for _ in range(2))
+    new[0]["baseline"] = "aten"
+    result = judge(base, new, POLICY)
+    assert result.failures[0].text == "was measured against baseline=autograd and now against aten"
+
+
+def test_cell_measured_twice_counts_once() -> None:
+    poor = timed_row(0, "explicit", (1.0, 0.99, 1.01))
+    poor["samples"] = 20
+    good = timed_row(0, "explicit", (2.0, 1.99, 2.01))
+    result = judge([good], [good, poor], POLICY)
+    assert not result.failures
+    assert result.notes == [
+        "NEW holds 1 further rows of cells measured more than once; of each cell the row with the most samples counts"
+    ]
+
+
+def times_only(factors: list[float], environment: str = "a1b2") -> list[Record]:
+    """The baseline's own rows, whose times are `factors` milliseconds."""
+    rows = [timed_row(i, "autograd", None, 1e-3 * f) for i, f in enumerate(factors)]
+    return [{**r, "environment_id": environment} for r in rows]
+
+
+def test_absolute_time_counts_in_the_same_environment_only() -> None:
+    wander = [1 + 0.002 * (-1) ** i for i in range(20)]
+    base, new = times_only([1.0] * 20), times_only([*wander[:-1], 1.5])
+    assert kinds(judge(base, new, POLICY)) == [("slower", 19, "autograd")]
+    elsewhere = judge(base, times_only([*wander[:-1], 1.5], "c3d4"), POLICY)
+    assert elsewhere.exit_code == 0
+    assert [int(f.key[0], 16) for f in elsewhere.advice] == [19]
+    assert "advisory, because times of different runs are not paired" in elsewhere.advice[0].text
+
+
+def test_machine_that_is_slower_as_a_whole_is_no_regression() -> None:
+    base = times_only([1.0] * 20)
+    new = times_only([1.4 + 0.004 * (-1) ** i for i in range(20)])
+    result = judge(base, new, POLICY)
+    assert result.exit_code == 0
+    assert result.notes == [
+        "times without a paired ratio are 1.40× those of BASE in the median: the machine's clock or load has changed"
+    ]
+
+
+def test_time_that_only_kept_up_less_is_neither_slower_nor_faster() -> None:
+    """Everything became 40% faster, one cell 20%: outright faster, against the others slower."""
+    new = times_only([*[0.6] * 19, 0.8])
+    result = judge(times_only([1.0] * 20), new, POLICY)
+    assert (result.failures, result.improvements) == ([], [])
+
+
+def test_few_times_are_advisory_even_here() -> None:
+    result = judge(times_only([1.0] * 3), times_only([1.0, 1.0, 2.0]), POLICY)
+    assert result.exit_code == 0
+    assert len(result.advice) == 1
+
+
+def test_confirm_drops_what_does_not_happen_again() -> None:
+    base = [timed_row(i, "explicit", (2.0, 1.99, 2.01)) for i in range(4)]
+    slow = [timed_row(i, "explicit", (1.5, 1.49, 1.51)) for i in (0, 1)]
+    late = row(2, "explicit", status="timeout", accuracy=None)
+    wrong = {**base[3], "accuracy": "fail"}
+    first = judge(base, [*slow, late, wrong], POLICY)
+    assert {f.key[0] for f in suspects(first)} == {config_id(i) for i in (0, 1, 2)}
+    result = confirm(first, base, [base[0], slow[1], base[2]], POLICY)
+    assert kinds(result) == [("accuracy", 3, "explicit"), ("slower", 1, "explicit")]
+    assert "measured again: 1.33× slower" in result.failures[1].text
+    assert {f.key[0] for f in result.advice} == {config_id(0), config_id(2)}
+    assert result.notes == ["measured again in fresh processes: 3 of 3 suspects; 1 stand, 2 do not"]
+
+
+def test_confirm_in_another_environment_clears_nothing() -> None:
+    base, new = pair_of_runs(2.0, 1.5)
+    again = [{**base[0], "environment_id": "c3d4"}]
+    assert confirm(judge(base, new, POLICY), base, again, POLICY).exit_code == 1
+
+
+def test_tail_is_students() -> None:
+    for freedom in (3.0, 4.5, 7.0, 20.0, 200.0):
+        for t in (-2.0, 0.0, 0.5, 2.0, 4.0, 6.0):
+            assert t_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), rel=0.15)
+        assert t_quantile(freedom) == pytest.approx(stats.t.isf(0.025, freedom), rel=0.02)
+    assert t_tail(1.0, math.inf) == pytest.approx(stats.norm.sf(1.0))
+    assert t_tail(t_quantile(6.0, 1e-4), 6.0) == pytest.approx(1e-4)
+
+
+def test_interval_gives_the_standard_error_of_the_median() -> None:
+    """Over simulated samples: √(mean se²) is the medians' standard deviation, on the safe side by at most a quarter,
+    and se² varies as a variance with the stated degrees of freedom does."""
+    rng = np.random.default_rng(0)
+    machine = Machine(pair=0.1, bursts=0.0, process=0.0, run=0.0)
+    for pairs in (20, 60, 200):
+        rows = [r for r in measured(Sweep(700), replace(machine, pairs=pairs), rng) if r["method"] == "unfold"]
+        ends = [log_ratio_se({**r, "samples": pairs}, "speedup", "speedup_low", "speedup_high") for r in rows]
+        errors = [e.value - math.log(Sweep().true_speedup(i, "unfold")) for i, e in enumerate(ends) if e]
+        variances = np.array([e.se**2 for e in ends if e])
+        assert 1.0 <= math.sqrt(variances.mean()) / np.std(errors) <= 1.25
+        freedom = 2 / (variances.std() / variances.mean()) ** 2
+        assert math.sqrt(pairs) == pytest.approx(freedom, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"speedup_low": None}, {"speedup": 0.0}, {"speedup_high": math.inf}, {"speedup": None}]
+)
+def test_row_without_a_usable_interval_has_no_estimate(damage: dict[str, Any]) -> None:
+    whole = timed_row(0, "explicit", (2.0, 1.9, 2.1))
+    assert log_ratio_se({**whole, **damage}, "speedup", "speedup_low", "speedup_high") is None
+
+
+def test_spread_is_learnt_from_the_cells_that_changed_the_other_way() -> None:
+    noise = np.random.default_rng(2).normal(0, 0.04, 200)
+    point = Estimate(0.0, 0.0, 6.0)
+    changes = [Change.of("ratio", x, point, point) for x in noise]
+    slowed = [Change.of("ratio", abs(c.log) + 0.5 if c.log > 0 else c.log, point, point) for c in changes]
+    for seen in (changes, slowed):
+        assert seen_between(seen, 1, 0.01).spread == pytest.approx(0.04, rel=0.2)
+    assert seen_between(slowed, -1, 0.01).spread > 0.5
+    assert seen_between([c for c in slowed if c.log > 0], 1, 0.01).spread == 0.01
+
+
+def test_spread_of_times_sees_through_a_few_changes() -> None:
+    noise = np.random.default_rng(3).normal(0, 0.02, 100)
+    noise[:5] = 3.0
+    assert seen_in_times(noise.tolist()).spread == pytest.approx(0.02, rel=0.35)
+
+
+MACHINES = {
+    "as measured": Machine(),
+    "short, bursty samples": Machine(pair=0.05, bursts=0.15, pairs=20),
+    "processes far apart": Machine(process=0.02),
+    "times all over the place": Machine(run=0.5),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_false_alarms_over_whole_sweeps_are_rare(name: str) -> None:
+    """60 A/A comparisons of 50 configurations: at a true rate of 5%, more than 7 alarms would come up once in 100."""
+    rng = np.random.default_rng(4)
+    alarms = sum(
+        bool(judge(measured(Sweep(), MACHINES[name], rng), measured(Sweep(), MACHINES[name], rng), POLICY).failures)
+        for _ in range(60)
+    )
+    assert alarms <= 2
+
+
+def test_planted_slowdowns_are_found() -> None:
+    """10% in one method of five configurations of 50; at a spread of 1% between processes most are above the noise."""
+    rng = np.random.default_rng(5)
+    found, false = 0, 0
+    for _ in range(40):
+        planted = {(int(i), METHODS[0]): 1.10 for i in rng.choice(50, 5, replace=False)}
+        machine = Machine(process=0.007)
+        result = judge(measured(Sweep(), machine, rng), measured(Sweep(slowdown=planted), machine, rng), POLICY)
+        hits = {(int(f.key[0], 16), f.key[1]) for f in result.failures}
+        found += len(hits & planted.keys())
+        false += len(hits - planted.keys())
+    assert found / 200 > 0.85
+    assert false <= 2
+
+
+def test_method_that_became_slower_everywhere_is_found() -> None:
+    """The noise is not learnt from what changed: a slowdown of a whole method must not hide itself."""
+    rng = np.random.default_rng(6)
+    planted = {(i, METHODS[0]): 1.10 for i in range(50)}
+    result = judge(measured(Sweep(), Machine(), rng), measured(Sweep(slowdown=planted), Machine(), rng), POLICY)
+    found = {f.key[0] for f in result.failures if f.key[1] == METHODS[0]}
+    assert len(found) > 45
+    assert all(f.key[1] == METHODS[0] for f in result.failures)
