@@ -215,7 +215,7 @@ def kept_alive(rows: Rows) -> Iterator[Finding]:
     """
     saved = rows.numbers("saved_bytes")
     is_baseline = rows.agree("method", "baseline")
-    group = rows.groups(("run_key", "config_id"))
+    group = rows.groups(("run_key", "config_id", "labels"))
     of_baseline = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
     of_baseline[group[is_baseline]] = np.flatnonzero(is_baseline)
     partner = of_baseline[group]

@@ -19,6 +19,7 @@ from rich.text import Text
 from . import screen, units
 from .record import FAILED, Record
 from .spec import Spec
+from .wording import configuration_name
 
 REDRAW_S = 0.2
 """Shortest time between two drawings of the bar; one drawing costs milliseconds, one configuration may cost less."""
@@ -28,8 +29,10 @@ FAILURE_LINES = 20
 """Failures that get a line of their own in plain output; the others are counted."""
 
 
-def name_of(spec: Spec) -> str:
-    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`"""
+def name_of(spec: Spec | Record) -> str:
+    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, of a configuration or of a row."""
+    if isinstance(spec, dict):
+        return configuration_name(spec)
     parts = [str(spec.case), spec.dtype, spec.device, spec.wrt]
     if spec.memory_format != "contiguous":
         parts.insert(2, spec.memory_format)
@@ -38,7 +41,7 @@ def name_of(spec: Spec) -> str:
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is. `slowest_s` belongs to `slowest`, the name of the configuration that took longest."""
+    """How far a sweep is. `slowest_s` belongs to `slowest`, the configuration that took longest."""
 
     total: int = 0
     earlier: int = 0
@@ -46,7 +49,7 @@ class Tally:
     failed: int = 0
     wrong: int = 0
     current: Spec | None = None
-    slowest: Spec | str | None = None
+    slowest: Spec | Record | None = None
     slowest_s: float = 0.0
 
     def count(self, records: Iterable[Record]) -> None:
@@ -67,16 +70,12 @@ class Tally:
         parts = [f"{units.count(n)} {what}" for n, what in ((self.failed, "failed"), (self.wrong, "wrong")) if n]
         return ", ".join(parts)
 
-    @property
-    def slowest_name(self) -> str:
-        return name_of(self.slowest) if isinstance(self.slowest, Spec) else str(self.slowest)
-
 
 class View(Protocol):
     """Shows a tally; `note` is for one configuration that has just ended."""
 
     def changed(self, tally: Tally) -> None: ...
-    def note(self, tally: Tally, spec: Spec, records: Sequence[Record]) -> None: ...
+    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None: ...
     def say(self, text: str) -> None: ...
     def close(self, tally: Tally) -> None: ...
 
@@ -106,7 +105,7 @@ class Bar:
         if not self._changed.is_set():
             self._changed.set()
 
-    def note(self, tally: Tally, spec: Spec, records: Sequence[Record]) -> None:
+    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None:
         self.changed(tally)
 
     def say(self, text: str) -> None:
@@ -153,7 +152,7 @@ def frame(tally: Tally, elapsed_s: float, width: int) -> Group:
     if tally.current is not None:
         lines.append(Text(f"now      {name_of(tally.current)}", no_wrap=True, overflow="ellipsis"))
     if tally.slowest is not None:
-        slowest = f"slowest  {units.duration(tally.slowest_s)}  {tally.slowest_name}"
+        slowest = f"slowest  {units.duration(tally.slowest_s)}  {name_of(tally.slowest)}"
         lines.append(Text(slowest, style="quiet", no_wrap=True, overflow="ellipsis"))
     return Group(*lines)
 
@@ -175,7 +174,7 @@ class Lines:
             earlier = f", {units.count(tally.earlier)} of them measured already" if tally.earlier else ""
             self.say(f"measuring {units.count(tally.total, 'configuration')}{earlier}")
 
-    def note(self, tally: Tally, spec: Spec, records: Sequence[Record]) -> None:
+    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None:
         for row in records:
             self._failure(tally, spec, row)
         now = self._clock()
@@ -186,7 +185,7 @@ class Lines:
         parts = [name_of(spec), tally.failures, f"{units.duration(left)} left" if left else ""]
         self.say(f"{self._place(tally)} {' · '.join(filter(None, parts))}")
 
-    def _failure(self, tally: Tally, spec: Spec, row: Record) -> None:
+    def _failure(self, tally: Tally, spec: Spec | Record, row: Record) -> None:
         status = row.get("status")
         if status not in FAILED and row.get("accuracy") != "fail":
             return
@@ -211,7 +210,7 @@ class Lines:
         if tally.failures:
             parts.append(tally.failures)
         if tally.slowest is not None:
-            parts.append(f"slowest: {units.duration(tally.slowest_s)}, {tally.slowest_name}")
+            parts.append(f"slowest: {units.duration(tally.slowest_s)}, {name_of(tally.slowest)}")
         self.say(f"{self._place(tally)} {' · '.join(parts)}")
 
 
@@ -248,10 +247,13 @@ class Progress:
         self._open().changed(self.tally)
 
     def finish(self, spec: Spec, records: Sequence[Record]) -> None:
+        self.finished(spec, records, self._clock() - self._started)
+
+    def finished(self, spec: Spec | Record, records: Sequence[Record], elapsed_s: float, number: int = 1) -> None:
+        """`number` configurations are done, here or elsewhere, the last (or most telling) of which is `spec`."""
         tally = self.tally
-        tally.done += 1
+        tally.done += number
         tally.count(records)
-        elapsed_s = self._clock() - self._started
         if elapsed_s > tally.slowest_s:
             tally.slowest, tally.slowest_s = spec, elapsed_s
         self._open().note(tally, spec, records)

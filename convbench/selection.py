@@ -14,6 +14,9 @@ TIER = {"fail": 300.0, "failed": 200.0, "slower": 100.0, "absent": -100.0}
 """A wrong gradient is worse than a missing one, that than a slow one; skipped rows come last."""
 
 
+CONFIGURED = ("run_key", "config_id", "labels")
+
+
 def badness(rows: Rows) -> npt.NDArray[np.float64]:
     """How much each row deserves a look: its tier plus a number below 50 for how slow, or else how inexact, it is."""
     speedup = rows.numbers("speedup")
@@ -30,8 +33,8 @@ def badness(rows: Rows) -> npt.NDArray[np.float64]:
 
 
 def configurations(rows: Rows) -> npt.NDArray[np.int64]:
-    """For each row the number of its configuration, counted in the table's order."""
-    return rows.groups(("run_key", "config_id"))
+    """For each row the number of its configuration (a cases file may name one twice), in the table's order."""
+    return rows.groups(CONFIGURED)
 
 
 def worst(rows: Rows, group: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:

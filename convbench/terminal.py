@@ -3,79 +3,43 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from . import layouts, screen, units
-from .aligned import Aligned, Column
-from .findings import Finding, find
-from .layouts import Content
-from .progress import Progress
-from .record import SPEEDS, STATUSES, VERDICTS, Record
+from . import screen, sections
+from .findings import find
+from .record import Record
 from .rows import Rows
-from .selection import content
-from .statements import bias_statement, notebook_figures
-from .wording import SETTINGS, phrases
+from .sections import Context, Item
 
-__all__ = ["Context", "Progress", "picture", "render", "show", "summary"]
-
-SHOWN = 40
-"""Configurations in the table; of more, the worst."""
-LINES = 60
-"""Lines of the table where a configuration takes several."""
-LEAST = 10
-"""Configurations that are shown however many lines each takes."""
-REASONS = 5
-"""Reasons for skipped rows that are named."""
-FILES = ("results.parquet", "results.csv", "environment.json")
-MEANING = {
-    "exact": "to the last bit of the rounded float64 reference",
-    "ok": "within the rounding bound of the float64 reference",
-    "reduced": "right, but less precise than the type allows",
-    "fail": "wrong",
-}
-"""What the verdicts on accuracy say."""
-WORDS = {"bad": "failed: ", "warning": "careful: ", "note": ""}
-"""Severity → how its sentence begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A mark, and text that wraps beside it."""
-
-    mark: str
-    text: Text
-
-
-Lines = list[Text | Item]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What the rows do not say: `folder` of the files, `illegal` combinations left out,
-    configurations that are `missing` because the sweep was stopped; and how many configurations are `shown`.
-    """
-
-    folder: Path | None = None
-    illegal: int = 0
-    missing: int = 0
-    shown: int = SHOWN
+__all__ = ["Context", "picture", "render", "show", "summary"]
 
 
 def show(results_dir: Path, console: Console | None = None, context: Context | None = None) -> None:
     """Prints the summary of the results.parquet in `results_dir` on standard output (or `console`)."""
     console = screen.console() if console is None else console
     context = Context(results_dir) if context is None else context
+    context = replace(context, environments=_environments(results_dir))
     path = results_dir / "results.parquet"
     if not path.is_file():
         console.print(Text(f"nothing was measured: there is no {path}"), soft_wrap=True)
         return
     summary(Rows.read(path), console, context)
+
+
+def _environments(results_dir: Path) -> dict[str, dict[str, Any]]:
+    """What environment.json holds by id; empty where it is missing or damaged, which costs two lines of the summary."""
+    try:
+        found = json.loads((results_dir / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {k: v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
 
 
 def render(records: Iterable[Record], console: Console, context: Context | None = None) -> None:
@@ -84,16 +48,17 @@ def render(records: Iterable[Record], console: Console, context: Context | None 
 
 
 def picture(results_dir: Path, svg_path: Path, width: int = 100, title: str = "python -m convbench") -> None:
-    """Writes the summary of a run as an SVG that needs no font from a network."""
+    """Writes the summary of a run as an SVG that needs nothing from a network."""
     console = Console(
         file=io.StringIO(), record=True, width=width, force_terminal=True, color_system="truecolor",
         theme=screen.THEME, highlight=False, emoji=False, markup=False, legacy_windows=False,
     )  # fmt: skip
     show(results_dir, console)
+    # The last line is clipped at its foot.
+    console.print()
     svg = console.export_svg(title=title)
-    fonts = svg.index("@font-face"), svg.rindex("@font-face")
-    end = svg.index("}", fonts[1]) + 1
-    svg_path.write_text(svg[: fonts[0]] + svg[end:], encoding="utf-8")
+    start, last = svg.index("@font-face"), svg.rindex("@font-face")
+    svg_path.write_text(svg[:start] + svg[svg.index("}", last) + 1 :], encoding="utf-8")
 
 
 def summary(rows: Rows, console: Console, context: Context) -> None:
@@ -101,20 +66,21 @@ def summary(rows: Rows, console: Console, context: Context) -> None:
     if rows.count == 0:
         console.print(Text("nothing was measured"))
         return
-    shown, table, configured = _table(rows, console.width, context.shown)
-    sections: list[Lines] = [
-        _heading(shown, configured),
+    width = console.width
+    shown, table, configured = sections.table(rows, width, context.shown)
+    parts = [
+        sections.heading(shown, configured, context),
         table,
-        _totals(rows, shown, console.width) if configured > len(shown.lines) else [],
-        _notebook(rows, console.width),
-        _bias(rows),
-        _findings(find(rows)),
-        _counts(rows, configured, context),
-        _files(context),
+        sections.totals(rows, shown, width) if configured > len(shown.lines) else [],
+        sections.notebook(rows, width),
+        sections.bias(rows),
+        sections.attention(find(rows), context),
+        sections.counts(rows, configured, context),
+        sections.files(context),
     ]
-    for section in filter(None, sections):
+    for part in filter(None, parts):
         console.print()
-        for line in section:
+        for line in part:
             _put(console, line)
 
 
@@ -128,156 +94,3 @@ def _put(console: Console, line: Text | Item) -> None:
     for number, piece in enumerate(text.wrap(console, max(20, console.width - len(mark)))):
         piece.rstrip()
         console.print(Text(mark if number == 0 else " " * len(mark)) + piece, soft_wrap=True)
-
-
-def _table(rows: Rows, width: int, most: int) -> tuple[Content, Lines, int]:
-    """What is shown, its lines, and the number of all configurations; fewer where each takes several lines."""
-    shown, configured = content(rows, most)
-    lines, each = layouts.lines(shown, width)
-    if each > 1 and each * len(shown.lines) > LINES:
-        shown, configured = content(rows, max(LEAST, LINES // each))
-        lines, _ = layouts.lines(shown, width)
-    return shown, [*lines], configured
-
-
-def _heading(shown: Content, configured: int) -> Lines:
-    """What all configurations share, and how to read the numbers."""
-    shared = [s for s in SETTINGS if s not in shown.settings]
-    said = phrases(shown.lines[0].any_row, shared)
-    out: Lines = [Text(" · ".join(said), style="heading")]
-    notes = []
-    if shown.accuracy is not None:
-        throughout = " throughout" if configured > 1 else ""
-        notes.append(f"accuracy: {shown.accuracy}{throughout} ({MEANING[shown.accuracy]})")
-    if shown.timed and len(shown.methods) > 1:
-        rival = f"{shown.baseline}'s time" if shown.baseline else "the baseline's time"
-        notes.append(f"speedup: {rival} ÷ the method's, timed in pairs, with its 95% interval")
-    if configured > len(shown.lines):
-        notes.append(f"the {len(shown.lines)} worst of {units.count(configured)} configurations, worst first")
-    out.extend(Text(note, style="quiet") for note in notes)
-    return out
-
-
-def _totals(rows: Rows, shown: Content, width: int) -> Lines:
-    """How often each method got which verdict, over all configurations."""
-    words = [("speed", w) for w in SPEEDS] + [("accuracy", w) for w in VERDICTS]
-    words += [("status", w) for w in STATUSES if w != "ok"]
-    parts = []
-    for method in shown.methods:
-        mine = rows.equal("method", method)
-        cells = [Text(method)]
-        for column, word in words:
-            rival = column != "speed" or method != shown.baseline
-            number = int(np.count_nonzero(mine & rows.equal(column, word))) if rival else 0
-            cells.append(Text(units.count(number), style=f"{column}.{word}") if number else Text(""))
-        parts.append([cells])
-    table = Aligned([Column("method"), *(Column(word, True) for _, word in words)], parts).kept()
-    return [Text("all configurations", style="heading"), *_fitted(table, width)]
-
-
-def _fitted(table: Aligned, width: int) -> Lines:
-    """The table's lines, or where they are too long a sentence for each row: `explicit: 191 faster, 12 slower`."""
-    if table.width <= width:
-        return [*table.lines()]
-    out: Lines = []
-    for row in (row for part in table.parts for row in part):
-        told = [
-            Text(" ").join([cell, Text(column.head)] if column.right else [cell])
-            for cell, column in zip(row[1:], table.columns[1:], strict=True)
-            if cell.plain
-        ]
-        out.append(Item("  ", row[0] + ": " + Text(", ").join(told)))
-    return out
-
-
-def _notebook(rows: Rows, width: int) -> Lines:
-    figures = notebook_figures(rows)
-    if not figures:
-        return []
-    columns = [Column("figure"), Column("notebook", True), Column("here", True)]
-    columns += [Column("rel. diff.", True), Column("")]
-    parts = []
-    for f in figures:
-        verdict = Text("agrees", style="accuracy.ok") if f.agrees else Text("differs", style="accuracy.fail")
-        relative = "" if f.relative is None else f"{f.relative:.1e}"
-        parts.append([[Text(f.name), Text(f.printed), Text(f.here), Text(relative), verdict]])
-    return [
-        Text("the notebook's figures (torch 0.3)", style="heading"),
-        *_fitted(Aligned(columns, parts).kept(), width),
-    ]
-
-
-def _bias(rows: Rows) -> Lines:
-    statement = bias_statement(rows)
-    if statement is None:
-        return []
-    same = "to the last bit" if statement.bitwise else "in mean and standard deviation"
-    share = f"{units.count(statement.identical)} of {units.count(statement.pairs, 'pair')}"
-    said = f"in {share} of rows that differ in the bias only, the gradient is the same {same}"
-    if statement.different:
-        said += f"; it differs for {', '.join(statement.different)}"
-    why = (
-        "grad_output is given, and the map from it to the gradient has no bias in it. With the notebook's loss "
-        "a bias moves the output, and through grad_output = 2·(output − target) the gradient's values."
-    )
-    return [Text("the bias", style="heading"), Text(said), Text(why, style="quiet")]
-
-
-def _findings(found: Sequence[Finding]) -> Lines:
-    if not found:
-        return []
-    out: Lines = [Text("worth a look", style="heading")]
-    for finding in found:
-        word = "wrong: " if finding.kind == "wrong" else WORDS[finding.severity]
-        line = Text.assemble((word, f"severity.{finding.severity}"), finding.sentence)
-        if finding.remedy:
-            line.append(" → ").append(finding.remedy, style="bold")
-        out.append(Item("! " if word else "- ", line))
-    return out
-
-
-def _counts(rows: Rows, configured: int, context: Context) -> Lines:
-    """Rows by status, why some were not measured, and what never became a row."""
-    line = Text(f"{units.count(configured, 'configuration')}, {units.count(rows.count, 'row')}: ")
-    parts = []
-    for status in STATUSES:
-        number = int(np.count_nonzero(rows.equal("status", status)))
-        if number:
-            parts.append(Text(f"{units.count(number)} {status}", style=f"status.{status}"))
-    out: Lines = [line + Text(", ").join(parts)]
-    out.extend(Item("  ", Text(reason, style="quiet")) for reason in _reasons(rows))
-    if context.illegal:
-        what = units.count(context.illegal, "illegal combination")
-        out.append(Text(f"{what} left out (on_illegal=error stops at the first and says why)"))
-    if context.missing:
-        what = units.count(context.missing, "configuration")
-        out.append(
-            Text(f"{what} not measured yet → the same command with the same out goes on", style="severity.warning")
-        )
-    return out
-
-
-def _reasons(rows: Rows) -> list[str]:
-    """Why rows were skipped or are unsupported, the most frequent reason first."""
-    where = np.flatnonzero(rows.equal("status", "skipped", "unsupported"))
-    if not len(where):
-        return []
-    key = rows.groups(("status", "reason"))[where]
-    _, first, number = np.unique(key, return_index=True, return_counts=True)
-    order = np.argsort(-number, kind="stable")
-    out = []
-    for i in order[:REASONS]:
-        status, reason = (rows.text(name, int(where[first[i]])) for name in ("status", "reason"))
-        out.append(f"{units.count(int(number[i]))} {status}: {reason or 'no reason given'}")
-    rest = int(number[order[REASONS:]].sum())
-    return [*out, f"{units.count(rest)} more for other reasons, in the table"] if rest else out
-
-
-def _files(context: Context) -> Lines:
-    if context.folder is None:
-        return []
-    there = ", ".join(name for name in FILES if (context.folder / name).is_file())
-    return [
-        Text(f"files: {context.folder}" + (f" ({there})" if there else ""), no_wrap=True),
-        Text(f"to explore them: python -m convbench report {context.folder}", style="quiet", no_wrap=True),
-    ]

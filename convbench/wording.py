@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .case import AXES, COLUMN_PREFIX
 from .record import Record
-from .rows import Rows
+
+if TYPE_CHECKING:  # The progress bar names configurations too and must not wait for pyarrow.
+    from .rows import Rows
 
 USUAL: Mapping[str, Any] = {
     "stride": "1",
@@ -152,6 +154,12 @@ def _phrased(row: Record, settings: Sequence[str]) -> list[tuple[str, str]]:
         before = [(p, s) for s in rest[:at] for p in phrases(row, (s,))]
         return [*before, together, *((p, s) for s in rest[at:] for p in phrases(row, (s,)))]
     return [(p, s) for s in settings for p in phrases(row, (s,))]
+
+
+def configuration_name(row: Record) -> str:
+    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`"""
+    settings = [s for s in RUN_SETTINGS if s not in ("threads", "measure", "seed")]
+    return " · ".join([case_name(row), *(p.removeprefix("wrt ") for p in phrases(row, settings))])
 
 
 def example_name(row: Record, settings: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ LAYERS = {
     },
     "results": {
         *("store", "merge", "rows", "table", "wording", "screen", "objective", "findings", "statements"),
-        *("aligned", "layouts", "selection", "progress", "terminal", "report"),
+        *("aligned", "layouts", "selection", "sections", "progress", "following", "terminal", "report"),
         *("change", "gate", "compare", "compare_output", "confirm"),
     },
     "execution": {"child", "worker", "execute"},
