@@ -7,6 +7,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
@@ -21,13 +22,27 @@ CLOCKS = {"cpu": "clocks:CpuClock", "cuda": "cuda_clock:CudaClock"}
 """Device type → module of this package:class, made with (device, measure). A new device is one more file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A method's name, what is timed, and what each sample of it runs under (entered outside the timed region)."""
+
+    name: str
+    call: Call
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
 class Reading(NamedTuple):
-    """One sample: seconds of device time for all its calls; host seconds to enqueue them where that is another
-    thing; whether the device may have waited for the host."""
+    """One sample: seconds of device time for all its calls, and whether the device may have waited for the host."""
 
     seconds: float
-    enqueue_s: float | None = None
     late: bool = False
+
+
+class HostTimes(NamedTuple):
+    """Host seconds per call until everything is enqueued, and until the device has finished it."""
+
+    enqueue_s: float
+    wall_s: float
 
 
 class Clock(Protocol):
@@ -48,8 +63,8 @@ class Clock(Protocol):
     def context(self) -> AbstractContextManager[Any]:
         """Wraps preparation and timing alike, so that both are on the timed stream."""
 
-    def ready(self, calls: Sequence[Call]) -> list[Call]:
-        """The calls as they will be timed, for instance captured as graphs: all of them or none."""
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        """The arms as they will be timed, for instance captured as graphs: all of them or none."""
 
     def submit(self, call: Call, calls: int) -> None:
         """Takes or queues one sample of `calls` calls."""
@@ -57,8 +72,8 @@ class Clock(Protocol):
     def drain(self) -> list[Reading]:
         """Waits for the queued samples and returns their readings in the order of submission."""
 
-    def wall(self, call: Call, calls: int) -> float | None:
-        """Synchronized host seconds per call, or None where it is the same as the device's time."""
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        """Of `calls` calls that find the device idle; None where the host is the device."""
 
     def conditions(self) -> dict[str, Any]:
         """What was in force or observed while sampling: `cache`, `cuda_graph`, `throttle`, `clock_mhz`, …"""
@@ -98,8 +113,8 @@ class CpuClock:
     def context(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def ready(self, calls: Sequence[Call]) -> list[Call]:
-        return list(calls)
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
 
     def submit(self, call: Call, calls: int) -> None:
         if self._flush is not None:
@@ -120,7 +135,7 @@ class CpuClock:
         readings, self._readings = self._readings, []
         return readings
 
-    def wall(self, call: Call, calls: int) -> float | None:
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
         return None
 
     def conditions(self) -> dict[str, Any]:
@@ -158,8 +173,8 @@ class FakeClock:
     def context(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def ready(self, calls: Sequence[Call]) -> list[Call]:
-        return list(calls)
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
 
     def submit(self, call: Call, calls: int) -> None:
         seconds = self._cost(call, calls, self.time)
@@ -170,7 +185,7 @@ class FakeClock:
         readings, self._readings = self._readings, []
         return readings
 
-    def wall(self, call: Call, calls: int) -> float | None:
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
         return None
 
     def conditions(self) -> dict[str, Any]:

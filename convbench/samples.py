@@ -78,10 +78,13 @@ class Samples:
         return spread_half_width(self.log_ratios(method, baseline), self.ran_first(method, baseline))
 
     def narrow(self, baseline: str) -> bool:
-        """Whether every method's ratio to the baseline, or a lone arm's time, is known as closely as was asked for."""
+        """Whether every method's ratio to the baseline is known as closely as was asked for.
+
+        Where there is nothing to pair (the baseline alone, or a baseline that failed), every arm's own time.
+        """
         others = [arm for arm in self.arms if arm != baseline]
-        if not others:
-            return _narrow(_relative(median_interval(self.of(baseline))), self.half_width)
+        if not others or baseline not in self.arms:
+            return all(_narrow(_relative(median_interval(self.of(arm))), self.half_width) for arm in self.arms)
         return all(_narrow(self.spread(arm, baseline), self.half_width) for arm in others)
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,13 +152,16 @@ class Samples:
 def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> dict[str, Any]:
     """The speed columns of one method's row, from the samples of one process.
 
-    The baseline's own row has speedup 1 by definition, and neither an interval nor a verdict for it.
+    The baseline's own row has speedup 1 by definition, and neither an interval nor a verdict for it. Where the
+    baseline was not timed (it failed), no row has a speedup.
     """
     out = _observed(samples, method, measure)
     time = median_interval(samples.of(method))
     out.update(_time_columns(time), samples=samples.rounds)
     if method == baseline:
         return out | {"speedup": 1.0, "converged": samples.narrow(baseline)}
+    if baseline not in samples.arms:
+        return out | {"converged": _narrow(_relative(time), measure.half_width)}
     ratio = _exp(median_interval(samples.log_ratios(method, baseline)))
     converged = _narrow(samples.spread(method, baseline), measure.half_width)
     return out | _ratio_columns(ratio, measure.margin) | {"converged": converged}
@@ -174,14 +180,14 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     out["measured_s"] = sum(_measured_s(part, method) for part in parts)
     time = median_interval([median(part.of(method)) for part in parts])
     out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
-    ratio = median_interval([median(part.log_ratios(method, baseline)) for part in parts])
+    own = {"converged": _narrow(_relative(time), measure.half_width)}
+    shared = set.intersection(*(set(part.arms) for part in parts))
+    if baseline not in shared:
+        return out | own
     if method == baseline:
-        others = [arm for arm in parts[0].arms if arm != baseline]
-        converged = all(combine(parts, arm, baseline, measure)["converged"] for arm in others)
-        return out | {
-            "speedup": 1.0,
-            "converged": converged if others else _narrow(_relative(time), measure.half_width),
-        }
+        rows = [combine(parts, arm, baseline, measure) for arm in shared - {baseline}]
+        return out | {"speedup": 1.0} | ({"converged": all(row["converged"] for row in rows)} if rows else own)
+    ratio = median_interval([median(part.log_ratios(method, baseline)) for part in parts])
     converged = _narrow(_half_width(ratio), measure.half_width)
     return out | _ratio_columns(_exp(ratio), measure.margin) | {"converged": converged}
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import gc
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from .clocks import Call, Clock, Reading
+from .clocks import Arm, Clock, HostTimes, Reading
 from .samples import Samples, columns, combine
 from .spec import Measure
 from .statistics import median
@@ -31,17 +31,8 @@ LATE_SHARE = 0.1
 """Share of samples in which the device may have waited for the host that makes an arm `launch_bound`; a median of
 which a tenth is disturbed moves by a few percentiles at most, and more is worth a word."""
 
-WALL_SAMPLES = 5
-"""Samples of synchronized wall time per arm, after the pairs; a plain median without an interval."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A method's name, what is timed, and the context in which it is called; entering it is not timed."""
-
-    name: str
-    call: Call
-    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+HOST_SAMPLES = 5
+"""Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
 
 
 class ArmFailed(Exception):
@@ -70,7 +61,7 @@ def measure(
         samples = Samples(tuple(arm.name for arm in arms), seed, measure.margin, measure.half_width, process=process)
         stopped = session.sample(samples, calls, random.Random(f"{seed}:{process}"))
         sampled = clock.now()
-        session.wall_times(samples, calls)
+        session.host_times(samples, calls)
     samples.counters.update(
         clock.conditions(),
         warmup_s=warm - begun,
@@ -88,8 +79,7 @@ class _Session:
     measure: Measure
     clock: Clock
     stage: Stage
-    calls: list[Call] = field(default_factory=list)
-    readings: dict[str, list[Reading]] = field(default_factory=dict)
+    late: Counter[str] = field(default_factory=Counter)
 
     def warm_up(self) -> list[int]:
         """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
@@ -97,7 +87,8 @@ class _Session:
         The fastest call seen decides: on a busy machine the slower ones tell of the others' work.
         """
         clock, measure = self.clock, self.measure
-        self.calls = self._ready()
+        self.stage("", "timing")
+        self.arms = clock.ready(self.arms)
         fastest = [math.inf] * len(self.arms)
         counts = [1] * len(self.arms)
         begun, passes = clock.now(), 0
@@ -127,20 +118,17 @@ class _Session:
                 return "narrow"
         return "pairs"
 
-    def wall_times(self, samples: Samples, calls: list[int]) -> None:
+    def host_times(self, samples: Samples, calls: list[int]) -> None:
         """Adds what is not device time, where the clock tells it apart: `enqueue_s`, `wall_s`, `launch_bound`."""
-        for a, arm in enumerate(self.arms):
-            readings = self.readings.get(arm.name, [])
-            enqueue = [r.enqueue_s / calls[a] for r in readings if r.enqueue_s is not None]
-            if not enqueue:
-                continue
+        for arm, n in zip(self.arms, calls, strict=True):
             self.stage(arm.name, "timing")
-            walls = [w for _ in range(WALL_SAMPLES) if (w := self._wall(a, calls[a])) is not None]
-            samples.per_arm[arm.name] = {
-                "enqueue_s": median(enqueue),
-                "wall_s": median(walls) if walls else None,
-                "launch_bound": sum(r.late for r in readings) >= LATE_SHARE * len(readings),
-            }
+            times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
+            if times:
+                samples.per_arm[arm.name] = {
+                    "enqueue_s": median([t.enqueue_s for t in times]),
+                    "wall_s": median([t.wall_s for t in times]),
+                    "launch_bound": self.late[arm.name] >= LATE_SHARE * samples.rounds,
+                }
 
     def _rounds(self, samples: Samples, calls: list[int], rounds: int, rng: random.Random) -> None:
         taken = []
@@ -156,23 +144,19 @@ class _Session:
             for a in order:
                 reading = next(readings)
                 row[a] = _rounded(reading.seconds / calls[a])
-                if reading.enqueue_s is not None:
-                    self.readings.setdefault(self.arms[a].name, []).append(reading)
+                self.late[self.arms[a].name] += reading.late
             samples.times.append(row)
             samples.calls.append(list(calls))
             samples.order.append(order)
 
-    def _ready(self) -> list[Call]:
-        self.stage("", "timing")
-        return self.clock.ready([arm.call for arm in self.arms])
-
     def _submit(self, a: int, calls: int) -> None:
-        self.stage(self.arms[a].name, "timing")
+        arm = self.arms[a]
+        self.stage(arm.name, "timing")
         try:
-            with self.arms[a].context():
-                self.clock.submit(self.calls[a], calls)
+            with arm.context():
+                self.clock.submit(arm.call, calls)
         except Exception as error:
-            raise ArmFailed(self.arms[a].name, error) from error
+            raise ArmFailed(arm.name, error) from error
 
     def _drain(self, name: str) -> list[Reading]:
         try:
@@ -180,12 +164,12 @@ class _Session:
         except Exception as error:
             raise ArmFailed(name, error) from error
 
-    def _wall(self, a: int, calls: int) -> float | None:
+    def _host_times(self, arm: Arm, calls: int) -> HostTimes | None:
         try:
-            with self.arms[a].context():
-                return self.clock.wall(self.calls[a], calls)
+            with arm.context():
+                return self.clock.host_times(arm.call, calls)
         except Exception as error:
-            raise ArmFailed(self.arms[a].name, error) from error
+            raise ArmFailed(arm.name, error) from error
 
 
 def _calls_for(seconds: float, clock: Clock) -> int:

@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -279,7 +280,39 @@ def test_stage_names_the_arm_before_each_of_its_samples():
 
     clock = FakeClock(cost, DEFAULT)
     timing.measure(arms("a", "b"), "a", DEFAULT, clock, 0, lambda method, phase: events.append(method))
-    assert events.count("sample") == events.count("a") + events.count("b")
+    # After the samples each arm is marked once more, for the times that some devices' hosts have of their own.
+    assert events.count("sample") == events.count("a") + events.count("b") - 2
+
+
+def test_every_sample_of_an_arm_runs_under_its_context():
+    inside: list[str] = []
+
+    @contextmanager
+    def entered(name: str) -> Iterator[None]:
+        inside.append(name)
+        yield
+        inside.pop()
+
+    def cost(call: Call, calls: int, now: float) -> float:
+        assert isinstance(call, Named)
+        assert inside == [call.name]
+        return 0.01
+
+    named = [Arm(name, Named(name), lambda name=name: entered(name)) for name in "ab"]  # type: ignore[misc]
+    timing.measure(named, "a", DEFAULT, FakeClock(cost, DEFAULT), 0, silent)
+    assert inside == []
+
+
+def test_without_its_baseline_every_method_is_timed_alone():
+    clock_noise = _blocks(lambda n: np.random.default_rng(0).normal(0, 0.001, n))
+    clock = FakeClock(lambda call, calls, now: 0.001 * calls * math.exp(next(clock_noise)), DEFAULT)
+    samples = timing.measure(arms("b", "c"), "a", DEFAULT, clock, 0, silent)
+    assert samples.rounds == 20
+    for parts in ([samples], [samples] * 6):
+        row = timing.combine(parts, "b", "a", DEFAULT)
+        assert row["time_s"] == pytest.approx(0.001, rel=0.01)
+        assert row["converged"] is True
+        assert "speedup" not in row
 
 
 @pytest.mark.parametrize("at", [0, 3, 50])
