@@ -1,0 +1,206 @@
+"""From Hydra's words to grids: a composition per choice of configuration files, and axes of checked values."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from . import cases
+from .case import IllegalCase, InvalidValue
+from .config import RUN_KEYS, SPEC_KEYS, Schema, Settings, flat, folder, no_setting, spec_of
+from .grid import MOST, Grid, Values
+
+_TYPES = get_type_hints(Schema)
+
+
+def grids(loader: ConfigLoader, master: DictConfig, arguments: Sequence[str]) -> tuple[list[Grid], Settings]:
+    """The grids of a sweep, one for each choice of configuration files, and the settings of the whole.
+
+    `arguments` are the command line's overrides; `hydra.sweeper.params` of the composed configuration
+    adds axes that the command line does not have. Raises InvalidValue, or what Hydra raises.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    given = [_Given.of(override, loader) for override in parser.parse_overrides(list(arguments))]
+    found: list[Grid] = []
+    settings: list[Settings] = []
+    for lines in _choices(given):
+        first = loader.load_sweep_config(master, lines)
+        for cfg, params in _with_params(loader, master, first, lines, given):
+            values = flat(cfg)
+            settings.append(replace(Settings.of(values), cases=None))
+            found.append(grid_of(cfg, values, cfg.hydra, [*params, *(g for g in given if not g.group)]))
+    for key in RUN_KEYS:
+        if any(getattr(s, key) != getattr(settings[0], key) for s in settings):
+            raise InvalidValue(key, f"{key} differs between the chosen files; say which one holds with {key}=…")
+    return found, settings[0]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One override; `values` are what it sweeps over, empty where it sets one value."""
+
+    line: str
+    key: str
+    group: bool
+    values: Sequence[Any] = field(default=())
+
+    @classmethod
+    def of(cls, override: Override, loader: ConfigLoader) -> _Given:
+        key = override.key_or_group
+        line = override.input_line or key
+        group = bool(loader.get_group_options(key, ObjectType.CONFIG))
+        if not override.is_sweep_override():
+            return cls(line, key, group)
+        if not override.is_discrete_sweep():
+            raise InvalidValue(
+                key, f"{line} has no list of values; write a range or a list, or search with hydra/sweeper=optuna"
+            )
+        values = list(itertools.islice((_element(v) for v in override.sweep_iterator()), MOST + 1))
+        if not values:
+            raise InvalidValue(key, f"{line} has no values: nothing matches, or the range is empty")
+        return cls(f"{override.get_key_element()}=", key, group, values)
+
+    @property
+    def lines(self) -> list[str]:
+        """The override for each choice of a configuration file."""
+        return [f"{self.line}{value}" for value in self.values] or [self.line]
+
+
+def _element(value: Any) -> Any:
+    """A parsed element as plain data; quoted strings lose their quotes."""
+    return Override._convert_value(value)
+
+
+def _choices(given: Iterable[_Given]) -> Iterator[list[str]]:
+    """Overrides for one composition each: all single values, and the product of the groups' choices."""
+    given = [g for g in given if g.group or not g.values]
+    return map(list, itertools.product(*(g.lines for g in given)))
+
+
+def _with_params(
+    loader: ConfigLoader, master: DictConfig, cfg: DictConfig, lines: list[str], given: Sequence[_Given]
+) -> Iterator[tuple[DictConfig, list[_Given]]]:
+    """A sweep file's axes; composed again where they choose among configuration files."""
+    known = {g.key for g in given}
+    texts = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items() if key not in known]
+    params = [_Given.of(o, loader) for o in OverridesParser.create(config_loader=loader).parse_overrides(texts)]
+    axes = [p for p in params if p.values and not p.group]
+    for more in _choices(params):
+        yield (loader.load_sweep_config(master, [*lines, *more]) if more else cfg), axes
+
+
+def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[_Given] = ()) -> Grid:
+    """The grid of one composition: `values` are its settings, `given` holds the axes.
+
+    Raises InvalidValue for a value that is wrong on its own, whatever it is combined with.
+    """
+    _check_searchpath(hydra)
+    base = {key: value for key, value in values.items() if key in SPEC_KEYS}
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    axes: dict[str, list[Any]] = {}
+    for g in given:
+        if not g.values:
+            continue
+        if g.key in RUN_KEYS:
+            raise InvalidValue(g.key, f"{g.key} belongs to the sweep as a whole and takes one value")
+        if g.key not in SPEC_KEYS:
+            raise no_setting(g.key)
+        axes[g.key] = [_checked(own, base, g.key, value) for value in g.values]
+    table = None
+    if values["cases"]:
+        table = cases.read(find_cases(str(values["cases"]), hydra), {*axes, *(g.key for g in given)})
+    derived = _written_in_terms_of_others(own, axes)
+    return Grid(base, axes, table, _Derive(own, derived) if derived else None)
+
+
+def _checked(cfg: DictConfig, base: Values, key: str, value: Any) -> Any:
+    """The value as the schema reads it (`1` for a truth value is true). Raises what is wrong with it on its own."""
+    if _is_interpolation(value):
+        return value
+    if _TYPES.get(key) not in (Any, type(value)):
+        scratch = copy.deepcopy(cfg)
+        OmegaConf.update(scratch, key, value)
+        value = _plain(OmegaConf.select(scratch, key))
+    # A value that is illegal with the base may be legal together with another axis.
+    with contextlib.suppress(IllegalCase):
+        spec_of({**base, key: value})
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _is_interpolation(value: Any) -> bool:
+    return "${" in str(value) if isinstance(value, (str, list, dict)) else False
+
+
+def _written_in_terms_of_others(cfg: DictConfig, axes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Settings of a configuration that hold an interpolation, in the files or among an axis's values."""
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(raw, dict)
+    in_files = {key for key in SPEC_KEYS - axes.keys() if _is_interpolation(_at(raw, key))}
+    return sorted(in_files.union(key for key, values in axes.items() if any(map(_is_interpolation, values))))
+
+
+def _at(raw: Any, key: str) -> Any:
+    for part in key.split("."):
+        raw = raw[part]
+    return raw
+
+
+class _Derive:
+    """Resolves settings that are written in terms of others, for each configuration anew."""
+
+    def __init__(self, cfg: DictConfig, keys: Sequence[str]) -> None:
+        self._cfg = cfg
+        self._keys = keys
+        self._written = OmegaConf.to_container(cfg, resolve=False)
+
+    def __call__(self, varying: Values) -> dict[str, Any]:
+        touched = [key for key in varying if key in SPEC_KEYS]
+        for key in touched:
+            OmegaConf.update(self._cfg, key, varying[key])
+        try:
+            return {key: _plain(OmegaConf.select(self._cfg, key)) for key in self._keys}
+        finally:
+            for key in touched:
+                OmegaConf.update(self._cfg, key, _at(self._written, key))
+
+
+def find_cases(name: str, hydra: DictConfig) -> Path:
+    """A cases file: as written, else beside the saved sweeps of the user's configuration folders or of convbench.
+
+    Raises InvalidValue naming the files that there are.
+    """
+    path = Path(name).expanduser()
+    folders = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file"]
+    places = [Path.cwd(), *(p for f in folders for p in (f, f / "sweep")), folder("sweeps")]
+    for place in [Path(), *places]:
+        if (place / path).exists():
+            return place / path
+    there = sorted(p.name for p in folder("sweeps").glob("*.csv"))
+    raise InvalidValue(
+        "cases", f"cases={name}: no such file here, and none of that name ships (there are: {', '.join(there)})"
+    )
+
+
+def _check_searchpath(hydra: DictConfig) -> None:
+    """A relative folder would mean another one in each directory, and its files would silently not be there."""
+    for place in hydra.searchpath:
+        scheme, _, path = place.rpartition("://")
+        if scheme in ("", "file") and not Path(path).is_absolute():
+            raise InvalidValue(
+                "hydra.searchpath", f"hydra.searchpath: {place} is relative; write the whole path, or use --config-dir"
+            )

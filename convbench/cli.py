@@ -1,0 +1,105 @@
+"""The command line: a bare first word is a subcommand, everything else is Hydra's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+from .case import InvalidValue
+
+if TYPE_CHECKING:
+    from .program import Program
+
+COMMANDS = {
+    "report": "convbench.report",
+    "compare": "convbench.compare",
+    "export": "convbench.export",
+    "validate": "convbench.validate",
+    "recompute": "convbench.recompute",
+    "methods": "convbench.methods.listing",
+    "duet": "convbench.duet",
+}
+"""Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
+
+MISTAKE = 2
+"""Exit code for a command line or a file that is at fault."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit code; `argv` is without the program's name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] == ["--version"]:
+            print(f"convbench {__version__}")
+            return 0
+        if arguments and _is_command(arguments[0]):
+            return _command(arguments[0], arguments[1:])
+        return _run(arguments)
+    except InvalidValue as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not complain about it when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _is_command(word: str) -> bool:
+    return word.replace("_", "").replace("-", "").isalpha() and not word.startswith("-")
+
+
+def _command(word: str, rest: list[str]) -> int:
+    if word not in COMMANDS:
+        from .config import KEYS, did_you_mean
+
+        if word in KEYS:
+            raise InvalidValue(word, f"{word} needs a value: {word}=…")
+        hint = did_you_mean(word, COMMANDS) or f"; there are {', '.join(COMMANDS)}, and settings as key=value"
+        raise InvalidValue("command", f"no command named {word!r}{hint}")
+    module = importlib.import_module(COMMANDS[word])
+    return int(module.main(rest))
+
+
+def _run(arguments: list[str]) -> int:
+    from .hydra_app import run
+    from .messages import sentence
+    from .program import Program
+
+    program = Program()
+    try:
+        run(arguments, program)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else MISTAKE
+    except Exception as error:
+        if program.measuring and not isinstance(error, InvalidValue):
+            raise
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        return _refuse(sentence(error))
+    return _conclude(program)
+
+
+def _conclude(program: Program) -> int:
+    """Prints the summary of what was run, and says how it went as an exit code."""
+    if not program.runs:
+        return _refuse(program.refused[0]) if program.refused else 0
+    from . import drive, terminal
+    from .execute import exit_code
+
+    last = program.runs[-1]
+    outcome = drive.whole([run.outcome for run in program.runs])
+    terminal.show(last.out, context=terminal.Context(last.out, illegal=last.illegal, missing=outcome.missing))
+    return exit_code(outcome, last.strict)
+
+
+def _refuse(text: str) -> int:
+    print(f"convbench: {text}", file=sys.stderr)
+    return MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

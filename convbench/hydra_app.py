@@ -1,0 +1,117 @@
+"""The program as a Hydra application: where its files are and what it registers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hydra import version
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from . import sweeper
+from .case import InvalidValue
+from .config import Schema, folder
+from .program import Program
+
+GROUP = "sweep"
+
+
+class SweepsSource(FileConfigSource):
+    """Shows the folder sweeps/ to Hydra as the config group `sweep`, so that `+sweep=NAME` reads sweeps/NAME.yaml."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "sweeps"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        return super().load_config(_inside(config_path))
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path.strip("/") in ("", GROUP)
+
+    def is_config(self, config_path: str) -> bool:
+        return config_path.startswith(f"{GROUP}/") and super().is_config(_inside(config_path))
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        if config_path.strip("/") == GROUP:
+            names = [p.stem for p in Path(self.path).glob("*.yaml")]
+            return sorted(names) if results_filter in (None, ObjectType.CONFIG) else []
+        return [GROUP] if results_filter in (None, ObjectType.GROUP) else []
+
+
+def _inside(config_path: str) -> str:
+    return config_path.removeprefix(f"{GROUP}/")
+
+
+class SweepsSearchPath(SearchPathPlugin):
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append("convbench", f"sweeps://{folder('sweeps')}")
+
+
+def register() -> None:
+    """Tells Hydra about the schema, the folder of sweeps and the sweeper; for this process only.
+
+    Hydra takes a sweeper from packages named hydra_plugins alone. Entering it under such a name leaves
+    every other Hydra application in the same environment as it was.
+    """
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Schema)
+    store.store(group="hydra/sweeper", name="convbench", node=sweeper.GridSweeperConf)
+    plugins = Plugins.instance()
+    plugins.register(SweepsSource)
+    plugins.register(SweepsSearchPath)
+    plugins.class_name_to_class[sweeper.TARGET] = sweeper.GridSweeper
+
+
+SHOWS = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+"""Options that print something instead of running."""
+
+
+def run(arguments: Sequence[str], program: Program) -> None:
+    """Composes the configuration and hands it to `program`, or prints what the options ask for.
+
+    Raises SystemExit where Hydra has printed something, and whatever Hydra, OmegaConf or the program raise.
+    """
+    register()
+    version.setbase("1.3")
+    args = _parser().parse_args(list(arguments))
+    sweeps = any(word.startswith(("+sweep=", "sweep=", "cases=")) for word in args.overrides)
+    if sweeps and not any(word.split("=")[0] in SHOWS for word in arguments):
+        args.multirun = True
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*is not available", category=UserWarning)
+            _run_hydra(
+                args=args,
+                args_parser=_parser(),
+                task_function=program,
+                config_path=str(folder("conf")),
+                config_name="config",
+            )
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Hydra's own options; a mistake raises instead of printing the usage."""
+
+    def refuse(message: str) -> NoReturn:
+        raise InvalidValue("options", f"{message}; `python -m convbench --help` shows how it is called")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser
