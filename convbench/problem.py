@@ -154,10 +154,12 @@ def _notebook(spec: Spec, draw: Callable[[str], Tensor]) -> Problem:
     stream = Stream(spec.seed)
     x = torch.from_numpy(stream.normal(case.input_shape))
     target = torch.from_numpy(stream.normal(case.output_shape))
-    # torch 0.3's ConvTranspose2d: uniform in ±1/√(in_channels·∏k).
+    # torch 0.3's ConvTranspose2d: weight, then bias, uniform in ±1/√(in_channels·∏k).
     bound = 1 / math.sqrt(case.in_channels * case.taps)
     w = torch.from_numpy(stream.uniform(case.weight_shape, bound))
+    b = torch.from_numpy(stream.uniform((case.out_channels,), bound)) if case.bias else None
     x, target, w = (place(t.float(), spec) for t in (x, target, w))
-    difference = gradients.forward(x, w, None, case) - target
+    bias = None if b is None else place(b.float(), spec)
+    difference = gradients.forward(x, w, bias, case) - target
     loss = float(difference.double().square().sum())
-    return Problem(spec, x, w, None, 2 * difference, loss=loss, _draw=draw)
+    return Problem(spec, x, w, bias, 2 * difference, loss=loss, _draw=draw)

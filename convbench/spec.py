@@ -192,8 +192,6 @@ class Spec:
             raise IllegalCase(
                 "memory_format", f"memory_format=channels_last needs two or three axes; {case.op} has one"
             )
-        if self.fill == "notebook" and case.bias:
-            raise IllegalCase("fill", "fill=notebook has no bias in its random stream; use bias=false")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Spec:

@@ -44,4 +44,6 @@ def _second_order(problem: Problem) -> Callable[[], Tensor]:
     used = {"input": [1], "weight": [0], "grad_output": list(range(len(leaves)))}[problem.wrt]
     wanted = {"input": x, "weight": w, "grad_output": gy}[problem.wrt]
     outputs, directions = [first[i] for i in used], [towards[i] for i in used]
-    return lambda: torch.autograd.grad(outputs, wanted, directions, retain_graph=True)[0]
+    # torch's double backward of an empty batch forgets its operands; their gradient is zero.
+    empty = problem.case.batch == 0
+    return lambda: torch.autograd.grad(outputs, wanted, directions, retain_graph=True, materialize_grads=empty)[0]

@@ -1,0 +1,103 @@
+"""Configurations for tests: the notebook's case, measured not at all, with any setting replaced."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from convbench.case import IllegalCase, InvalidValue
+from convbench.spec import Budget, Measure, Spec
+
+NOTEBOOK: dict[str, Any] = {
+    "op": "conv_transpose2d",
+    "batch": 1,
+    "in_channels": 4,
+    "out_channels": 1,
+    "size": 17,
+    "kernel": 9,
+    "stride": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "bias": False,
+    "dtype": "float32",
+    "device": "cpu",
+    "memory_format": "contiguous",
+    "wrt": "input",
+    "order": 1,
+    "fill": "normal",
+    "seed": 0,
+    "threads": 1,
+    "tf32": False,
+    "cudnn_benchmark": False,
+    "deterministic": False,
+    "onednn": True,
+    "methods": ["autograd", "explicit"],
+    "baseline": "autograd",
+    "timeout_s": 60.0,
+    **{f"measure.{f.name}": f.default for f in fields(Measure)},
+    **{f"reference.{f.name}": f.default for f in fields(Budget)},
+    "measure.name": "none",
+    "measure.enabled": False,
+}
+
+
+def make_spec(**settings: Any) -> Spec:
+    """The notebook's configuration with `settings` replaced; `measure__x` stands for the key `measure.x`."""
+    return Spec.of({**NOTEBOOK, **{key.replace("__", "."): value for key, value in settings.items()}})
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, Any]:
+    """Settings of a small legal convolution of any kind: groups, dilation, unequal axes, output_padding and all."""
+    dims = draw(st.sampled_from([1, 2, 2, 3]))
+    transposed = draw(st.booleans())
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+
+    def axes(low: int, high: int) -> list[int]:
+        return draw(st.lists(st.integers(low, high), min_size=dims, max_size=dims))
+
+    settings: dict[str, Any] = {
+        "op": f"conv{'_transpose' if transposed else ''}{dims}d",
+        "batch": draw(st.sampled_from([0, 1, 1, 2, 3])),
+        "in_channels": groups * draw(st.integers(1, 3)),
+        "out_channels": groups * draw(st.integers(1, 3)),
+        "size": axes(1, 7 if dims < 3 else 4),
+        "kernel": axes(1, 4 if dims < 3 else 3),
+        "stride": axes(1, 3),
+        "padding": axes(0, 4),
+        "dilation": axes(1, 3),
+        "groups": groups,
+        "bias": draw(st.booleans()),
+        "output_padding": axes(0, 2) if transposed else 0,
+        "seed": draw(st.integers(0, 99)),
+    }
+    try:
+        make_spec(**settings)
+    except IllegalCase:
+        assume(False)
+    return settings
+
+
+@st.composite
+def specs(draw: st.DrawFn, **fixed: Any) -> Spec:
+    """A legal configuration: a case of `cases` with a gradient, an order, a dtype, a layout and a kind of data."""
+    settings = draw(cases())
+    choices = {
+        "wrt": ["input", "weight", "bias", "grad_output"],
+        "order": [1, 1, 2],
+        "dtype": ["float64", "float32", "bfloat16", "float16"],
+        "memory_format": ["contiguous", "channels_last"],
+        "fill": ["normal", "integer"],
+    }
+    for key, values in choices.items():
+        settings[key] = fixed[key] if key in fixed else draw(st.sampled_from(values))
+    try:
+        return make_spec(**{**settings, **fixed})
+    except InvalidValue:
+        assume(False)
+        raise
