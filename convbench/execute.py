@@ -70,7 +70,7 @@ class Session:
         self.index = store.Index(run.out)
         self.measured = 0
         self._codes: dict[str, str] = {}
-        self._rows, self._samples = store.Part(run.out, ".jsonl"), store.Part(run.out, ".samples")
+        self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
         self._worker: Worker = Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
 
     def codes(self, spec: Spec) -> Mapping[str, str]:
@@ -94,10 +94,14 @@ class Session:
         for key, environment in measured.environments.items():
             store.keep_environment(self.run.out, key, environment)
         unit, codes = store.unit_of(spec), self.codes(spec)
-        self._rows.append(b"".join(store.encode(position, unit, codes[row["method"]], row) for row in measured.records))
-        if spec.measure.samples and measured.samples:
-            self._samples.open()
-            self._samples.append(store.encode_samples(spec, measured.samples))
+        try:
+            # Before the rows: whoever finds rows finds their samples.
+            if spec.measure.samples and measured.samples:
+                self._samples.open()
+                self._samples.append(store.encode_samples(spec, measured.samples))
+        finally:
+            lines = [store.encode(position, unit, codes[row["method"]], row) for row in measured.records]
+            self._rows.append(b"".join(lines))
         self.index.add(unit, measured.records, codes)
         self.measured += 1
         return measured.records

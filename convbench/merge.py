@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .record import COLUMNS, Column
-from .store import decode_head, part_files, refused
+from .store import decode, decode_head, part_files, refused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,24 @@ if TYPE_CHECKING:
 BLOCK = 8192
 """Rows held at once: about 20 MB of text and columns."""
 
+SAMPLES = (
+    Column("config_id", str, "", "the configuration, as in the table"),
+    Column("run_key", str, "", "the run, as in the table"),
+    Column("process", int, "", "repetition in a fresh process"),
+    Column("round", int, "", "round in which every arm was sampled once"),
+    Column("position", int, "", "place of the sample within its round"),
+    Column("arm", str, "", "the method"),
+    Column("seconds_per_call", float, "s", "time of the sample over its calls"),
+    Column("calls", int, "", "calls in the sample"),
+    Column("seed", int, "", "seed of the order"),
+    Column("margin", float, "", "margin of the verdict"),
+    Column("half_width", float, "", "half-width of the interval that was asked for"),
+)
+"""Columns of samples.parquet, samples.ROW_COLUMNS with their types."""
+
 _PANDAS = {
     int: ("int64", "Int64"),
-    float: ("float64", "float64"),
+    float: ("float64", "Float64"),
     bool: ("bool", "boolean"),
     str: ("unicode", "string"),
 }
@@ -50,6 +65,7 @@ def merge(out: Path) -> Merged:
             stale.unlink(missing_ok=True)
         lines = _Lines(part_files(out))
         _write_results(out, lines)
+        _write_samples(out)
         _write_environments(out)
         return Merged(len(lines.order), lines.unreadable)
     except OSError as error:
@@ -183,6 +199,40 @@ def _replacing(path: Path) -> Iterator[str]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _write_samples(out: Path) -> None:
+    """samples.parquet, a row per sample: of each configuration those that were taken last."""
+    import pyarrow.parquet
+
+    files = part_files(out, ".samples")
+    latest: dict[str, tuple[Path, int, int]] = {}
+    for path in files:
+        offset = 0
+        with path.open("rb") as file:
+            for raw in file:
+                if values := decode(raw):
+                    latest[values["unit"]] = (path, offset, len(raw))
+                offset += len(raw)
+    if not latest:
+        return
+    schema = _schema(SAMPLES)
+    with _replacing(out / "samples.parquet") as name, pyarrow.parquet.ParquetWriter(name, schema) as parquet:
+        for path, offset, length in latest.values():
+            with path.open("rb") as file:
+                file.seek(offset)
+                parquet.write_table(_sample_rows(file.read(length), schema))
+
+
+def _sample_rows(line: bytes, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    from .samples import Samples
+
+    values = decode(line) or {"samples": []}
+    samples = [Samples.from_dict(sample) for sample in values["samples"]]
+    rows = [row for sample in samples for row in sample.to_rows(values["config_id"], values["run_key"])]
+    return pa.Table.from_pylist(rows, schema)
 
 
 def _write_environments(out: Path) -> None:

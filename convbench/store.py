@@ -29,6 +29,8 @@ from .spec import Spec
 
 RESERVE = 1 << 18
 """Bytes kept in hand on the disk of `out`: when it is full, they hold the rows that are already measured."""
+ROWS, SAMPLES = ".jsonl", ".samples"
+"""How the names of part files end."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 HEAD = re.compile(
     rb'\{"crc":"([0-9a-f]{8})",("position":(\d+),"written":([0-9.]+),"unit":"([0-9a-f-]+)","code":"([0-9a-f]*)",'
@@ -72,9 +74,8 @@ def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes
 
 def encode_samples(spec: Spec, samples: Sequence[Mapping[str, Any]]) -> bytes:
     """One line of a samples file: the raw samples of all processes of a configuration."""
-    return _signed(
-        {"unit": unit_of(spec), "config_id": spec.config_id, "run_key": spec.run_key, "samples": list(samples)}
-    )
+    head = {"written": round(time.time(), 3), "unit": unit_of(spec)}
+    return _signed(head | {"config_id": spec.config_id, "run_key": spec.run_key, "samples": list(samples)})
 
 
 def _signed(values: Mapping[str, Any]) -> bytes:
@@ -84,8 +85,17 @@ def _signed(values: Mapping[str, Any]) -> bytes:
     return b'{"crc":"%08x",' % zlib.crc32(body) + body
 
 
+def decode(line: bytes) -> dict[str, Any] | None:
+    """What a line of any kind holds; None where it is torn, damaged or something else."""
+    body = line[len('{"crc":"01234567",') :]
+    if not line.startswith(b'{"crc":"%08x",' % zlib.crc32(body)):
+        return None
+    values: dict[str, Any] = json.loads(b"{" + body)
+    return values
+
+
 def decode_head(line: bytes) -> Line | None:
-    """The head of a line; None where the line is torn, damaged or something else."""
+    """The head of a row's line; None where the line is torn, damaged or something else."""
     found = HEAD.fullmatch(line)
     if found is None or zlib.crc32(found[2]) != int(found[1], 16):
         return None
@@ -184,7 +194,10 @@ def prepare(out: Path) -> None:
 def locked(out: Path) -> Iterator[None]:
     """Keeps other sweeps from writing to `out`. Raises InvalidValue, naming the one that does."""
     prepare(out)
-    fd = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fd = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise refused(out, error) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,22 +208,23 @@ def locked(out: Path) -> Iterator[None]:
             ) from None
         except OSError:
             pass  # A file system without locks: two sweeps still write different part files.
-        os.ftruncate(fd, 0)
-        os.write(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
 
 
-def part_files(out: Path) -> list[Path]:
-    """All part files, the one with the oldest first row first."""
+def part_files(out: Path, suffix: str = ROWS) -> list[Path]:
+    """All files of a kind, the one with the oldest first line first."""
 
     def begun(path: Path) -> tuple[float, str]:
         with path.open("rb") as file:
-            line = decode_head(file.readline())
-        return (line.written if line else 0.0, path.name)
+            line = decode(file.readline())
+        return (line["written"] if line else 0.0, path.name)
 
-    return sorted((out / "parts").glob("*.jsonl"), key=begun)
+    return sorted((out / "parts").glob(f"*{suffix}"), key=begun)
 
 
 class Entry(NamedTuple):
