@@ -1,0 +1,179 @@
+"""Exports: read back by the programs they are for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convbench import cli
+from convbench.record import COLUMNS, Record
+from convbench.samples import Samples
+from tests.simulated import config_id, row, timed_row
+from tests.test_table import write
+
+ARMS = ("autograd", "explicit")
+
+
+def sampled_run(folder: Path, scale: float = 1.0) -> Path:
+    """A run of two configurations and two methods with its raw samples, the second in two processes; one row failed."""
+    rng = np.random.default_rng(7)
+    rows: list[Record] = []
+    raw: list[dict[str, Any]] = []
+    for i in range(2):
+        rows.append(
+            {**timed_row(i, "autograd", None), "calls_per_sample": 8, "started_at": f"2026-01-0{i + 1}T00:00:00Z"}
+        )
+        rows.append({**timed_row(i, "explicit", (2.0, 1.9, 2.1)), "calls_per_sample": 8})
+        for process in range(i + 1):
+            times = (1e-5 * scale * (1 + rng.random((20, 2)))).tolist()
+            samples = Samples(ARMS, 0, 0.03, 0.01, times, [[8, 8]] * 20, [[0, 1], [1, 0]] * 10, process=process)
+            raw += samples.to_rows(config_id(i), config_id(i))
+    rows.append(row(2, "explicit", status="oom", accuracy=None, reason="out | of memory"))
+    write(folder, rows)
+    pd.DataFrame(raw).sample(frac=1, random_state=0).to_parquet(folder / "samples.parquet")
+    environment = {"environment_id": "a1b2", "cpu": "A CPU", "cores": 2, "python": "3.11.7", "system": "Linux"}
+    (folder / "environment.json").write_text(json.dumps({"a1b2": environment}))
+    return folder
+
+
+def export(folder: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert cli.main(["export", str(folder), "--format", kind]) == 0
+    return capsys.readouterr().out
+
+
+def test_pytest_benchmark_statistics_are_those_of_the_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(export(sampled_run(tmp_path / "run"), "pytest-benchmark", capsys))
+    assert set(content) == {"machine_info", "commit_info", "benchmarks", "datetime", "version"}
+    assert content["datetime"] == "2026-01-01T00:00:00Z"
+    assert content["machine_info"]["cpu"]["brand_raw"] == "A CPU"
+    assert [b["stats"]["rounds"] for b in content["benchmarks"]] == [20, 20, 40, 40]
+    assert len({b["fullname"] for b in content["benchmarks"]}) == 4
+    assert len({b["group"] for b in content["benchmarks"]}) == 2
+    for benchmark in content["benchmarks"]:
+        stats = benchmark["stats"]
+        data = stats["data"]
+        assert stats["iterations"] == 8
+        assert isinstance(stats["outliers"], str)
+        wanted = {
+            "min": min(data),
+            "max": max(data),
+            "mean": sum(data) / len(data),
+            "stddev": np.std(data, ddof=1),
+            "median": np.median(data),
+            "q1": np.median(sorted(data)[: len(data) // 2]),
+            "q3": np.median(sorted(data)[len(data) // 2 :]),
+            "ops": 1 / statistics.fmean(data),
+        }
+        for name, value in wanted.items():
+            assert stats[name] == pytest.approx(value, rel=1e-9), name
+        assert stats["iqr"] == pytest.approx(wanted["q3"] - wanted["q1"])
+        inside = [x for x in data if wanted["q1"] - 1.5 * stats["iqr"] <= x <= wanted["q3"] + 1.5 * stats["iqr"]]
+        assert (stats["ld15iqr"], stats["hd15iqr"]) == (min(inside), max(inside))
+    assert content["benchmarks"][1]["extra_info"]["speedup"] == 2.0
+    assert content["benchmarks"][1]["params"]["in_h"] == 8
+
+
+def test_order_of_the_samples_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sampled_run(tmp_path / "run")
+    raw = pd.read_parquet(folder / "samples.parquet")
+    one = raw[(raw["config_id"] == config_id(1)) & (raw["arm"] == "explicit")].sort_values(["process", "round"])
+    content = json.loads(export(folder, "pytest-benchmark", capsys))
+    assert content["benchmarks"][3]["stats"]["data"] == one["seconds_per_call"].tolist()
+
+
+def test_pytest_benchmark_compare_reads_it(tmp_path: Path) -> None:
+    """The real command, on two exports; its table puts the same benchmarks of both files in one group."""
+    for name, scale in (("before", 1.0), ("after", 2.0)):
+        folder = sampled_run(tmp_path / name, scale)
+        words = ["export", str(folder), "--format", "pytest-benchmark", "--out", str(tmp_path / f"{name}.json")]
+        assert cli.main(words) == 0
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", "before.json", "after.json", "--group-by=fullname"]
+    command += ["--sort=name", "--csv=out.csv", "--columns=min,median,mean,stddev,iqr,outliers,ops,rounds,iterations"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("explicit[conv2d") == 4
+    assert "(1.0)" in done.stdout
+    with (tmp_path / "out.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert len(read) == 8
+    minima: dict[str, list[float]] = {}
+    for line in read:
+        minima.setdefault(line["name"], []).append(float(line["min"]))
+    assert all(max(pair) == pytest.approx(2 * min(pair)) for pair in minima.values())
+    assert {line["param:method"] for line in read} == set(ARMS)
+
+
+def test_without_raw_samples_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "run", [timed_row(0, "explicit", (2.0, 1.9, 2.1))])
+    assert cli.main(["export", str(folder), "--format", "pytest-benchmark"]) == 2
+    error = capsys.readouterr().err
+    assert "run the sweep with measure.samples=true" in error
+    assert error.count("\n") == 1
+
+
+def test_shards_keep_their_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sampled_run(tmp_path / "run" / "shard-1")
+    content = json.loads(export(tmp_path / "run", "pytest-benchmark", capsys))
+    assert len(content["benchmarks"]) == 4
+
+
+def test_damaged_environment_costs_only_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sampled_run(tmp_path / "run")
+    (folder / "environment.json").write_text("{")
+    content = json.loads(export(folder, "pytest-benchmark", capsys))
+    assert content["machine_info"]["cpu"]["brand_raw"] == ""
+
+
+def test_gha_is_smaller_is_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fields that github-action-benchmark's customSmallerIsBetter reads, with the types it wants."""
+    content = json.loads(export(sampled_run(tmp_path / "run"), "gha", capsys))
+    assert len(content) == 2
+    for entry in content:
+        assert set(entry) == {"name", "unit", "value", "range", "extra"}
+        assert all(isinstance(entry[key], str) for key in ("name", "unit", "range", "extra"))
+        assert entry["value"] == pytest.approx(0.5)
+        assert entry["unit"] == "time / autograd's time"
+        assert entry["range"] == "0.4762 to 0.5263"
+    assert len({entry["name"] for entry in content}) == 2
+
+
+def test_gha_without_ratios_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "run", [row(0, "explicit")])
+    assert cli.main(["export", str(folder), "--format", "gha"]) == 2
+    assert "holds no ratio to a baseline" in capsys.readouterr().err
+
+
+def test_csv_is_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = list(csv.reader(io.StringIO(export(sampled_run(tmp_path / "run"), "csv", capsys))))
+    assert lines[0] == list(COLUMNS)
+    assert len(lines) == 1 + 5
+    assert lines[1][lines[0].index("in_d")] == ""
+    assert lines[1][lines[0].index("in_h")] == "8"
+
+
+def test_markdown_is_a_table_people_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = export(sampled_run(tmp_path / "run"), "markdown", capsys).splitlines()
+    assert len(lines) == 2 + 5
+    assert all(line.replace("\\|", "").count("|") == 7 for line in lines)
+    assert "2.00× \\[1.90, 2.10\\] faster" in lines[3]
+    assert "oom: out \\| of memory" in lines[6]
+
+
+def test_out_writes_the_file_or_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sampled_run(tmp_path / "run")
+    assert cli.main(["export", str(folder), "--format", "csv", "--out", str(tmp_path / "x.csv")]) == 0
+    assert (tmp_path / "x.csv").read_text().startswith("op,batch,")
+    assert cli.main(["export", str(folder), "--format", "csv", "--out", str(tmp_path / "no" / "x.csv")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
