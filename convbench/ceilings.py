@@ -1,0 +1,85 @@
+"""What this machine can do at most, measured: the rate of a large matrix product and of a large copy.
+
+Both are taken under the switches that are in force (threads, TF32), which are therefore the caller's to set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from time import perf_counter
+from typing import Any
+
+import torch
+
+LONG_ENOUGH_S = {"cpu": 0.02, "cuda": 0.005}
+"""A product is large enough when it takes this long: a thousand times what starting it costs."""
+
+SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (1024, 2048, 4096, 8192)}
+"""Sides of the square matrices tried in turn. The largest are 48 MiB and 768 MiB in float32, all three together."""
+
+COPY_BYTES = {"cpu": 2**27, "cuda": 2**29}
+"""More than four times the largest last-level caches in use (32 MiB to 96 MiB; 50 MiB on an H100)."""
+
+REPEATS = 5
+"""The best of five: a ceiling is what was reached undisturbed."""
+
+
+def measure(device: str, dtype: str) -> dict[str, float | None]:
+    """`ceiling_tflops` (2·n³ operations of an n×n matrix product) and `ceiling_gbps` (bytes read plus bytes
+    written by a copy), each None where the device cannot do that in `dtype`."""
+    kind = torch.device(device).type
+    wanted: torch.dtype = getattr(torch, dtype)
+    with torch.inference_mode():
+        try:
+            tflops: float | None = _product_flops(kind, device, wanted) / 1e12
+        except RuntimeError:  # no such product for this dtype, or no room for it
+            tflops = None
+        try:
+            gbps: float | None = _copy_bytes_per_s(kind, device) / 1e9
+        except RuntimeError:
+            gbps = None
+    return {"ceiling_tflops": tflops, "ceiling_gbps": gbps}
+
+
+def _product_flops(kind: str, device: str, dtype: torch.dtype) -> float:
+    best = 0.0
+    for n in SIZES[kind]:
+        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+        out = torch.empty(n, n, device=device, dtype=dtype)
+        seconds = _fastest(device, lambda a=a, b=b, out=out: torch.mm(a, b, out=out))  # type: ignore[misc]
+        best = max(best, 2 * n**3 / seconds)
+        if seconds >= LONG_ENOUGH_S[kind]:
+            break
+    return best
+
+
+def _copy_bytes_per_s(kind: str, device: str) -> float:
+    source = torch.ones(COPY_BYTES[kind], device=device, dtype=torch.uint8)
+    target = torch.zeros_like(source)
+    return 2 * source.numel() / _fastest(device, lambda: target.copy_(source))
+
+
+def _fastest(device: str, call: Callable[[], Any]) -> float:
+    """Seconds of the fastest of REPEATS calls, after one that is not counted."""
+    call()
+    if torch.device(device).type == "cuda":
+        return _fastest_cuda(device, call)
+    best = math.inf
+    for _ in range(REPEATS):
+        start = perf_counter()
+        call()
+        best = min(best, perf_counter() - start)
+    return best
+
+
+def _fastest_cuda(device: str, call: Callable[[], Any]) -> float:
+    with torch.cuda.device(device):
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(REPEATS + 1)]
+        events[0].record()
+        for event in events[1:]:
+            call()
+            event.record()
+        torch.cuda.synchronize()
+        return float(min(a.elapsed_time(b) for a, b in pairwise(events))) * 1e-3

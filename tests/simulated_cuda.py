@@ -1,0 +1,125 @@
+"""A host and a device with a queue between them: what torch.cuda does to time, without a device.
+
+The device starts each piece of work when it is enqueued and everything before it has ended.
+"""
+
+# The names are torch's own.
+# ruff: noqa: N802
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from convbench.cuda_clock import CudaClock
+from convbench.spec import Measure
+
+CYCLES_PER_S = 1.5e9
+RECORD_S = 1e-6
+"""What recording an event costs the host."""
+
+
+class Machine:
+    """Stands in for torch.cuda. `host` and `device_free` are in seconds; `log` holds what was enqueued, in order."""
+
+    def __init__(self, uuid: str | None = None, l2_bytes: int = 1000) -> None:
+        self.host = 0.0
+        self.device_free = 0.0
+        self.log: list[str] = []
+        self.waits = 0
+        self.capturing: list[Callable[[], None]] | None = None
+        self.refuses_capture = False
+        self._properties = {"L2_cache_size": l2_bytes} | ({"uuid": uuid} if uuid else {})
+
+    def enqueue(self, name: str, host_s: float, device_s: float) -> None:
+        """The host spends `host_s` to hand over work that keeps the device busy for `device_s`."""
+        if self.capturing is not None:
+            self.capturing.append(lambda: self.enqueue(name, 0.0, device_s))
+            return
+        self.host += host_s
+        self.device_free = max(self.device_free, self.host) + device_s
+        self.log.append(name)
+
+    def kernel(self, name: str, host_s: float, device_s: float) -> Callable[[], None]:
+        return lambda: self.enqueue(name, host_s, device_s)
+
+    def wait(self, until: float) -> None:
+        self.waits += 1
+        self.host = max(self.host, until)
+
+    def Stream(self, device: Any) -> Any:
+        return SimpleNamespace(synchronize=lambda: self.wait(self.device_free))
+
+    def Event(self, enable_timing: bool) -> Event:
+        assert enable_timing
+        return Event(self)
+
+    def CUDAGraph(self) -> Any:
+        return SimpleNamespace(work=[])
+
+    @contextmanager
+    def graph(self, graph: Any, stream: Any) -> Iterator[None]:
+        if self.refuses_capture:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        self.capturing = graph.work
+
+        def replay() -> None:
+            self.host += 2e-6
+            for work in graph.work:
+                work()
+
+        graph.replay = replay
+        yield
+        self.capturing = None
+
+    @contextmanager
+    def device(self, device: Any) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def stream(self, stream: Any) -> Iterator[None]:
+        yield
+
+    def synchronize(self, device: Any) -> None:
+        self.wait(self.device_free)
+
+    def get_device_properties(self, device: Any) -> Any:
+        return SimpleNamespace(**self._properties)
+
+    def _sleep(self, cycles: int) -> None:
+        self.enqueue("sleep", 1e-6, cycles / CYCLES_PER_S)
+
+
+class Event:
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.time = 0.0
+
+    def record(self, stream: Any) -> None:
+        self._machine.enqueue("event", RECORD_S, 0.0)
+        self.time = self._machine.device_free
+
+    def query(self) -> bool:
+        return self.time <= self._machine.host
+
+    def synchronize(self) -> None:
+        self._machine.wait(self.time)
+
+    def elapsed_time(self, end: Event) -> float:
+        assert end.time <= self._machine.host, "the host has not waited for the end of this sample"
+        return (end.time - self.time) * 1e3
+
+
+class SimulatedClock(CudaClock):
+    """The CUDA clock on a simulated machine, whose host time it reads."""
+
+    def __init__(self, machine: Machine, measure: Measure) -> None:
+        self.machine = machine
+        super().__init__("cuda", measure, machine)
+
+    def now(self) -> float:
+        return self.machine.host
+
+    def _flush_buffer(self, size: int) -> Any:
+        return SimpleNamespace(zero_=self.machine.kernel(f"flush {size}", 3e-6, 5e-5))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from convbench import ceilings
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ceilings.SIZES, "cpu", (64, 128))
+    monkeypatch.setitem(ceilings.COPY_BYTES, "cpu", 2**16)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.usefixtures("small")
+def test_every_dtype_has_ceilings_on_a_cpu(dtype):
+    found = ceilings.measure("cpu", dtype)
+    assert set(found) == {"ceiling_tflops", "ceiling_gbps"}
+    for value in found.values():
+        assert value is not None
+        assert 0 < value < 1e5
+
+
+def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
+    """Each call is said to take a known time: 2·n³ operations and twice the copied bytes in it."""
+    seconds = {256: 1e-4, 512: 5e-4, 1024: 0.05, 2048: 1.0}
+    sizes: list[int] = []
+
+    def fastest(device: str, call: Callable[[], Any]) -> float:
+        result = call()
+        if result.dtype == torch.uint8:
+            return 0.01
+        sizes.append(len(result))
+        return seconds[len(result)]
+
+    monkeypatch.setattr(ceilings, "_fastest", fastest)
+    found = ceilings.measure("cpu", "float32")
+    # 512 has the best rate; 1024 takes long enough, so that 2048 is not tried.
+    assert sizes == [256, 512, 1024]
+    assert found["ceiling_tflops"] == pytest.approx(2 * 512**3 / 5e-4 / 1e12)
+    assert found["ceiling_gbps"] == pytest.approx(2 * 2**27 / 0.01 / 1e9)
+
+
+def test_the_fastest_of_five_counts_after_one_that_does_not(monkeypatch):
+    ticks = iter([0.0, 9.0, 10.0, 13.0, 20.0, 22.0, 30.0, 37.0, 40.0, 44.0])
+    monkeypatch.setattr(ceilings, "perf_counter", lambda: next(ticks))
+    calls = []
+    assert ceilings._fastest("cpu", lambda: calls.append(1)) == 2.0
+    assert len(calls) == 6
+
+
+@pytest.mark.usefixtures("small")
+def test_what_a_device_cannot_do_is_unknown(monkeypatch):
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("not implemented for this dtype")
+
+    monkeypatch.setattr(torch, "mm", refuse)
+    monkeypatch.setattr(torch, "zeros_like", refuse)
+    assert ceilings.measure("cpu", "float16") == {"ceiling_tflops": None, "ceiling_gbps": None}
+
+
+@pytest.mark.gpu
+def test_ceilings_on_a_device_are_beyond_a_cpus():
+    found = ceilings.measure("cuda", "float16")
+    assert found["ceiling_tflops"] is not None
+    assert found["ceiling_tflops"] > 1

@@ -1,0 +1,281 @@
+"""The CUDA clock's logic on a simulated host and device, and a few checks on a real one."""
+
+# The stand-ins have the names of what they stand in for.
+# ruff: noqa: N802
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from convbench import cuda_clock, nvml, timing
+from convbench.clocks import Arm, clock_for
+from convbench.cuda_clock import CudaClock
+from convbench.samples import Samples
+from convbench.spec import Measure
+
+from .simulated_cuda import Machine, SimulatedClock
+
+MEASURE = Measure(looks=(20, 40), min_time_s=0.0, gpu_warmup_s=0.05)
+
+
+@pytest.fixture(autouse=True)
+def without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on what this machine has installed."""
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+
+def measure(machine: Machine, arms: list[Arm], wanted: Measure = MEASURE) -> tuple[Samples, SimulatedClock]:
+    clock = SimulatedClock(machine, wanted)
+    with clock.context():
+        return timing.measure(arms, arms[0].name, wanted, clock, 0, lambda method, phase: None), clock
+
+
+def test_device_time_is_free_of_the_hosts_launching():
+    machine = Machine()
+    # Both take the host ten times as long as the device, which is what makes naive loops time the host.
+    arms = [Arm("a", machine.kernel("a", 5e-5, 5e-6)), Arm("b", machine.kernel("b", 9e-5, 1e-5))]
+    samples, _ = measure(machine, arms)
+    rows = {name: timing.columns(samples, name, "a", MEASURE) for name in "ab"}
+    # What is left of the host is one event record in a batch of a millisecond.
+    assert rows["a"]["time_s"] == pytest.approx(5e-6, rel=0.01)
+    assert rows["b"]["time_s"] == pytest.approx(1e-5, rel=0.01)
+    assert rows["b"]["speed"] == "slower"
+    assert rows["a"]["enqueue_s"] == pytest.approx(5e-5)
+    assert rows["a"]["wall_s"] == pytest.approx(5e-5, rel=0.01)
+    assert rows["b"]["wall_s"] == pytest.approx(9e-5, rel=0.01)
+    assert rows["a"]["launch_bound"] is False
+    assert rows["a"]["cuda_graph"] is False
+    assert rows["a"]["throttle"] is None
+    assert rows["a"]["clock_mhz"] is None
+
+
+def test_a_device_that_waits_for_its_host_is_said_to():
+    machine = Machine()
+    # 256 calls at 1 ms each would need a backlog far beyond the longest one allowed.
+    arms = [Arm("a", machine.kernel("a", 1e-6, 1e-4)), Arm("b", machine.kernel("b", 1e-3, 4e-6))]
+    samples, _ = measure(machine, arms)
+    rows = {name: timing.columns(samples, name, "a", MEASURE) for name in "ab"}
+    assert rows["b"]["launch_bound"] is True
+    assert rows["a"]["launch_bound"] is False
+    assert rows["b"]["calls_per_sample"] <= cuda_clock.MAX_CALLS
+
+
+def test_a_sample_is_a_batch_of_a_millisecond():
+    machine = Machine()
+    arms = [Arm("a", machine.kernel("a", 1e-5, 3e-5)), Arm("b", machine.kernel("b", 1e-5, 3e-3))]
+    samples, _ = measure(machine, arms)
+    assert samples.calls[0] == [34, 1]
+
+
+def test_backlog_is_more_than_twice_the_enqueue_time():
+    machine = Machine()
+    samples, clock = measure(machine, [Arm("a", machine.kernel("a", 4e-5, 1e-5))])
+    calls = samples.calls[0][0]
+    before = machine.device_free
+    clock.submit(clock_call := machine.kernel("a", 4e-5, 1e-5), 1)
+    clock.drain()
+    machine.log.clear()
+    before, host = machine.device_free, machine.host
+    clock.submit(clock_call, calls)
+    slept = machine.device_free - max(before, host) - calls * 1e-5
+    assert machine.log[0] == "sleep"
+    assert slept > 2 * calls * 4e-5
+
+
+def test_the_host_waits_once_in_ten_rounds():
+    machine = Machine()
+    arms = [Arm(name, machine.kernel(name, 1e-5, 1e-5)) for name in "ab"]
+    wanted = replace(MEASURE, looks=(20,))
+    clock = SimulatedClock(machine, wanted)
+    waits = []
+
+    def stage(method: str, phase: str) -> None:
+        waits.append(machine.waits)
+
+    samples = timing.measure(arms, "a", wanted, clock, 0, stage)
+    # The last 40 marks before the two for the host's own times are those of 20 rounds of two arms.
+    sampled = waits[-42:-2]
+    assert samples.rounds == 20
+    assert sampled[-1] - sampled[0] == 1
+
+
+def test_caches_are_flushed_before_every_call_outside_the_events():
+    machine = Machine(l2_bytes=4096)
+    wanted = replace(MEASURE, cache="cold")
+    samples, _ = measure(machine, [Arm("a", machine.kernel("a", 1e-5, 2e-5))], wanted)
+    row = timing.columns(samples, "a", "a", wanted)
+    assert row["cache"] == "cold"
+    assert row["calls_per_sample"] == cuda_clock.MAX_COLD_CALLS
+    assert row["time_s"] == pytest.approx(2e-5, rel=0.1)
+    taken = machine.log[machine.log.index("sleep", 5) :]
+    calls = [i for i, name in enumerate(taken) if name == "a"]
+    sampled = [i for i in calls if taken[i - 1] == "event" and taken[i + 1] == "event"]
+    assert len(sampled) > 20 * cuda_clock.MAX_COLD_CALLS
+    assert all(taken[i - 2] == "flush 8192" for i in sampled)
+
+
+def test_flush_is_twice_the_cache_or_a_safe_size():
+    assert cuda_clock.flush_bytes(SimpleNamespace(L2_cache_size=50 * 2**20)) == 100 * 2**20
+    assert cuda_clock.flush_bytes(SimpleNamespace()) == 2 * cuda_clock.DEFAULT_L2_BYTES
+
+
+def test_graphs_are_replayed_for_all_arms():
+    machine = Machine()
+    arms = [Arm("a", machine.kernel("a", 5e-5, 5e-6)), Arm("b", machine.kernel("b", 9e-5, 1e-5))]
+    wanted = replace(MEASURE, cuda_graph=True)
+    samples, _ = measure(machine, arms, wanted)
+    rows = [timing.columns(samples, name, "a", wanted) for name in "ab"]
+    assert all(row["cuda_graph"] is True for row in rows)
+    # Replaying costs the host 2 µs, launching would cost it 50 µs and 90 µs.
+    assert [row["enqueue_s"] for row in rows] == pytest.approx([2e-6, 2e-6])
+    assert [row["time_s"] for row in rows] == pytest.approx([5e-6, 1e-5], rel=0.01)
+
+
+def test_no_arm_is_replayed_where_one_cannot_be_captured():
+    machine = Machine()
+    machine.refuses_capture = True
+    arms = [Arm(name, machine.kernel(name, 5e-5, 5e-6)) for name in "ab"]
+    wanted = replace(MEASURE, cuda_graph=True)
+    samples, _ = measure(machine, arms, wanted)
+    row = timing.columns(samples, "b", "a", wanted)
+    assert row["cuda_graph"] is False
+    assert row["enqueue_s"] == pytest.approx(5e-5)
+    assert "not permitted" in samples.counters["cuda_graph_error"]
+
+
+def test_a_call_without_work_has_the_time_of_the_events_resolution():
+    machine = Machine()
+    clock = SimulatedClock(machine, MEASURE)
+    start = machine.Event(enable_timing=True)
+    assert clock._seconds(start, start) == cuda_clock.RESOLUTION_S
+
+
+def test_nothing_queued_gives_no_readings():
+    assert SimulatedClock(Machine(), MEASURE).drain() == []
+
+
+class Library(ModuleType):
+    """Stands in for pynvml: a device that is capped by its power in every second read."""
+
+    NVML_CLOCK_SM = 1
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        super().__init__("pynvml")
+        self.reads = 0
+        self.broken = False
+
+    def nvmlInit(self) -> None:
+        if self.broken:
+            raise self.NVMLError
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid != "GPU-1234":
+            raise self.NVMLError
+        return uuid
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, handle: str) -> int:
+        assert handle == "GPU-1234"
+        self.reads += 1
+        if self.reads == 3:
+            raise self.NVMLError
+        # Idle and user-set clocks are no throttling; a single thermal event in twenty is not worth a word.
+        return 0x3 | (0x4 if self.reads % 2 else 0) | (0x40 if self.reads == 5 else 0)
+
+    def nvmlDeviceGetClockInfo(self, handle: str, kind: int) -> int:
+        assert kind == self.NVML_CLOCK_SM
+        return 1500 + self.reads
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    library = Library()
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    return library
+
+
+def test_throttling_and_clocks_are_read_once_per_batch(library):
+    machine = Machine(uuid="1234")
+    wanted = replace(MEASURE, looks=(200,))
+    samples, _ = measure(machine, [Arm(n, machine.kernel(n, 1e-5, 1e-5)) for n in "ab"], wanted)
+    row = timing.columns(samples, "b", "a", wanted)
+    assert library.reads == 20
+    assert row["throttle"] == "power_cap"
+    # The median of 1501 to 1520 without 1503, which could not be read.
+    assert row["clock_mhz"] == 1511.0
+
+
+def test_a_device_that_is_not_throttled_says_so(library):
+    device = nvml.open_device("GPU-1234")
+    assert device is not None
+    assert device.seen() == {"throttle": None, "clock_mhz": None}
+    library.reads = 1
+    device.read()
+    assert device.seen() == {"throttle": "none", "clock_mhz": 1502.0}
+
+
+def test_older_bindings_have_the_older_name():
+    older = SimpleNamespace(
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x20,
+        nvmlDeviceGetClockInfo=lambda handle, kind: 900,
+        NVML_CLOCK_SM=1,
+        NVMLError=RuntimeError,
+    )
+    device = nvml.Nvml(older, None)
+    device.read()
+    assert device.seen() == {"throttle": "sw_thermal", "clock_mhz": 900.0}
+
+
+def test_without_a_usable_library_nothing_is_known(library, monkeypatch):
+    assert nvml.open_device("GPU-of-another-machine") is None
+    library.broken = True
+    assert nvml.open_device("GPU-1234") is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvml.open_device("GPU-1234") is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", [{}, {"cache": "cold"}, {"cuda_graph": True}])
+def test_on_a_device_twice_the_work_takes_twice_as_long(settings):
+    import torch
+
+    wanted = replace(Measure(), **settings)
+    clock = clock_for("cuda", wanted)
+    assert isinstance(clock, CudaClock)
+    with clock.context():
+        a = torch.randn(2048, 2048, device="cuda")
+
+        def once() -> Any:
+            return a @ a
+
+        def twice() -> Any:
+            return (a @ a, a @ a)
+
+        samples = timing.measure(
+            [Arm("once", once), Arm("twice", twice)], "once", wanted, clock, 0, lambda method, phase: None
+        )
+    row = timing.columns(samples, "twice", "once", wanted)
+    assert row["speedup"] == pytest.approx(0.5, rel=0.1)
+    assert row["launch_bound"] is False
+    assert row["cuda_graph"] is bool(settings.get("cuda_graph"))
+    assert row["wall_s"] >= 0.9 * row["time_s"]
+
+
+@pytest.mark.gpu
+def test_on_a_device_the_time_agrees_with_tritons_do_bench():
+    import torch
+
+    testing = pytest.importorskip("triton.testing")
+    a = torch.randn(4096, 4096, device="cuda")
+    wanted = replace(Measure(), cache="cold")
+    clock = clock_for("cuda", wanted)
+    with clock.context():
+        samples = timing.measure([Arm("a", lambda: a @ a)], "a", wanted, clock, 0, lambda method, phase: None)
+    expected = testing.do_bench(lambda: a @ a, return_mode="median") * 1e-3
+    assert timing.columns(samples, "a", "a", wanted)["time_s"] == pytest.approx(expected, rel=0.05)
