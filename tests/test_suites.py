@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from convbench import cases
 from convbench.record import CASE
 
 from .networks import NETWORKS, SWEEPS, Layer, read, table, walks
@@ -51,7 +52,15 @@ def test_every_line_is_another_legal_case(suite: str) -> None:
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_one_axis_missing_means_the_axis_is_empty_everywhere(suite: str) -> None:
+def test_convbench_reads_every_line_and_every_label(suite: str) -> None:
+    found = cases.read(SWEEPS / f"{suite}.csv")
+    assert len(found.rows) == len(table(suite))
+    assert set(found.labels) == LABELS
+    assert cases.mistaken_labels(found) == []
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_axes_that_an_operation_lacks_are_empty(suite: str) -> None:
     for row in table(suite):
         dims = int(row["op"][-2])
         for name, value in row.items():
@@ -78,6 +87,15 @@ def test_sweep_file_names_its_table_and_its_source(suite: str) -> None:
 def test_layers_follow_each_other_as_often_as_counted(suite: str) -> None:
     visits = Counter(f"{layer.network}/{layer.name}" for walk in walks(suite).values() for layer in walk.visited)
     assert visits == {name: layer.count for name, layer in read(suite).items()}
+
+
+def test_documentation_counts_what_is_there() -> None:
+    text = (SWEEPS.parent / "docs" / "suites.md").read_text(encoding="utf-8")
+    counted = {name: (int(a), int(b)) for name, a, b in re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \|", text, re.M)}
+    assert counted == {suite: (len(read(suite)), sum(x.count for x in read(suite).values())) for suite in SUITES}
+    total = re.search(r"(\d+) lines for (\d+) layers", text)
+    assert total
+    assert [int(n) for n in total.groups()] == [sum(column) for column in zip(*counted.values(), strict=True)]
 
 
 def everywhere() -> Iterable[tuple[str, Layer]]:
