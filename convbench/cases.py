@@ -80,9 +80,9 @@ class Row:
     labels: Mapping[str, str]
 
     def identity(self) -> Any:
-        """Equal for lines that decide the same."""
+        """Equal for lines that say the same."""
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in self.settings.items()}
-        return frozenset(settings.items()), frozenset(self.per_axis.items())
+        return frozenset(settings.items()), frozenset(self.per_axis.items()), frozenset(self.labels.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,8 @@ def place(path: Path, line: int, column: str | None = None) -> str:
 def read(path: Path, overridden: Iterable[str] = ()) -> Cases:
     """The lines of a .csv or .parquet file, or of the table in a folder that convbench wrote.
 
-    Columns behind the `overridden` settings are left alone, and lines that decide the same (a table has
-    one per method) become one. Raises InvalidValue naming file, line and column.
+    Columns behind the `overridden` settings are left alone, and lines that say the same (a table has one
+    per method) become one. Raises InvalidValue naming file, line and column.
     """
     if path.is_dir() and (path / "results.parquet").exists():
         path = path / "results.parquet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except InvalidValue as error:
         return _refuse(str(error))
+    except KeyboardInterrupt as stop:
+        return 128 + int(getattr(stop, "signal", signal.SIGINT))
     except BrokenPipeError:
         # Whoever read our output has gone; the interpreter must not complain about it when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -76,7 +76,9 @@ def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
             outcomes.append(execute(part, run, progress, part.positions))
             if outcomes[-1].signal is not None:
                 break
-    return Run(whole(outcomes, len(sweep)), out, settings.strict, sweep.left_out.illegal)
+    # A session counts what it has measured from its beginning.
+    outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured)
+    return Run(outcome, out, settings.strict, sweep.left_out.illegal)
 
 
 def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:

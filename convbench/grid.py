@@ -159,7 +159,7 @@ def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left
             left_out.illegal += 1
             left_out.first = left_out.first or error
             continue
-        identity = hash(tuple(getattr(spec, name) for name in _IDENTITY))
+        identity = hash((*(getattr(spec, name) for name in _IDENTITY), *sorted(spec.labels.items())))
         if identity in seen:
             left_out.repeated += 1
             continue

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
@@ -19,6 +20,10 @@ from .messages import sentence
 
 if TYPE_CHECKING:
     from .drive import Run
+    from .progress import Progress
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""Runs its jobs one after another in the driving process, which needs no jobs for that."""
 
 
 class Program:
@@ -35,6 +40,8 @@ class Program:
 
         Hydra prints what a job raises, so that mistakes are kept in `refused` instead.
         """
+        if cfg.get("plan"):
+            return self._share(Path(cfg.plan))
         try:
             return self._one(cfg)
         except Exception as error:
@@ -59,10 +66,37 @@ class Program:
         self.runs.append(run)
         return objective
 
+    def _share(self, plan: Path) -> float:
+        """One job of a launcher; its rows and what went wrong are for the driver to see."""
+        from . import share
+
+        self.measuring = True
+        share.perform(plan)
+        return math.nan
+
     def sweep(self, sweep: Sweep, settings: Settings, context: HydraContext, master: DictConfig) -> None:
         """Runs a checked sweep, here or with the launcher that the configuration names."""
         from . import drive
         from .progress import Progress
 
+        progress = Progress(len(sweep))
+        if master.hydra.launcher._target_ == BASIC_LAUNCHER:
+            self.measuring = True
+            self.runs.append(drive.here(sweep, settings, progress))
+        else:
+            self.runs.append(self._launch(sweep, settings, (context, master), progress))
+
+    def _launch(
+        self, sweep: Sweep, settings: Settings, hydra: tuple[HydraContext, DictConfig], progress: Progress
+    ) -> Run:
+        from . import drive, launched
+
+        context, master = hydra
+        out = settings.out or drive.fresh_folder(Path("results").absolute())
+        folder = launched.quoted(out / "jobs")
+        master.hydra.sweep.dir = str(out / "jobs")
+        master.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder}")
+        jobs = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=self, config=master)
+        launched.warn_of_company(sweep, master.hydra.launcher, progress)
         self.measuring = True
-        self.runs.append(drive.here(sweep, settings, Progress(len(sweep))))
+        return launched.spread(sweep, replace(settings, out=out), jobs, progress)
