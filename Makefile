@@ -105,5 +105,5 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/slow.stamp: $(VENV)/dev.stamp
-	$(PIP) --no-build-isolation --editable '.[gpu,dev,browser,joblib,slurm,ray,optuna]'
+	$(PIP) --no-build-isolation --editable '.[gpu,dev,joblib,slurm,ray,optuna]'
 	@touch $@
