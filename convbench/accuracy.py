@@ -9,6 +9,9 @@ T = roundings between partial sums, u_out and u_acc the unit roundoffs of the dt
              the way; or, for float32, |e| ≤ 2·2⁻¹¹·B + 4·u_acc·√K·B, and ‖e‖₂ ≤ 2·2⁻¹¹·‖ref‖₂: TF32
     fail     anything else
 
+On integer data a sum of B ≤ 2ᵖ (p bits of significand; 11 for TF32) is a whole number that needs no rounding,
+however it is formed, so that the first term of `reduced` counts only where B > 2ᵖ.
+
 √K is the growth of independent rounding errors (Higham and Mary, "A new approach to probabilistic rounding
 error analysis", 2019); the factors leave three times the largest error that correct methods showed.
 """
@@ -50,11 +53,16 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """One class of accuracy: |e| ≤ from_ref·|ref| + from_magnitude·B, and ‖e‖₂ ≤ l2·‖ref‖₂."""
+    """One class of accuracy: |e| ≤ of_ref·|ref| + sums·B + rounded·B, and ‖e‖₂ ≤ l2·‖ref‖₂.
 
-    from_ref: float
-    from_magnitude: float
+    The last term counts where B > exact_below.
+    """
+
+    of_ref: float
+    sums: float
     l2: float
+    rounded: float = 0.0
+    exact_below: float = 0.0
 
 
 def unit_roundoff(dtype: torch.dtype) -> tuple[float, float]:
@@ -63,14 +71,15 @@ def unit_roundoff(dtype: torch.dtype) -> tuple[float, float]:
     return u_out, min(u_out, 2.0**-24)
 
 
-def bounds(dtype: torch.dtype, reduction_length: int, terms: int) -> dict[str, list[Bounds]]:
-    """The bounds of `ok` and the alternatives of `reduced`."""
+def bounds(dtype: torch.dtype, reduction_length: int, terms: int, integers: bool = False) -> dict[str, list[Bounds]]:
+    """The bounds of `ok` and the alternatives of `reduced`; `integers` tells the kind of data."""
     u_out, u_acc = unit_roundoff(dtype)
     root = math.sqrt(reduction_length)
     sums = 4 * u_acc * root
-    reduced = [Bounds(0.0, u_out * (1 + 2 * math.sqrt(terms)) + sums, 4 * u_out + 2 * u_acc * root)]
+    exact_below = 1 / u_out if integers else 0.0
+    reduced = [Bounds(0.0, sums, 4 * u_out + 2 * u_acc * root, u_out * (1 + 2 * math.sqrt(terms)), exact_below)]
     if dtype == torch.float32:
-        reduced.append(Bounds(0.0, TF32 + sums, TF32))
+        reduced.append(Bounds(0.0, sums, TF32, TF32, 2 / TF32 if integers else 0.0))
     return {"ok": [Bounds(u_out, sums, u_out + 2 * u_acc * root)], "reduced": reduced}
 
 
@@ -86,7 +95,8 @@ def judge(result: object, problem: Problem, reference: Reference) -> Judgement:
     flat = result.reshape(-1)
     if reference.index is not None:
         flat = flat[reference.index]
-    classes = bounds(problem.dtype, reference.reduction_length, reference.terms)
+    integers = problem.spec.fill == "integer"
+    classes = bounds(problem.dtype, reference.reduction_length, reference.terms, integers)
     evidence = _compare(flat, reference, classes)
     if evidence.not_finite or (reference.index is not None and not bool(torch.isfinite(result).all())):
         return Judgement("fail", "the result holds NaN or infinity where the exact gradient is finite")
@@ -96,7 +106,7 @@ def judge(result: object, problem: Problem, reference: Reference) -> Judgement:
         identity = _check_identity(result, reference.identity, classes)
         for name, ratios in identity.ratios.items():
             checks[name] = [max(a, b) for a, b in zip(checks[name], ratios, strict=True)]
-    exact = problem.spec.fill == "integer" and evidence.equal
+    exact = integers and evidence.equal
     if identity is not None and problem.dtype in (torch.float32, torch.float64):
         exact = exact and identity.equal
     return _verdict(evidence, checks, exact, classes["ok"][0])
@@ -219,9 +229,11 @@ def _compare_block(got: Tensor, expected: Tensor, magnitude: Tensor, every: list
         (~finite & torch.isfinite(rounded)).any().double(),
     ]
     for bound in every:
-        allowed = magnitude * bound.from_magnitude
-        if bound.from_ref:
-            allowed += size * bound.from_ref
+        allowed = magnitude * bound.sums
+        if bound.of_ref:
+            allowed += size * bound.of_ref
+        if bound.rounded:
+            allowed += magnitude * (magnitude > bound.exact_below) * bound.rounded
         row.append((error / allowed).nan_to_num(nan=0.0, posinf=math.inf).amax())
     return torch.stack(row)
 
@@ -244,7 +256,7 @@ def _check_identity(result: Tensor, identity: Identity, classes: dict[str, list[
     for name, alternatives in classes.items():
         ratios[name] = []
         for bound in alternatives:
-            allowed = norm * bound.from_ref + identity.magnitude * (bound.from_magnitude * mean_to_rms)
+            allowed = norm * bound.of_ref + identity.magnitude * ((bound.sums + bound.rounded) * mean_to_rms)
             point = (residual / (allowed * IDENTITY_SIGMAS)).nan_to_num(nan=0.0, posinf=math.inf).amax().item()
             # The projected norms scatter about the true ones; twice the bound leaves room for few positions.
             whole = error_l2 / (2 * bound.l2 * expected_l2) if expected_l2 > 0 else 0.0

@@ -157,12 +157,12 @@ def test_gradients_agree_with_finite_differences(op: str) -> None:
 
     class Operation(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, x, w):  # type: ignore[no-untyped-def]
+        def forward(ctx, x, w):
             ctx.save_for_backward(x, w)
             return EXPLICIT.forward(x, w, case)
 
         @staticmethod
-        def backward(ctx, gy):  # type: ignore[no-untyped-def]
+        def backward(ctx, gy):
             x, w = ctx.saved_tensors
             return EXPLICIT.grad_input(gy, w, case), EXPLICIT.grad_weight(x, gy, case)
 
@@ -182,7 +182,7 @@ def test_second_order_agrees_with_finite_differences() -> None:
         v, case = made.directions(), made.case
         at = {n: getattr(made, n).numpy().copy() for n in ("input", "weight", "grad_output")}
 
-        def paired(at: dict[str, naive.Array], v=v, case=case) -> float:  # type: ignore[no-untyped-def]
+        def paired(at: dict[str, naive.Array], v=v, case=case) -> float:
             gx = naive.grad_input(at["weight"], at["grad_output"], case)
             gw = naive.grad_weight(at["input"], at["grad_output"], case)
             gb = naive.grad_bias(at["grad_output"])

@@ -1,4 +1,7 @@
-"""aten's backward of convolution called directly: autograd's kernel without autograd's engine. Covers every case."""
+"""aten's backward of convolution called directly: autograd's kernel without autograd's engine.
+
+Covers every case but order 2 with an empty batch, for which aten returns nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..problem import Problem
+from . import Unsupported
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:
@@ -30,6 +34,8 @@ def prepare(problem: Problem) -> Callable[[], Tensor]:
 
 def _second_order(problem: Problem) -> Callable[[], Tensor]:
     case, v = problem.case, problem.directions()
+    if case.batch == 0:
+        raise Unsupported("aten covers order=2 with batch ≥ 1; not batch=0")
     geometry = (case.stride, case.padding, case.dilation, case.transposed, case.output_padding, case.groups)
     wanted = ("grad_output", "input", "weight").index(problem.wrt)
     mask = [i == wanted for i in range(3)]

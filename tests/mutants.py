@@ -1,0 +1,210 @@
+"""Wrong gradients and right algorithms, for the confusion table of the verdicts.
+
+A mutant is a way to get one gradient wrong that people do get wrong; it computes in float64 from the loops'
+equivalent (the reference's own contractions would judge themselves) and rounds once, so that nothing but the
+bug separates it from the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from convbench import problem
+from convbench.gradients import EXPLICIT
+from convbench.problem import Problem
+from convbench.spec import Spec
+
+from .settings import make_spec
+
+# Small enough that a sum of absolute products of integers stays near 2⁸, where bfloat16 must be exact.
+SHAPES: list[dict[str, object]] = [
+    {"batch": 2, "in_channels": 3, "out_channels": 3, "size": 5, "kernel": 3},
+    {"batch": 2, "in_channels": 3, "out_channels": 4, "size": 5, "kernel": 4, "stride": 2, "padding": 1},
+    {"batch": 2, "in_channels": 3, "out_channels": 2, "size": [4, 6], "kernel": [3, 5], "padding": [1, 2]},
+    {"batch": 2, "in_channels": 6, "out_channels": 4, "size": 5, "kernel": 3, "groups": 2, "padding": 1},
+    {"batch": 2, "in_channels": 3, "out_channels": 3, "size": 5, "kernel": 3, "dilation": 2, "padding": 2},
+]
+OPS = ("conv2d", "conv_transpose2d")
+WRT = ("input", "weight")
+
+
+def mutated_specs(dtype: str, fill: str) -> Iterator[Spec]:
+    for shape in SHAPES:
+        for op in OPS:
+            for wrt in WRT:
+                yield make_spec(**{**shape, "op": op, "wrt": wrt, "dtype": dtype, "fill": fill})
+
+
+def in_float64(made: Problem, **changed: Tensor) -> Tensor:
+    """The gradient of the problem with operands replaced, in float64."""
+    wide = {name: changed.get(name, getattr(made, name)).double() for name in ("input", "weight", "grad_output")}
+    return EXPLICIT.wanted(Problem(made.spec, wide["input"], wide["weight"], None, wide["grad_output"]))().contiguous()
+
+
+def _edit(tensor: Tensor, change: Callable[[Tensor], object]) -> Tensor:
+    copy = tensor.clone()
+    change(copy)
+    return copy
+
+
+def flipped(made: Problem) -> Tensor:
+    """Convolution for correlation."""
+    spatial = [2, 3]
+    if made.wrt == "weight":
+        return in_float64(made).flip(spatial)
+    return in_float64(made, weight=made.weight.flip(spatial))
+
+
+def tap_missing(made: Problem) -> Tensor:
+    """One tap of the kernel is left out."""
+    if made.wrt == "weight":
+        return _edit(in_float64(made), lambda w: w[..., 0, 0].zero_())
+    return in_float64(made, weight=_edit(made.weight, lambda w: w[..., 0, 0].zero_()))
+
+
+def tap_twice(made: Problem) -> Tensor:
+    """One tap is accumulated twice."""
+    if made.wrt == "weight":
+        return _edit(in_float64(made), lambda w: w[..., -1, -1].mul_(2))
+    return in_float64(made, weight=_edit(made.weight, lambda w: w[..., -1, -1].mul_(2)))
+
+
+def shifted(made: Problem) -> Tensor:
+    """Padding off by one: everything moved by one along the last axis."""
+    return in_float64(made).roll(1, -1)
+
+
+def operand_shifted(made: Problem) -> Tensor:
+    """grad_output read one row off."""
+    return in_float64(made, grad_output=made.grad_output.roll(1, 2))
+
+
+def last_row_dropped(made: Problem) -> Tensor:
+    """The last row never written."""
+    return _edit(in_float64(made), lambda g: g[..., -1, :].zero_())
+
+
+def last_column_dropped(made: Problem) -> Tensor:
+    """The last column never written."""
+    return _edit(in_float64(made), lambda g: g[..., -1].zero_())
+
+
+def groups_permuted(made: Problem) -> Tensor:
+    """Channels that belong to another group (to another channel where there is one group)."""
+    return in_float64(made).roll(max(1, made.shape[1] // 2), 1)
+
+
+def channels_swapped(made: Problem) -> Tensor:
+    """The first two channels exchanged."""
+    order = [1, 0, *range(2, made.shape[1])]
+    return in_float64(made)[:, order]
+
+
+def reduction_cut(made: Problem) -> Tensor:
+    """The last term of the reduction missing: a channel of grad_output, or one of the batch."""
+    if made.wrt == "weight":
+        return in_float64(made, grad_output=_edit(made.grad_output, lambda g: g[-1].zero_()))
+    return in_float64(made, grad_output=_edit(made.grad_output, lambda g: g[:, -1].zero_()))
+
+
+def border_ignored(made: Problem) -> Tensor:
+    """The first row of grad_output never read."""
+    return in_float64(made, grad_output=_edit(made.grad_output, lambda g: g[:, :, 0].zero_()))
+
+
+def averaged(made: Problem) -> Tensor:
+    """A mean over the batch instead of a sum."""
+    return in_float64(made) / made.case.batch
+
+
+def sign_flipped(made: Problem) -> Tensor:
+    """One channel with the wrong sign."""
+    return _edit(in_float64(made), lambda g: g[:, 0].neg_())
+
+
+def _anywhere(made: Problem, exact: Tensor) -> int:
+    """A seeded choice among all elements: where the bug sits is not up to the test."""
+    generator = torch.Generator().manual_seed(sum(made.shape) + len(made.case.op))
+    return int(torch.randint(exact.numel(), (1,), generator=generator))
+
+
+def pixel_dropped(made: Problem) -> Tensor:
+    """One element never written."""
+    exact = in_float64(made)
+    return _edit(exact, lambda g: g.view(-1)[_anywhere(made, exact)].zero_())
+
+
+def pixel_copied(made: Problem) -> Tensor:
+    """One element holds its neighbour's value."""
+    exact = in_float64(made).contiguous()
+    at = _anywhere(made, exact)
+    return _edit(exact, lambda g: g.view(-1)[at].copy_(exact.view(-1)[at - 1]))
+
+
+def tile_stale(made: Problem) -> Tensor:
+    """A tile of 2×2 written twice."""
+    return _edit(in_float64(made), lambda g: g[:, :, :2, :2].mul_(2))
+
+
+MUTANTS: dict[str, Callable[[Problem], Tensor]] = {
+    f.__name__: f
+    for f in (
+        flipped,
+        tap_missing,
+        tap_twice,
+        shifted,
+        operand_shifted,
+        last_row_dropped,
+        last_column_dropped,
+        groups_permuted,
+        channels_swapped,
+        reduction_cut,
+        border_ignored,
+        averaged,
+        sign_flipped,
+        pixel_dropped,
+        pixel_copied,
+        tile_stale,
+    )
+}
+
+
+def mutants(dtype: str, fill: str) -> Iterator[tuple[str, Problem, Tensor]]:
+    """Name, problem and result of every mutant that is one: those that change nothing here are left out."""
+    for spec in mutated_specs(dtype, fill):
+        made = problem.make(spec)
+        right = in_float64(made)
+        for name, mutate in MUTANTS.items():
+            wrong = mutate(made)
+            if not torch.equal(wrong, right):
+                yield name, made, wrong.to(made.dtype)
+
+
+def winograd(made: Problem) -> Tensor | None:
+    """grad_input of a 3×3, stride-1 case by Winograd's F(2×2, 3×3), in the problem's dtype throughout (float32: as it
+    stands in Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016); None for other cases."""
+    case = made.case
+    plain = case.kernel == (3, 3) and case.stride == (1, 1) and case.dilation == (1, 1) and case.groups == 1
+    if not plain or made.wrt != "input" or made.order != 1:
+        return None
+    # As a correlation with the kernel g [out, in, 3, 3] of the padded image d.
+    if case.transposed:
+        kernel, pad = made.weight, case.padding
+    else:
+        kernel, pad = made.weight.flip([2, 3]).transpose(0, 1), tuple(2 - p for p in case.padding)
+    height, width = case.size
+    extra = height % 2, width % 2
+    image = torch.nn.functional.pad(made.grad_output, [pad[1], pad[1] + extra[1], pad[0], pad[0] + extra[0]])
+    b = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=made.dtype)
+    g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=made.dtype)
+    a = torch.tensor([[1, 1, 1, 0], [0, 1, -1, -1]], dtype=made.dtype)
+    tiles = image.unfold(2, 4, 2).unfold(3, 4, 2)
+    transformed = torch.einsum("ij,ncxyjk,lk->ncxyil", b, tiles, b)
+    weights = torch.einsum("ij,ocjk,lk->ocil", g, kernel, g)
+    product = torch.einsum("ncxyil,ocil->noxyil", transformed, weights)
+    out = torch.einsum("ij,noxyjk,lk->noxyil", a, product, a)
+    n, o, x, y = out.shape[:4]
+    return out.permute(0, 1, 2, 4, 3, 5).reshape(n, o, 2 * x, 2 * y)[:, :, :height, :width]
