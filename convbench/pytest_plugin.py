@@ -1,0 +1,177 @@
+"""pytest plugin: `pytest --convbench-sweep=NAME --benchmark-only` runs a saved sweep through pytest-benchmark.
+
+One benchmark per configuration and method, grouped by configuration; each is judged before it is timed.
+pytest-benchmark times one method after the other: for a ratio to be believed, run convbench itself, which pairs.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .problem import Problem
+    from .reference import Reference
+    from .spec import Spec
+
+SWEEPS = pytest.StashKey[dict[Path, "Saved"]]()
+
+
+class Saved(SimpleNamespace):
+    """A sweep that was asked for: `name` as in node ids, and its configurations."""
+
+    name: str
+    specs: list[Spec]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("convbench")
+    group.addoption(
+        "--convbench-sweep",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Run a saved sweep (a name, its .yaml, or a .csv of cases): one benchmark per configuration and method.",
+    )
+    group.addoption(
+        "--convbench-override",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="Settings on top of the sweep's own, as on convbench's command line; several in one argument or repeated.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Composes the sweeps, so that a mistake ends the run at once, and adds their files to what is collected.
+
+    Where no files or folders were given, the sweeps are all that is collected.
+    """
+    names = config.getoption("convbench_sweep")
+    if not names:
+        return
+    words = [word for text in config.getoption("convbench_override") for word in shlex.split(text)]
+    config.stash[SWEEPS] = sweeps = dict(compose(name, words) for name in names)
+    given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    config.args = [*given, *map(str, sweeps)]
+
+
+def compose(name: str, words: list[str]) -> tuple[Path, Saved]:
+    """The file that stands for a sweep in the collection, and the sweep; raises pytest.UsageError."""
+    from .case import InvalidValue
+    from .planned import planned, saved
+
+    try:
+        path, arguments = saved(name)
+        sweep, _ = planned([*arguments, *words])
+    except InvalidValue as error:
+        raise pytest.UsageError(f"--convbench-sweep={name}: {error}") from None
+    return path, Saved(name=path.stem, specs=list(sweep))
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    saved = parent.config.stash.get(SWEEPS, {}).get(file_path)
+    if saved is None:
+        return None
+    # A node id without the folder is the same on every machine, so that runs can be compared.
+    collector: SweepFile = SweepFile.from_parent(parent, path=file_path, nodeid=f"convbench/{saved.name}")
+    collector.saved = saved
+    return collector
+
+
+class SweepFile(pytest.File):
+    """The benchmarks of one sweep, those of a configuration one after the other."""
+
+    saved: Saved
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._latest: tuple[Spec, Problem, Reference] | None = None
+
+    def problem(self, spec: Spec) -> tuple[Problem, Reference]:
+        """The configuration's tensors and reference, kept for its other methods, which follow."""
+        if self._latest is None or self._latest[0] is not spec:
+            from . import problem, reference
+
+            self._latest = None
+            made = problem.make(spec)
+            self._latest = (spec, made, reference.compute(made, spec.budget))
+        return self._latest[1:]
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from .table import configuration_name
+
+        seen: set[str] = set()
+        for spec in self.saved.specs:
+            name = configuration_name(_known(spec.columns()))
+            if name in seen:
+                name = f"{name} · {spec.config_id}"
+            seen.add(name)
+            for method in spec.arms:
+                yield Arm.from_parent(self, name=f"{method}[{name}]", callobj=self._test(spec, method, name))
+
+    def _test(self, spec: Spec, method: str, group: str) -> Callable[[Any], None]:
+        def test(benchmark: Any) -> None:
+            benchmark.group = group
+            benchmark.param = method
+            benchmark.params = {**_known(spec.columns()), "method": method}
+            run(benchmark, self, spec, method)
+
+        return test
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+class Arm(pytest.Function):
+    """One method on one configuration."""
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
+    """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
+    import torch
+
+    from .methods import Unsupported
+    from .methods.own import CannotLoad, load, uses_autograd
+    from .runner import describe, missing_device
+    from .switches import switched
+
+    missing = missing_device(spec.device)
+    if missing is not None:
+        pytest.skip(missing)
+    with switched(spec.switches):
+        made, truth = sweep.problem(spec)
+        try:
+            call = load(method)(made)
+        except Unsupported as error:
+            pytest.skip(str(error))
+        except CannotLoad as error:
+            pytest.fail(str(error), pytrace=False)
+        with nullcontext() if uses_autograd(method) else torch.inference_mode():
+            found = describe(call(), made, truth)
+            assert found["accuracy"] != "fail", found["reason"]
+            kept = ("accuracy", "bound_ratio", "max_abs_err")
+            benchmark.extra_info.update({"config_id": spec.config_id, **{key: found[key] for key in kept}})
+            benchmark(call if made.device.type == "cpu" else _synchronized(call))
+
+
+def _synchronized(call: Callable[[], Any]) -> Callable[[], Any]:
+    """A call that returns when the device has finished; pytest-benchmark's clock is the host's."""
+    import torch
+
+    def synchronized() -> Any:
+        result = call()
+        torch.cuda.synchronize()
+        return result
+
+    return synchronized
