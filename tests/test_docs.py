@@ -1,0 +1,92 @@
+"""What the documents say of the code is true: the columns, the links, the commands that exist."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from convbench import record
+
+ROOT = Path(__file__).parent.parent
+COLUMNS_PAGE = ROOT / "docs" / "columns.md"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("sweeps/*.md"), *ROOT.glob("results/*.md")])
+
+GROUPS = {
+    "case": (
+        record.CASE,
+        "The convolution. Axes that an operation does not have are empty: 1-D uses `_w`, 2-D `_h` and `_w`.",
+    ),
+    "setting": (record.SETTING, "Everything else that decides what is computed and where."),
+    "outcome": (record.OUTCOME, "What became of the row."),
+    "accuracy": (record.ACCURACY, "Against the independent float64 reference."),
+    "speed": (record.SPEED, "Against the baseline, from pairs measured in the same round."),
+    "memory": (record.MEMORY, ""),
+    "provenance": (record.PROVENANCE, "Where the row comes from."),
+}
+
+
+INTRODUCTION = """# The table
+
+`results.parquet` and `results.csv` hold the same: one row per configuration and method, these columns in this order.
+Unknown is empty, never 0. Times are seconds, sizes bytes, rates per second; they are scaled for display only. This page
+is written from `convbench/record.py` by `python -m tests.test_docs`; a test compares the two.
+
+`convbench.load(DIR)` reads the table with these types: `int` as `Int64`, `float` as `Float64`, `bool` as `boolean`, `str`
+as `string`, each with room for unknown."""
+
+
+def columns_page() -> str:
+    """docs/columns.md, written from convbench/record.py."""
+    lines = [INTRODUCTION]
+    for name, (columns, about) in GROUPS.items():
+        lines += [
+            "",
+            f"## {name.capitalize()}",
+            *([about] if about else []),
+            "",
+            "| column | type | unit | meaning |",
+            "|---|---|---|---|",
+        ]
+        for c in columns:
+            meaning = c.meaning.replace("|", "\\|")
+            lines.append(f"| `{c.name}` | {c.type.__name__} | {c.unit} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_page_of_columns_is_current() -> None:
+    assert [c.name for columns, _ in GROUPS.values() for c in columns] == list(record.COLUMNS)
+    assert COLUMNS_PAGE.read_text(encoding="utf-8") == columns_page(), "run `python -m tests.test_docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    """Relative links and the repository's paths in code marks exist."""
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    named = re.findall(r"`((?:convbench|conf|docs|tests|\.ci|\.github)/[\w./-]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_make_targets_that_are_named_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    # In code only: "make sure" is no target.
+    code = re.findall(r"`([^`\n]+)`|^\$ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    named = {target for pair in code for target in re.findall(r"^make ([a-z][a-z-]*)", "".join(pair))}
+    assert named <= targets
+
+
+def test_readme_has_two_commands_to_start_with() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    start = text[text.index("## Quick start") :].split("\n## ")[0]
+    assert re.findall(r"^\$ (.*)$", start, re.MULTILINE) == ["make bench", "make test"]
+    assert "python -m convbench -m kernel=3,5,9 device=cpu,cuda" in start
+
+
+if __name__ == "__main__":
+    COLUMNS_PAGE.write_text(columns_page(), encoding="utf-8")
+    sys.exit(0)
