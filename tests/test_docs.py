@@ -34,8 +34,8 @@ INTRODUCTION = """# The table
 Unknown is empty, never 0. Times are seconds, sizes bytes, rates per second; they are scaled for display only. This page
 is written from `convbench/record.py` by `python -m tests.test_docs`; a test compares the two.
 
-`convbench.load(DIR)` reads the table with these types: `int` as `Int64`, `float` as `Float64`, `bool` as `boolean`, `str`
-as `string`, each with room for unknown."""
+`convbench.load(DIR)` reads the table with these types: `int` as `Int64`, `float` as `Float64`, `bool` as `boolean`,
+`str` as `string`, each with room for unknown."""
 
 
 def columns_page() -> str:
