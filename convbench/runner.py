@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import accuracy, clocks, environment, problem, reference, timing
+from . import accuracy, ceilings, clocks, environment, memory, problem, reference, timing
 from ._version import __version__
 from .methods import Unsupported
 from .methods.own import CannotLoad, load, uses_autograd
@@ -201,22 +201,25 @@ class _Configuration:
                 method.row.update(found)
 
     def _measure_memory(self, made: Problem) -> None:
-        try:
-            from . import memory
-        except ImportError:
-            return
         for method in self.methods:
             if not method.timeable or method.call is None:
                 continue
             self.stage(method.name, "memory")
             try:
-                saved = memory.saved_bytes(lambda name=method.name: load(name)(made))
-                with method.context():
-                    peak = memory.peak_bytes(method.call, self.spec.device)
+                method.row.update(_memory(method, method.call, made))
             except Exception as error:  # after the timing: the times stand, the reason says what is missing
                 method.row["reason"] = f"memory not measured: {_sentence(str(error))}"
-                continue
-            method.row.update(saved_bytes=saved, peak_bytes=peak)
+
+
+def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[str, int | None]:
+    """The memory columns; for autograd what its forward saves, for others what the call reads of before."""
+    if uses_autograd(method.name):
+        saved: int | None = memory.saved_bytes(lambda: load(method.name)(made))
+    else:
+        with method.context():
+            saved = memory.held_bytes(call, made.grad_output)
+    with method.context():
+        return {"saved_bytes": saved, "peak_bytes": memory.peak_bytes(call, made.spec.device)}
 
 
 def describe(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
@@ -264,10 +267,6 @@ def _same(a: object, b: object) -> bool:
 @functools.lru_cache(maxsize=64)
 def _ceilings(device: str, dtype: str, threads: int, tf32: bool) -> dict[str, float | None]:
     """Measured once per process for each device, dtype and setting of the switches that matter to them."""
-    try:
-        from . import ceilings
-    except ImportError:
-        return {}
     return ceilings.measure(device, dtype)
 
 

@@ -18,8 +18,7 @@ def switched(switches: Switches) -> Iterator[None]:
     try:
         yield
     finally:
-        if before != switches:
-            _set(before)
+        _set(before)
 
 
 def _read() -> Switches:
@@ -33,10 +32,16 @@ def _read() -> Switches:
 
 
 def _set(switches: Switches) -> None:
-    if torch.get_num_threads() != switches.threads:
+    """Touches only what differs: torch.use_deterministic_algorithms alone imports the compiler, for seconds."""
+    now = _read()
+    if now.threads != switches.threads:
         torch.set_num_threads(switches.threads)
-    torch.backends.cudnn.allow_tf32 = switches.tf32
-    torch.backends.cuda.matmul.allow_tf32 = switches.tf32
-    torch.backends.cudnn.benchmark = switches.cudnn_benchmark
-    torch.use_deterministic_algorithms(switches.deterministic)
-    torch.backends.mkldnn.enabled = switches.onednn  # type: ignore[assignment]
+    if now.tf32 != switches.tf32:
+        torch.backends.cudnn.allow_tf32 = switches.tf32
+        torch.backends.cuda.matmul.allow_tf32 = switches.tf32
+    if now.cudnn_benchmark != switches.cudnn_benchmark:
+        torch.backends.cudnn.benchmark = switches.cudnn_benchmark
+    if now.deterministic != switches.deterministic:
+        torch.use_deterministic_algorithms(switches.deterministic)
+    if now.onednn != switches.onednn:
+        torch.backends.mkldnn.enabled = switches.onednn  # type: ignore[assignment]
