@@ -97,7 +97,8 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
         widest = f"; widest: {rows.text('method', first)} [{low:.2f}, {high:.2f}]{_at(rows, first, ', ')}"
     sentence = f"{_share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
-    remedy = "measure=rigorous, or a quieter machine"
+    careful = "default" if "quick" in rows.values("measure") else "rigorous"
+    remedy = f"measure={careful}, or a quieter machine"
     yield Finding("warning", "unsettled", sentence, remedy, len(where), _ids(rows, worst))
 
 
@@ -148,14 +149,18 @@ def not_repeatable(rows: Rows) -> Iterator[Finding]:
 def reduced(rows: Rows) -> Iterator[Finding]:
     """Results that are right but less precise than their type allows."""
     error = rows.numbers("rel_l2_err")
-    for (method, dtype, device), where in _by(rows, rows.equal("accuracy", "reduced"), "method", "dtype", "device"):
+    for (dtype, device), where in _by(rows, rows.equal("accuracy", "reduced"), "dtype", "device"):
         worst = _worst_first(error, where)
         first = int(worst[0])
-        among = rows.known("accuracy") & rows.equal("method", method)
-        among &= rows.equal("dtype", dtype) & rows.equal("device", device)
-        share = _within(where, among, f"{dtype} configuration")
+        among = rows.known("accuracy") & rows.equal("dtype", dtype) & rows.equal("device", device)
+        mine = np.zeros(rows.count, bool)
+        mine[where] = True
+        methods = [m for m in rows.values("method") if np.any(mine & rows.equal("method", m))]
         much = f" (relative error {units.significant(error[first], 2)})" if np.isfinite(error[first]) else ""
-        sentence = f"{method} on {device} has reduced precision{share}{_at(rows, first, '; worst: ')}{much}"
+        sentence = (
+            f"{_share(where, among, f'{dtype} result')} on {device} have reduced precision ({', '.join(methods)}); "
+            f"worst: {rows.text('method', first)}{_at(rows, first, ', ')}{much}"
+        )
         yield Finding("note", "reduced", sentence, "", len(where), _ids(rows, worst))
 
 
@@ -287,8 +292,8 @@ def _worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
 
 
 def _ids(rows: Rows, worst_first: Indexes) -> tuple[str, ...]:
-    names = (rows.text("config_id", int(index)) for index in worst_first[: 4 * EXAMPLES])
-    return tuple(dict.fromkeys(name for name in names if name is not None))[:EXAMPLES]
+    found = rows.take(worst_first[: 4 * EXAMPLES].tolist(), ("config_id",))
+    return tuple(dict.fromkeys(row["config_id"] for row in found if row))[:EXAMPLES]
 
 
 def _at(rows: Rows, index: int, before: str) -> str:

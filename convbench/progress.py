@@ -65,6 +65,10 @@ class Tally:
         return elapsed_s / self.done * (self.total - self.earlier - self.done) if self.done else None
 
     @property
+    def complete(self) -> bool:
+        return self.earlier + self.done >= self.total
+
+    @property
     def failures(self) -> str:
         """`2 failed, 1 wrong`, or the empty string."""
         parts = [f"{units.count(n)} {what}" for n, what in ((self.failed, "failed"), (self.wrong, "wrong")) if n]
@@ -151,7 +155,7 @@ def frame(tally: Tally, elapsed_s: float, width: int) -> Group:
         lines.extend((bar, text))
     if tally.current is not None:
         lines.append(Text(f"now      {name_of(tally.current)}", no_wrap=True, overflow="ellipsis"))
-    if tally.slowest is not None:
+    if tally.slowest is not None and tally.total > 1:
         slowest = f"slowest  {units.duration(tally.slowest_s)}  {name_of(tally.slowest)}"
         lines.append(Text(slowest, style="quiet", no_wrap=True, overflow="ellipsis"))
     return Group(*lines)
@@ -178,7 +182,7 @@ class Lines:
         for row in records:
             self._failure(tally, spec, row)
         now = self._clock()
-        if self._last is not None and now - self._last < LINE_S:
+        if tally.complete or (self._last is not None and now - self._last < LINE_S):
             return
         self._last = now
         left = tally.time_left_s(now - self._began)
@@ -209,7 +213,7 @@ class Lines:
         parts = [f"{units.count(tally.done, 'configuration')} in {units.duration(self._clock() - self._began)}"]
         if tally.failures:
             parts.append(tally.failures)
-        if tally.slowest is not None:
+        if tally.slowest is not None and tally.total > 1:
             parts.append(f"slowest: {units.duration(tally.slowest_s)}, {name_of(tally.slowest)}")
         self.say(f"{self._place(tally)} {' · '.join(parts)}")
 
@@ -260,8 +264,7 @@ class Progress:
 
     def end(self, outcome: object) -> None:
         """Closes the view unless more parts of the sweep are to come; an interrupted sweep has none."""
-        complete = self.tally.earlier + self.tally.done >= self.tally.total
-        if complete or getattr(outcome, "signal", None) is not None:
+        if self.tally.complete or getattr(outcome, "signal", None) is not None:
             self.close()
 
     def say(self, text: str) -> None:

@@ -75,22 +75,21 @@ class Rows:
         column = self._load(name)
         if column is None:
             return np.zeros(self.count, np.int64), [None] * bool(self.count)
-        encoded = (
-            column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column, null_encoding="encode")
-        )
-        values = encoded.dictionary.to_pylist()
-        indices = encoded.indices
-        if indices.null_count:
-            indices = pc.fill_null(indices, len(values))
-            values.append(None)
-        return indices.to_numpy(zero_copy_only=False), values
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        encoded = pc.dictionary_encode(column, null_encoding="encode")
+        return _plain(encoded.indices, np.int32), encoded.dictionary.to_pylist()
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric column as float64; unknown values are NaN."""
         column = self._load(name)
         if column is None:
             return np.full(self.count, np.nan)
-        return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        column = pc.cast(column, pa.float64(), safe=False)
+        numbers = _plain(column, np.float64).copy()
+        if column.null_count:
+            numbers[~_valid(column)] = np.nan
+        return numbers
 
     def values(self, name: str) -> list[Any]:
         """The distinct values of a column, unknown ones left out, in order of appearance."""
@@ -116,8 +115,7 @@ class Rows:
 
     def text(self, name: str, index: int) -> Any:
         """One value."""
-        codes, values = self.codes(name)
-        return values[codes[index]]
+        return self.take([index], (name,))[0].get(name)
 
     def groups(self, names: Sequence[str]) -> Indexes:
         """The same number for rows that agree in all of `names`, counted from 0."""
@@ -137,7 +135,9 @@ class Rows:
     def take(self, indexes: Sequence[int], names: Sequence[str] = tuple(COLUMNS)) -> list[Record]:
         """Some rows as dictionaries without their unknown values."""
         out: list[Record] = [{} for _ in indexes]
-        wanted = pa.array(indexes, pa.int64())
+        wanted = pa.Array.from_buffers(
+            pa.int64(), len(indexes), [None, pa.py_buffer(np.asarray(indexes, np.int64).tobytes())]
+        )
         for name in names:
             if name in self._kept:
                 codes, known = self._kept[name]
@@ -149,6 +149,17 @@ class Rows:
                 if value is not None:
                     row[name] = value
         return out
+
+
+def _plain(column: Any, kind: Any) -> npt.NDArray[Any]:
+    """The values of an Arrow array of fixed width. (Arrow's own to_numpy imports pandas, which costs 40 MB.)"""
+    return np.frombuffer(column.buffers()[1], kind)[column.offset : column.offset + len(column)]
+
+
+def _valid(column: Any) -> Mask:
+    """Where an Arrow array that has nulls holds a value."""
+    bits = np.unpackbits(np.frombuffer(column.buffers()[0], np.uint8), bitorder="little")
+    return bits[column.offset : column.offset + len(column)].astype(bool)
 
 
 def partners(rows: Rows, column: str, reference: Any, same: Sequence[str]) -> tuple[Indexes, Indexes]:

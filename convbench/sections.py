@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,8 +232,10 @@ def _reasons(rows: Rows) -> list[str]:
     order = np.argsort(-number, kind="stable")
     out = []
     for i in order[:REASONS]:
-        status, reason = (rows.text(name, int(where[first[i]])) for name in ("status", "reason"))
-        out.append(f"{units.count(int(number[i]))} {status}: {reason or 'no reason given'}")
+        (row,) = rows.take([int(where[first[i]])], ("status", "reason", "device"))
+        said = f"{units.count(int(number[i]))} {row['status']}: {row.get('reason') or 'no reason given'}"
+        absent = row["status"] == "skipped" and str(row.get("device")).startswith("cuda")
+        out.append(said + (" → run where torch sees a GPU, or leave device=cuda out" if absent else ""))
     rest = int(number[order[REASONS:]].sum())
     return [*out, f"{units.count(rest)} more for other reasons, in the table"] if rest else out
 
@@ -241,7 +244,9 @@ def files(context: Context) -> Lines:
     if context.folder is None:
         return []
     there = ", ".join(name for name in FILES if (context.folder / name).is_file())
+    folder = context.folder.absolute()
+    short = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     return [
-        Text(f"files: {context.folder}" + (f" ({there})" if there else ""), no_wrap=True),
-        Text(f"to explore them: python -m convbench report {context.folder}", style="quiet", no_wrap=True),
+        Text(f"files: {short}" + (f" ({there})" if there else ""), no_wrap=True),
+        Text(f"to explore them: python -m convbench report {shlex.quote(str(short))}", style="quiet", no_wrap=True),
     ]

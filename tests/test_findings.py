@@ -1,0 +1,236 @@
+"""What a table is found to hold, against tables whose findings are known and against naive loops."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convbench.findings import EXAMPLES, SEPARATION, find
+from convbench.record import Record
+from convbench.rows import Rows
+from tests.made_up import row, skipped, spec, timed, timing
+
+
+def found(records, kind):
+    return [f for f in find(Rows.of(records)) if f.kind == kind]
+
+
+def sentence(records, kind):
+    (finding,) = found(records, kind)
+    return finding.sentence
+
+
+def test_a_clean_table_has_nothing_to_say():
+    records = timed(spec(), {"autograd": 1e-4, "explicit": 9e-5, "aten": 9e-5, "unfold": 2e-4}, checked_fraction=1.0)
+    assert find(Rows.of(records)) == []
+
+
+def test_nothing_is_found_in_nothing():
+    assert find(Rows.of([])) == []
+
+
+def test_wrong_gradients_are_named_worst_first():
+    specs = [spec(kernel=k) for k in (3, 5, 7, 9)]
+    records = [row(s, "autograd") for s in specs] + [row(specs[0], "explicit")]
+    for s, ratio in zip(specs[1:], (30.0, None, 4e4), strict=True):
+        records.append(row(s, "explicit", accuracy="fail", bound_ratio=ratio, reason="3 of 10 elements are off."))
+    (finding,) = found(records, "wrong")
+    assert finding.sentence == (
+        "explicit gave a wrong gradient in 3 of 4 configurations; worst: kernel 9, error 40000× its bound "
+        "(3 of 10 elements are off)"
+    )
+    assert finding.config_ids == tuple(s.config_id for s in (specs[3], specs[1], specs[2]))
+    assert (finding.severity, finding.count) == ("bad", 3)
+
+
+def test_a_single_wrong_configuration_needs_no_share():
+    text = sentence([row(spec(), "unfold", accuracy="fail", bound_ratio=None, reason="NaN at [0, 1]")], "wrong")
+    assert text == "unfold gave a wrong gradient (NaN at [0, 1])"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("oom", "ran out of memory"),
+        ("timeout", "did not end in time"),
+        ("crash", "crashed its process"),
+        ("error", "raised an error"),
+    ],
+)
+def test_failures_by_method_and_status(status, said):
+    specs = [spec(kernel=k) for k in (3, 5)]
+    records = [
+        row(specs[0], "unfold"),
+        row(specs[1], "unfold", status=status, reason="signal 11"),
+        row(specs[1], "aten"),
+    ]
+    (finding,) = found(records, status)
+    assert finding.sentence == f"unfold {said} in 1 of 2 configurations, for instance kernel 5 (signal 11)"
+    assert finding.severity == "bad"
+    assert finding.remedy
+
+
+def test_skipped_and_unsupported_rows_are_no_failures():
+    assert find(Rows.of([*skipped(spec(), "no CUDA"), *skipped(spec(kernel=3), "conv only", "unsupported")])) == []
+
+
+def test_timings_that_did_not_settle():
+    records = timed(spec(kernel=3), {"autograd": 1e-4, "explicit": 5e-5, "aten": 5e-5, "unfold": 5e-5})
+    wide = timed(spec(kernel=5, methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 5e-5}, half_width=0.1)
+    (finding,) = found(records + wide, "unsettled")
+    assert finding.sentence == (
+        "1 of 4 timings did not settle to the precision asked for (marked *); widest: explicit [1.80, 2.20], kernel 5"
+    )
+    assert (finding.severity, finding.remedy) == ("warning", "measure=rigorous, or a quieter machine")
+
+
+def test_results_that_differ_from_call_to_call():
+    records = [row(spec(kernel=k, device="cuda"), "autograd", repeatable=k != 5) for k in (3, 5, 7)]
+    assert sentence([*records, row(spec(), "autograd")], "not_repeatable") == (
+        "autograd on cuda is not bitwise repeatable from call to call in 1 of 3 configurations, "
+        "for instance kernel 5 · cuda"
+    )
+
+
+def test_reduced_precision_by_type_and_device():
+    records = [row(spec(dtype="bfloat16", kernel=k), m) for k in (3, 5) for m in ("autograd", "unfold")]
+    records[3] |= {"accuracy": "reduced", "rel_l2_err": 0.0123}
+    assert sentence(records, "reduced") == (
+        "1 of 4 bfloat16 results on cpu have reduced precision (unfold); worst: unfold, kernel 5 (relative error 0.012)"
+    )
+
+
+def test_bytes_that_autograd_keeps_alive():
+    small, large = spec(kernel=3), spec(kernel=5)
+    records = [
+        row(small, "autograd", saved_bytes=2000),
+        row(small, "explicit", saved_bytes=1000),
+        row(small, "unfold", saved_bytes=10),
+        row(large, "autograd", saved_bytes=5_100_000),
+        row(large, "explicit", saved_bytes=1296),
+        row(spec(), "autograd", saved_bytes=7),
+        row(spec(), "explicit", saved_bytes=7),
+        row(spec(kernel=2), "autograd", saved_bytes=7),
+        row(spec(kernel=2), "explicit"),
+    ]
+    assert sentence(records, "kept_alive") == (
+        "autograd keeps 5.10 MB alive between forward and backward where explicit needs 1.30 kB, kernel 5; "
+        "it keeps more in 2 of 3 configurations"
+    )
+
+
+def test_without_the_explicit_formula_other_methods_say_what_is_needed():
+    records = [row(spec(), "autograd", saved_bytes=2000), row(spec(), "aten", saved_bytes=1000)]
+    assert sentence(records, "kept_alive") == (
+        "autograd keeps 2.00 kB alive between forward and backward where aten needs 1.00 kB"
+    )
+
+
+def test_sixteen_bits_slower_than_float32():
+    pair = ("autograd", "explicit")
+    records = []
+    for dtype, seconds in (("float32", 2e-5), ("float16", 1.2e-3), ("bfloat16", 2.1e-5), ("float64", 4.5e-5)):
+        records += timed(spec(pair, dtype=dtype), {"autograd": 1e-4, "explicit": seconds})
+    (finding,) = found(records, "slow_dtype")
+    assert finding.sentence == (
+        "float16 is slower than float32 on cpu in 1 of 2 comparisons; at most 60.0× its time: explicit takes 1.20 ms "
+        "against 20.0 µs, float16 (timed apart, unpaired)"
+    )
+    assert finding.config_ids == (spec(pair, dtype="float16").config_id,)
+
+
+def test_float64_is_expected_to_take_twice_as_long():
+    records = []
+    for dtype, seconds in (("float32", 1e-5), ("float64", 2.5e-5)):
+        records += timed(spec(("autograd",), dtype=dtype), {"autograd": seconds})
+    assert found(records, "slow_dtype") == []
+    records += timed(spec(("autograd",), dtype="float32", kernel=3), {"autograd": 1e-5})
+    records += timed(spec(("autograd",), dtype="float64", kernel=3), {"autograd": 9e-5})
+    assert "9.00× its time" in sentence(records, "slow_dtype")
+
+
+def test_wrong_results_are_no_comparison():
+    records = timed(spec(("autograd",)), {"autograd": 1e-5}) + timed(
+        spec(("autograd",), dtype="float16"), {"autograd": 1e-3}, accuracy="fail"
+    )
+    assert found(records, "slow_dtype") == []
+
+
+def test_partners_share_everything_else():
+    slow = timed(spec(("autograd",), dtype="float16", threads=4), {"autograd": 1e-3})
+    assert found(timed(spec(("autograd",)), {"autograd": 1e-5}) + slow, "slow_dtype") == []
+    elsewhere = [{**r, "threads": 1, "environment_id": "another"} for r in slow]
+    fast = [{**r, "environment_id": "one"} for r in timed(spec(("autograd",)), {"autograd": 1e-5})]
+    assert found(fast + elsewhere, "slow_dtype") == []
+
+
+widths = st.sampled_from([0.0, 0.05, 0.3])
+cells = st.fixed_dictionaries(
+    {(k, f): st.tuples(st.floats(1e-6, 1e-5), widths) for k in (3, 5, 7) for f in ("contiguous", "channels_last")}
+)
+
+
+@given(cells)
+def test_slow_layouts_are_those_whose_intervals_lie_clearly_apart(cells):
+    records: list[Record] = []
+    slower = []
+    for (kernel, layout), (seconds, width) in cells.items():
+        of = spec(("autograd",), kernel=kernel, memory_format=layout)
+        records.append(row(of, "autograd", **timing(seconds, seconds, width)))
+        reference, its_width = cells[kernel, "contiguous"]
+        if layout != "contiguous" and seconds * (1 - width) > SEPARATION * reference * (1 + its_width):
+            slower.append((seconds / reference, of.config_id))
+    findings = found(records, "slow_memory_format")
+    assert len(findings) == bool(slower)
+    for finding in findings:
+        assert finding.count == len(slower)
+        assert finding.config_ids == tuple(name for _, name in sorted(slower, reverse=True))
+        assert "unpaired" in finding.sentence
+
+
+def test_launch_bound_and_throttled_timings():
+    records = timed(
+        spec(("autograd", "explicit"), device="cuda"), {"autograd": 1e-5, "explicit": 1e-5}, launch_bound=False
+    )
+    records[1] |= {"launch_bound": True, "throttle": "power cap"}
+    assert sentence(records, "launch_bound").startswith("1 of 2 timings on CUDA waited for the host")
+    assert "(power cap)" in sentence(records, "throttled")
+    assert found(records[:1], "launch_bound") == []
+
+
+def test_sampled_comparisons_are_told():
+    records = [row(spec(kernel=3), "aten", checked_fraction=1.0), row(spec(), "aten", checked_fraction=0.012)]
+    records[1]["identity_fraction"] = 1.0
+    assert sentence(records, "sampled") == (
+        "1 of 2 results were compared with the reference in a sample of their elements, at least 1.2% of them; "
+        "an identity covers 100%; smallest share: kernel 9"
+    )
+
+
+def test_many_rows_become_one_sentence_with_a_few_ids():
+    specs = [spec(kernel=k, size=s) for k in range(1, 9) for s in range(10, 30)]
+    records = [row(s, "unfold", status="crash", reason="signal 6") for s in specs]
+    (finding,) = find(Rows.of(records))
+    assert len(finding.config_ids) == EXAMPLES
+    assert finding.count == 160
+    assert finding.sentence.startswith("unfold crashed its process in all 160 configurations")
+
+
+def test_the_gravest_comes_first():
+    records = [
+        row(spec(), "autograd", saved_bytes=10),
+        row(spec(), "explicit", saved_bytes=1, accuracy="fail"),
+        row(spec(), "aten", status="crash", reason="signal 11"),
+        row(spec(), "unfold", **timing(1e-5, 1e-5, 0.2)),
+    ]
+    severities = [f.severity for f in find(Rows.of(records))]
+    assert severities == ["bad", "bad", "warning", "note"]
+
+
+def test_sentences_hold_no_raw_numbers():
+    records = timed(spec(), {"autograd": 1e-4, "explicit": 3.3333e-5, "aten": 1e-4, "unfold": 1e-4}, half_width=0.1)
+    for finding in find(Rows.of(records)):
+        assert not re.search(r"\d\.\d{4,}|nan|None", finding.sentence)
