@@ -28,12 +28,16 @@ def main(argv: list[str]) -> int:
     )
     try:
         options = parser.parse_args(argv)
-        file = write(options.folders, options.out or options.folders[0] / "report.html")
+        file = write(options.folders, options.out or default_file(options.folders[0]))
     except InvalidValue as error:
         print(error, file=sys.stderr)
         return 2
     print(f"report: {file}")
     return 0
+
+
+def default_file(path: Path) -> Path:
+    return (path if path.is_dir() else path.parent) / "report.html"
 
 
 def write(folders: list[Path], file: Path) -> Path:

@@ -31,17 +31,9 @@ MOST_REASONS = 40
 
 def render(runs: Runs) -> str:
     """The report of `runs` as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["times"] = units.times
     scripts = [*libraries(), application()]
     split, lines = summary.by_method(runs)
-    return environment.get_template("page.html.j2").render(
+    return templates().render(
         title=", ".join(runs.names),
         runs=runs,
         version=__version__,
@@ -61,6 +53,19 @@ def render(runs: Runs) -> str:
         most_rows=MOST_ROWS,
         licences=read("vendor/LICENSES.txt"),
     )
+
+
+def templates() -> jinja2.Template:
+    """The page's template; what it is given is escaped unless it is Markup, and nothing may be missing."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["times"] = units.times
+    return environment.get_template("page.html.j2")
 
 
 def found_in(runs: Runs) -> list[tuple[str, findings.Finding]]:

@@ -71,7 +71,7 @@ def description(name: str, kind: str) -> dict[str, str]:
 
 
 def packed(column: pd.Series[Any]) -> dict[str, Any]:
-    """{"c": the constant}, {"d": distinct values, "i": a row's place among them} where values repeat, or {"v": values}."""
+    """{"c": the constant}, {"d": distinct values, "i": each row's} where values repeat, or {"v": values}."""
     values = [shortened(value) for value in plain(column)]
     distinct = list(dict.fromkeys(values))
     if len(distinct) == 1:

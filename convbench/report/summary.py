@@ -139,8 +139,8 @@ def by_method(runs: Runs) -> tuple[tuple[str, ...], list[MethodLine]]:
 
 def groups(table: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
     """The rows for each combination of values, in the order in which these appear."""
-    if not columns:
-        yield (), table
+    if not columns or table.empty:
+        yield from [] if table.empty else [((), table)]
         return
     for key, rows in table.groupby(list(columns), sort=False, dropna=False):
         yield tuple("" if value is pd.NA else str(value) for value in key), rows

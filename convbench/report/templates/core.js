@@ -73,10 +73,12 @@ function significant(x, digits = 3) {
   return String(Number(x.toPrecision(digits))).replace("-", "−");
 }
 
+const prefixOf = (x) => PREFIXES.find(([factor]) => Math.abs(x) >= factor * 0.9995) || PREFIXES[PREFIXES.length - 1];
+
 // 1.23e-5, "s" → "12.3 µs"
 function scaled(x, unit) {
   if (x === 0 || !finite(x)) return `${significant(x)} ${unit}`;
-  const [factor, prefix] = PREFIXES.find(([f]) => Math.abs(x) >= f * 0.9995) || PREFIXES[PREFIXES.length - 1];
+  const [factor, prefix] = prefixOf(x);
   return `${Number((x / factor).toPrecision(3))} ${prefix}${unit}`;
 }
 

@@ -3,7 +3,10 @@ const SERIES = d3.range(1, 9).map((i) => `var(--series-${i})`);
 const SHAPES = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "times"];
 const FONT = { background: "transparent", fontFamily: "inherit", fontSize: "12px", overflow: "visible" };
 
+// What fits between the margins of A4 and of letter paper, in pixels.
+const PAPER_WIDTH = 690;
 const plots = [];
+const nothingShown = () => (COUNT ? "No row matches the filter." : "The table has no rows.");
 
 // `draw(width)` returns {nodes, text} or {empty: why nothing is to be seen}. Drawn when first in view and after a change.
 function addPlot(id, draw) {
@@ -48,7 +51,7 @@ function watchSize() {
     if (main.clientWidth !== last) refreshPlots();
     last = main.clientWidth;
   }, 100)).observe(main);
-  addEventListener("beforeprint", () => plots.forEach((plot) => redraw(plot, Math.min(plot.box.clientWidth || 690, 690))));
+  addEventListener("beforeprint", () => plots.forEach((plot) => redraw(plot, PAPER_WIDTH)));
   addEventListener("afterprint", refreshPlots);
 }
 
@@ -82,25 +85,42 @@ function dot(data, { shape, colour, r = 4, hollow = false, ...channels }) {
 }
 
 const RATIO_TICKS = [1, 2, 0.5, 10, 0.1, 5, 0.2, 100, 0.01, 1.5, 0.7, 1.2, 0.8, 3, 0.3, 1000, 0.001, 1.1, 0.9, 20, 0.05, 50, 0.02, 1.3, 1.4, 1.7, 0.6, 4];
-// Ticks of a logarithmic axis of ratios: the rounder ones first, each only where it keeps its distance from the others.
-function ratioTicks([low, high], pixels) {
+
+// Ticks of a logarithmic axis that is `pixels` long: of `candidates`, the first ones first, those that keep their distance.
+function spacedTicks(candidates, [low, high], pixels, distance) {
   const place = (t) => (Math.log(t / low) / Math.log(high / low)) * pixels;
-  return RATIO_TICKS.reduce((kept, t) => (t >= low && t <= high && kept.every((other) => Math.abs(place(t) - place(other)) > 46) ? [...kept, t] : kept), []);
+  const fits = (kept, t) => t >= low * 0.9999 && t <= high * 1.0001 && kept.every((other) => Math.abs(place(t) - place(other)) >= distance);
+  return candidates.reduce((kept, t) => (fits(kept, t) ? [...kept, t] : kept), []);
 }
 
-// Powers of ten within a domain, thinned so that labels do not touch.
-function decades([low, high], room) {
-  const all = d3.range(Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9) + 1);
-  const step = Math.max(1, Math.ceil(all.length / Math.max(2, room)));
-  const ticks = all.filter((e) => e % step === 0).map((e) => 10 ** e);
-  return ticks.length >= 2 ? ticks : d3.scaleLog([low, high], [0, 1]).ticks(4).filter((t) => t >= low && t <= high).slice(0, 6);
+const ratioTicks = (domain, pixels) => spacedTicks(RATIO_TICKS, domain, pixels, 46);
+
+// Powers of ten, every second or third one where they are many, then round numbers between them where these are few.
+function logTicks(domain, pixels, distance) {
+  const exponents = d3.range(Math.floor(Math.log10(domain[0])), Math.ceil(Math.log10(domain[1])) + 1);
+  const per = (Math.log(10) / Math.log(domain[1] / domain[0])) * pixels;
+  const step = Math.max(1, Math.ceil(distance / per));
+  const powers = exponents.filter((e) => e % step === 0).map((e) => 10 ** e);
+  const between = per > 3 * distance || spacedTicks(powers, domain, pixels, distance).length < 3 ? [5, 2, 3, 1.5, 7] : [];
+  return spacedTicks([...powers, ...between.flatMap((m) => exponents.map((e) => m * 10 ** e))], domain, pixels, distance);
+}
+
+// Grid and axis at `ticks` of a logarithmic scale. A scale's own tickFormat would leave some of the labels out.
+function logAxisX(ticks, format, label) {
+  return [Plot.gridX(ticks), Plot.axisX(ticks, { text: format, label, labelAnchor: "center", labelArrow: "none" })];
+}
+
+function logAxisY(ticks, format, label) {
+  return [Plot.gridY(ticks), Plot.axisY(ticks, { text: format, label, labelAnchor: "top", labelArrow: "none" })];
 }
 
 const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+// 0.2, 10, 500, 10⁻⁷, 5·10⁻⁷
 function power(x) {
-  const exponent = Math.log10(x);
-  if (Math.abs(exponent - Math.round(exponent)) > 1e-6 || (exponent >= 0 && exponent <= 3)) return significant(x, 2);
-  return "10" + [...String(Math.round(exponent))].map((c) => SUPERSCRIPT[c]).join("");
+  const exponent = Math.floor(Math.log10(x) + 1e-9);
+  if (exponent >= -1 && exponent <= 3) return significant(x, 2);
+  const mantissa = Number((x / 10 ** exponent).toPrecision(2));
+  return (mantissa === 1 ? "10" : `${mantissa}·10`) + [...String(exponent)].map((c) => SUPERSCRIPT[c]).join("");
 }
 
 // [low, high] around positive values with a little air on both sides of a logarithmic axis.

@@ -6,15 +6,20 @@ function boundOn(dtype, length) {
   return out + 2 * acc * Math.sqrt(length);
 }
 
+// A wrong result may have no error at all (NaN, or a wrong shape); it belongs above everything.
+function errorOf(row) {
+  return value("rel_l2_err", row) ?? (value("accuracy", row) === "fail" ? NaN : null);
+}
+
 function judgedRows() {
   return filter.rows
-    .map((row) => ({ row, length: value("reduction_length", row), error: value("rel_l2_err", row), dtype: value("dtype", row), verdict: value("accuracy", row) }))
+    .map((row) => ({ row, length: value("reduction_length", row), error: errorOf(row), dtype: value("dtype", row), verdict: value("accuracy", row) }))
     .filter((one) => one.verdict !== null && finite(one.length) && one.length > 0 && typeof one.error === "number");
 }
 
 function drawError(width) {
   const all = judgedRows();
-  if (!all.length) return { empty: filter.rows.length ? "None of the rows shown was judged against the reference." : "No row matches the filter." };
+  if (!all.length) return { empty: filter.rows.length ? "None of the rows shown was judged against the reference." : nothingShown() };
   const dtypes = distinct("dtype").filter((dtype) => all.some((one) => one.dtype === dtype));
   const lengths = around(all.map((one) => one.length), 0.04);
   const positive = all.map((one) => one.error).filter((e) => finite(e) && e > 0);
@@ -47,6 +52,8 @@ function errorDrawing(all, dtypes, { width, height, lengths, zero, domain }) {
   const lines = dtypes.flatMap((dtype) => curve(lengths).map((length) => ({ dtype, length, bound: boundOn(dtype, length) })));
   const zeros = placed.some((one) => one.error === 0);
   const marks = [
+    ...logAxisX(logTicks(lengths, width - 72, 60), power, "products summed for one element, K"),
+    ...logAxisY(logTicks([zeros ? zero * 2 : domain[0], domain[1]], height - 70, 30), power, "relative L2 error"),
     ...(zeros ? [Plot.ruleY([zero], { stroke: "var(--line)" }), Plot.text([zero], { x: lengths[0], y: zero, text: ["0"], textAnchor: "end", dx: -8 })] : []),
     Plot.line(lines, { x: "length", y: "bound", z: "dtype", stroke: (one) => styleOf("dtype", one.dtype).colour, strokeWidth: 2, strokeDasharray: "6 3" }),
     ...d3.groups(d3.sort(spots, (one) => order.indexOf(one.verdict)), (one) => one.dtype, (one) => one.verdict).flatMap(([dtype, kinds]) => kinds.map(([verdict, points]) =>
@@ -55,8 +62,8 @@ function errorDrawing(all, dtypes, { width, height, lengths, zero, domain }) {
   ];
   const drawing = Plot.plot({
     style: FONT, width, height, marginLeft: 56, marginRight: 16, marginTop: 26, marginBottom: 44,
-    x: { type: "log", domain: lengths, ticks: decades(lengths, width / 70), tickFormat: power, label: "products summed for one element, K", labelAnchor: "center", labelArrow: "none", grid: true },
-    y: { type: "log", domain, ticks: decades([zeros ? zero * 3 : domain[0], domain[1]], height / 40), tickFormat: power, label: "relative L2 error", labelArrow: "none", grid: true },
+    x: { type: "log", domain: lengths },
+    y: { type: "log", domain },
     marks,
   });
   drawing.dataset.name = "Relative error against reduction length, with the bound for each dtype";
@@ -68,7 +75,7 @@ const curve = ([low, high]) => d3.range(41).map((i) => low * (high / low) ** (i 
 function errorTip(one) {
   const { row } = one;
   return [value("label", row), `${value("method", row)}, ${one.dtype}: ${one.verdict}`, `relative L2 error ${significant(one.error)}, bound ${significant(boundOn(one.dtype, one.length))}`,
-    `largest error over its bound: ${formatted("bound_ratio", value("bound_ratio", row)) || "unknown"}`].join("\n") + same(one.n);
+    `largest error over its bound: ${formatted("bound_ratio", value("bound_ratio", row)) || "unknown"}`, ...(value("reason", row) ? [value("reason", row)] : [])].join("\n") + same(one.n);
 }
 
 addPlot("error", drawError);

@@ -68,7 +68,7 @@ function buildFilters() {
     else filter.facets.set(name, v);
     applyFilter();
   }));
-  const reset = element("button", { type: "button", id: "reset", onclick: resetFilters }, "Show all");
+  const reset = element("button", { type: "button", id: "show-all", onclick: resetFilters }, "Show all");
   form.append(element("label", { class: "choice wide" }, element("span", {}, "find"), search), ...choices, reset);
   form.addEventListener("submit", (event) => event.preventDefault());
   listeners.push(showFilterState);
@@ -80,7 +80,7 @@ function showFilterState() {
   const all = payload.total > COUNT ? `${plural(COUNT, "row")} held by this page` : plural(COUNT, "row");
   document.getElementById("shown").textContent = (shown === COUNT ? `All ${all}` : `${shown.toLocaleString("en")} of ${all}`) + chosen;
   document.getElementById("problem").textContent = filter.problem;
-  document.getElementById("reset").disabled = shown === COUNT && !filter.query && !filter.facets.size && !filter.configurations;
+  document.getElementById("show-all").disabled = shown === COUNT && !filter.query && !filter.facets.size && !filter.configurations;
 }
 
 function clearFilters() {

@@ -19,7 +19,7 @@ function comparisons() {
 }
 
 function nothingTimed() {
-  if (!filter.rows.length) return "No row matches the filter.";
+  if (!filter.rows.length) return nothingShown();
   if (!has("speedup")) return "No speedup was measured: accuracy only (measure=none), or nothing could be timed.";
   return "None of the rows shown has a speedup: they are baselines, were not timed, or could not be run.";
 }
@@ -34,15 +34,16 @@ function drawSpread(width) {
   const rowHeight = narrow ? 46 : 34;
   const marks = [
     ...band(domain),
+    ...ratioAxis(domain, width - (narrow ? 24 : 186), "speedup over the baseline (log scale)"),
     Plot.tickX(thinned(all, (one) => `${one.method} ${Math.round((Math.log(one.speedup / domain[0]) / Math.log(domain[1] / domain[0])) * width)}`), {
       x: "speedup", y: "method", stroke: (one) => styleOf("method", one.method).colour, strokeOpacity: 0.55, insetTop: narrow ? 18 : 7, insetBottom: 7,
     }),
     ...spread.map((one) => dot([one], { x: "median", y: "method", ...styleOf("method", one.method), r: 6, dy: narrow ? 6 : 0 })),
-    Plot.text(spread, { x: domain[0], y: "method", text: (one) => (narrow ? one.method : ""), textAnchor: "start", dx: 4, dy: -14 }),
+    Plot.text(spread, { x: domain[0], y: "method", text: (one) => (narrow ? one.method : ""), textAnchor: "start", dx: 4, dy: -14, stroke: "var(--surface)", strokeWidth: 4 }),
   ];
   const drawing = Plot.plot({
     style: FONT, width, height: methods.length * rowHeight + 52, marginLeft: narrow ? 8 : 170, marginRight: 16, marginTop: 4, marginBottom: 44,
-    x: ratioAxis(domain, width - (narrow ? 24 : 186), "speedup over the baseline (log scale)"),
+    x: { type: "log", domain },
     y: { domain: methods, label: null, axis: narrow ? null : "left", tickSize: 0, padding: 0 }, marks,
   });
   drawing.dataset.name = "Speedups of all configurations shown, by method";
@@ -55,8 +56,8 @@ function spreadOf(method, members) {
   return { method, median: median(speedups), low: d3.min(speedups), high: d3.max(speedups), n: members.length };
 }
 
-function ratioAxis(domain, width, label) {
-  return { type: "log", domain, label, labelAnchor: "center", labelArrow: "none", ticks: ratioTicks(domain, width), tickFormat: (t) => `${significant(t)}×`, grid: true };
+function ratioAxis(domain, pixels, label) {
+  return logAxisX(ratioTicks(domain, pixels), (t) => `${significant(t)}×`, label);
 }
 
 // The band in which a difference counts as none, and the line of no difference.
@@ -129,28 +130,29 @@ function forestControls(pages) {
 function forestLegend(groups) {
   const methods = distinct("method").filter((m) => groups.some((group) => group.some((one) => one.method === m)));
   return element("div", {}, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))),
-    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equal within the margin, or unclear. Shaded: ±3%.".replace("3%", `${significant(payload.margin * 100)}%`)));
+    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equal within the margin, or unclear. Shaded: ±3%. *: the interval did not become as narrow as asked for.".replace("3%", `${significant(payload.margin * 100)}%`)));
 }
 
 function forestDrawing(groups, all, width) {
-  const narrow = width < 700;
+  const narrow = width < 640;
   const layout = forestLayout(groups, narrow);
   const domain = around([...all.map((one) => one.speedup), 0.95, 1.05]);
-  const [left, right] = narrow ? [8, 12] : [Math.min(340, Math.max(120, 8 + 6.6 * d3.max(groups, (group) => group[0].label.length))), 186];
-  const room = Math.floor((narrow ? width - 16 : left - 16) / 13);
+  const [left, right] = narrow ? [8, 12] : [Math.min(420, width * 0.4, Math.max(120, 24 + 7 * d3.max(groups, (group) => group[0].label.length))), 186];
+  const room = Math.floor((narrow ? width - 16 : left - 16) / 12);
   const marks = [
     ...band(domain),
+    ...ratioAxis(domain, width - left - right, "speedup over the baseline, with its 95% interval (log scale)"),
     Plot.ruleY(layout.groups.slice(1), { y: "top", stroke: "var(--line)", insetLeft: narrow ? 0 : 8 - left, insetRight: narrow ? 0 : -right }),
     Plot.ruleY(layout.lines, { y: "y", x1: (one) => clamp(one.low, domain), x2: (one) => clamp(one.high, domain), stroke: (one) => styleOf("method", one.method).colour, strokeWidth: 2 }),
     ...d3.groups(layout.lines, (one) => one.method, (one) => one.verdict === "faster" || one.verdict === "slower").flatMap(([method, kinds]) =>
       kinds.map(([decided, lines]) => dot(lines, { x: "speedup", y: "y", ...styleOf("method", method), r: 4.5, hollow: !decided }))),
-    Plot.text(layout.groups, { x: domain[0], y: "labelY", text: "label", dx: narrow ? 2 : -12, textAnchor: narrow ? "start" : "end", lineWidth: room, textOverflow: "ellipsis-middle", fill: "currentColor", fontWeight: narrow ? 600 : 400 }),
+    Plot.text(layout.groups, { x: domain[0], y: "labelY", text: "label", dx: narrow ? 2 : -12, textAnchor: narrow ? "start" : "end", lineWidth: room, textOverflow: "ellipsis-middle", fill: "currentColor", stroke: "var(--surface)", strokeWidth: 4, fontWeight: narrow ? 600 : 400 }),
     ...(narrow ? [] : [Plot.text(layout.lines, { x: domain[1], y: "y", dx: 12, textAnchor: "start", fontVariant: "tabular-nums", text: forestNote, fill: "currentColor" })]),
     Plot.tip(layout.lines, Plot.pointerY({ x: "speedup", y: "y", title: forestTip, fill: "var(--surface)", stroke: "var(--line)", maxRadius: 20 })),
   ];
   const drawing = Plot.plot({
     style: FONT, width, height: layout.height + 56, marginLeft: left, marginRight: right, marginTop: 8, marginBottom: 46,
-    x: ratioAxis(domain, width - left - right, "speedup over the baseline, with its 95% interval (log scale)"),
+    x: { type: "log", domain },
     y: { axis: null, domain: [0, layout.height], range: [8, layout.height + 8] }, marks,
   });
   drawing.dataset.name = "Forest plot of speedups with intervals";
@@ -158,7 +160,7 @@ function forestDrawing(groups, all, width) {
 }
 
 const clamp = (x, [low, high]) => Math.min(high, Math.max(low, x));
-const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(one.high)}]  ${VERDICT_MARK[one.verdict] ?? ""}`;
+const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(one.high)}]${value("converged", one.row) === false ? "*" : ""} ${VERDICT_MARK[one.verdict] ?? ""}`;
 
 function forestTip(one) {
   return [one.label, `${one.method}: ${times(one.speedup)} [${times(one.low)} to ${times(one.high)}]`, `verdict: ${one.verdict ?? "none"}`,

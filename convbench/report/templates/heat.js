@@ -2,7 +2,7 @@
 const RATIO_STEPS = [0.5, 0.8, 1 / (1 + payload.margin), 1 + payload.margin, 1.25, 2];
 const QUANTITIES = [
   { name: "speedup", text: "speedup (median)", reduce: median, steps: RATIO_STEPS, kind: "diverging", show: times },
-  { name: "bound_ratio", text: "error over its bound (largest)", reduce: d3.max, steps: [0.03, 0.1, 0.3, 1], kind: "bound", show: significant },
+  { name: "bound_ratio", text: "error over its bound (largest)", reduce: d3.max, steps: [0.03, 0.1, 0.3, 1], kind: "bound", show: (v) => significant(v, 2) },
   { name: "rel_l2_err", text: "relative L2 error (largest)", reduce: d3.max, kind: "sequential", show: (v) => significant(v, 2) },
   { name: "time_s", text: "time (median)", reduce: median, kind: "sequential", show: (v) => scaled(v, "s") },
   { name: "tflops", text: "rate (median)", reduce: median, kind: "sequential", show: (v) => scaled(v * 1e12, "FLOP/s") },
@@ -46,6 +46,7 @@ function cellsOf(quantity) {
 
 function drawHeat(width) {
   if (heatAxes().length < 2) return { empty: "A heat map needs two swept axes; this table has " + (heatAxes().length ? `one (${heatAxes()[0]}).` : "none.") };
+  if (!filter.rows.length) return { empty: nothingShown() };
   const quantity = QUANTITIES.find(({ name }) => name === heat.quantity);
   const controls = heatControls();
   if (heat.x === heat.y) return { nodes: [controls, element("p", { class: "empty" }, "Choose two different axes.")] };
@@ -55,7 +56,7 @@ function drawHeat(width) {
   const steps = quantity.steps ?? equalSteps(filled.map((cell) => cell.v));
   const scroll = element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Heat map, scrolls sideways" }, heatDrawing(cells, quantity, steps, width));
   const most = d3.max(filled, (cell) => cell.n);
-  const extreme = d3.extent(filled, (cell) => cell.v).map(quantity.show);
+  const extreme = d3.extent(filled, (cell) => cell.v).map((v) => quantity.show(v));
   const merged = most > 1 ? `A cell sums up to ${plural(most, "row")} that differ along the other axes.` : "Every cell is one row.";
   return { nodes: [controls, stepLegend(steps, quantity), scroll], text: `${quantity.text} over ${heat.x} and ${heat.y}: ${plural(filled.length, "cell")}, from ${extreme[0]} to ${extreme[1]}. ${merged}` };
 }
@@ -106,7 +107,7 @@ function heatDrawing(cells, quantity, steps, width) {
   const drawing = Plot.plot({
     style: { ...FONT, maxWidth: "none" }, width: left + cellWidth * xs.length + 8, height: ys.length * 30 + bottom + 24, marginLeft: left, marginRight: 8, marginTop: 24, marginBottom: bottom, padding: 0,
     x: { type: "band", domain: xs, label: heat.x, labelAnchor: "center", labelArrow: "none", tickSize: 0, tickRotate: tilted ? -60 : 0, tickFormat: (v) => formatted(heat.x, v) },
-    y: { type: "band", domain: ys, label: heat.y, labelArrow: "none", tickSize: 0, tickFormat: (v) => formatted(heat.y, v) }, marks,
+    y: { type: "band", domain: ys, label: heat.y, labelAnchor: "top", labelArrow: "none", tickSize: 0, tickFormat: (v) => formatted(heat.y, v) }, marks,
   });
   drawing.dataset.name = `Heat map: ${quantity.text} over ${heat.x} and ${heat.y}`;
   return drawing;

@@ -23,12 +23,13 @@ function ceilingName(row) {
 }
 
 function nothingToRate() {
-  return filter.rows.length ? "None of the rows shown has a time, so there is no rate to compare with a ceiling." : "No row matches the filter.";
+  return filter.rows.length ? "None of the rows shown has a time, so there is no rate to compare with a ceiling." : nothingShown();
 }
 
 function methodDots(spots, y) {
+  const crowded = spots.length > 1000;
   return d3.groups(spots, (one) => one.method, (one) => one.dtype).flatMap(([method, dtypes]) => dtypes.map(([dtype, points]) =>
-    dot(points, { x: "x", y, shape: styleOf("method", method).shape, colour: styleOf("dtype", dtype).colour, r: 3.5, fillOpacity: 0.6 })));
+    dot(points, { x: "x", y, shape: styleOf("method", method).shape, colour: styleOf("dtype", dtype).colour, r: crowded ? 2.4 : 3.5, fillOpacity: crowded ? 0.35 : 0.6, strokeOpacity: crowded ? 0.4 : 1 })));
 }
 
 function spotsOn(all, width, height) {
@@ -39,10 +40,12 @@ function spotsOn(all, width, height) {
 
 function ratePlot(all, { xs, ys, lines, spots, width, height, x, y, name }) {
   const drawing = Plot.plot({
-    style: FONT, width, height, marginLeft: 80, marginRight: 16, marginTop: 26, marginBottom: 44,
-    x: { type: "log", domain: xs, ticks: decades(xs, width / 70), label: x.label, tickFormat: x.format, labelAnchor: "center", labelArrow: "none", grid: true },
-    y: { type: "log", domain: ys, ticks: decades(ys, height / 40), label: y.label, tickFormat: y.format, labelArrow: "none", grid: true },
+    style: FONT, width, height, marginLeft: 60, marginRight: 16, marginTop: 26, marginBottom: 44,
+    x: { type: "log", domain: xs },
+    y: { type: "log", domain: ys },
     marks: [
+      ...logAxisX(logTicks(xs, width - 76, 66), x.format, x.label),
+      ...logAxisY(logTicks(ys, height - 70, 30), y.format, y.label),
       Plot.line(lines, { x: "x", y: "y", z: "place", stroke: (one) => styleOf("dtype", one.dtype).colour, strokeWidth: 2, strokeDasharray: "6 3", clip: true }),
       ...methodDots(spots, "y"),
       Plot.tip(spots, Plot.pointer({ x: "x", y: "y", title: rateTip, fill: "var(--surface)", stroke: "var(--line)" })),
@@ -59,11 +62,12 @@ function drawRoofline(width) {
   const height = Math.max(280, Math.min(400, width * 0.75));
   const xs = around(all.map((one) => one.x), 0.08);
   const ys = around([...all.map((one) => one.y), ...ceilings.map((one) => one.compute)], 0.05);
+  const [factor, prefix] = prefixOf(ys[1]);
   const roof = (one, x) => Math.min(one.compute, one.memory === null ? Infinity : x * one.memory);
   const lines = ceilings.flatMap((one) => curve(xs).map((x) => ({ place: one.place, dtype: one.dtype, x, y: roof(one, x) })));
   const drawing = ratePlot(all, {
     xs, ys, lines, spots: spotsOn(all, width, height), width, height, name: "Roofline: rate against operations per byte, with the measured ceilings",
-    x: { label: "operations per byte moved at least", format: power }, y: { label: "rate", format: (v) => scaled(v, "FLOP/s") },
+    x: { label: "operations per byte moved at least", format: power }, y: { label: `rate (${prefix}FLOP/s)`, format: (v) => significant(v / factor, 2) },
   });
   return { nodes: [drawing], text: `${plural(all.length, "timed row")}. ${ceilingText(ceilings)} ${shareText(all)}` };
 }
@@ -74,11 +78,11 @@ function drawTime(width) {
   const ceilings = ceilingsOf(all);
   const height = Math.max(280, Math.min(400, width * 0.75));
   const xs = around(all.map((one) => one.x), 0.08);
-  const ys = around(all.map((one) => one.y), 0.08);
+  const ys = around([...all.map((one) => one.y), ...ceilings.map((one) => xs[1] / one.compute)], 0.08);
   const lines = ceilings.flatMap((one) => xs.map((x) => ({ place: one.place, dtype: one.dtype, x, y: x / one.compute })));
   const drawing = ratePlot(all, {
     xs, ys, lines, spots: spotsOn(all, width, height), width, height, name: "Time against operations, with the time at the measured ceiling",
-    x: { label: "operations (FLOP)", format: power }, y: { label: "time", format: (v) => scaled(v, "s") },
+    x: { label: "operations", format: (v) => scaled(v, "FLOP") }, y: { label: "time", format: (v) => scaled(v, "s") },
   });
   return { nodes: [drawing], text: ceilings.length ? "Lines: the time these operations take at the measured ceiling; the nearer to its line, the better." : "" };
 }

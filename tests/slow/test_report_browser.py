@@ -1,0 +1,313 @@
+"""The report in a real browser: it draws, filters, sorts and stays nimble, without a word to the network."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convbench.record import Record
+from convbench.report import main
+from tests import report_rows
+from tests.slow.webdriver import CHROMIUM, DRIVER, Browser
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)"),
+]
+
+PLOTS = ("spread", "forest", "error", "heat", "roofline", "time")
+DRAWN = """return Object.fromEntries(arguments[0].map((id) => [id, document.querySelectorAll(
+    `#${id} svg[role=img] :is(path, circle, rect, line, text)`).length]))"""
+TEN_THOUSAND: dict[str, tuple[Any, ...]] = {
+    "kernel": (3, 5, 7, 9, 11),
+    "dtype": ("float32", "bfloat16"),
+    "wrt": ("input", "weight"),
+    "in_channels": (1, 2, 4, 8, 16),
+    "out_channels": (1, 2, 4, 8),
+    "size": (17, 19, 21, 23, 33),
+}
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"), downloads)
+    browser.open(Path(__file__))
+    yield browser
+    browser.close()
+
+
+def written(folder: Path, rows: list[Record]) -> Path:
+    report_rows.write(folder, rows)
+    assert main([str(folder)]) == 0
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Record]:
+    return report_rows.table(**report_rows.GRID)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, rows: list[Record]) -> Path:
+    return written(tmp_path_factory.mktemp("runs") / "run", rows)
+
+
+@pytest.fixture
+def opened(browser: Browser, file: Path) -> Iterator[Browser]:
+    """A report with something of everything; afterwards the console must be silent and the network idle."""
+    show(browser, file)
+    yield browser
+    assert browser.log("browser") == []
+    assert set(browser.requests()) <= {file.as_uri()}
+
+
+def show(browser: Browser, file: Path) -> None:
+    browser.log("browser")
+    browser.requests()
+    browser.resize(1280, 1000)
+    browser.open(file)
+    browser.until("document.documentElement.dataset.ready")
+
+
+def draw_all(browser: Browser) -> dict[str, int]:
+    """Scrolls to every plot and waits until it is drawn; number of marks by plot."""
+    for plot in PLOTS:
+        browser.run(f"document.getElementById('{plot}').scrollIntoView()")
+        browser.until(f"document.querySelector('#{plot} svg, #{plot} .empty')")
+    found: dict[str, int] = browser.run(DRAWN, PLOTS)
+    return found
+
+
+def cells(browser: Browser, column: str) -> list[str]:
+    """The texts of a column of the table as shown."""
+    heads: list[str] = browser.run(
+        "return [...document.querySelectorAll('#table-head button')].map((b) => b.dataset.column)"
+    )
+    texts: list[str] = browser.run(
+        "return [...document.querySelectorAll(`#table-body td:nth-child(${arguments[0]})`)].map((c) => c.textContent)",
+        heads.index(column) + 1,
+    )
+    return texts
+
+
+def find(browser: Browser, query: str) -> str:
+    """What the page says about the rows shown after typing `query`."""
+    browser.run("document.getElementById('query').value = ''")
+    before = browser.run("return document.getElementById('shown').textContent")
+    browser.type("#query", query)
+    text: str = browser.wait(
+        lambda: browser.run(
+            "const t = document.getElementById('shown').textContent; return t !== arguments[0] && t", before
+        )
+    )
+    return text
+
+
+def test_plots_are_drawn_and_nothing_is_asked_for(opened: Browser, file: Path) -> None:
+    marks = draw_all(opened)
+    assert all(count > 20 for count in marks.values()), marks
+    described = opened.run(
+        """return [...document.querySelectorAll('svg[role=img]')].map((s) =>
+           [s.getAttribute('aria-label'), document.getElementById(s.getAttribute('aria-describedby')).textContent])"""
+    )
+    assert len(described) == len(PLOTS)
+    assert all(name and text for name, text in described)
+
+
+def test_bounds_are_drawn_where_they_belong(opened: Browser) -> None:
+    """The lines' ends in pixels against the formula, through two of the axis's own ticks."""
+    draw_all(opened)
+    ticks: list[tuple[str, float]] = opened.run(
+        """return [...document.querySelectorAll('#error [aria-label="y-axis tick label"] text')].map((t) =>
+           [t.textContent, t.getBoundingClientRect().top + t.getBoundingClientRect().height / 2])"""
+    )
+    place = dict(ticks)
+    top, bottom = place["10⁻²"], place["10⁻⁶"]
+    levels: list[float] = opened.run(
+        """return [...document.querySelectorAll('#error svg[role=img] [aria-label=line] path')].map((p) => {
+           const start = p.getPointAtLength(0).matrixTransform(p.getScreenCTM()); return start.y; })"""
+    )
+    found = sorted(10 ** (-2 - 4 * (y - top) / (bottom - top)) for y in levels)
+    # K is about 1 at the left edge: u_out + 2·u_acc.
+    expected = sorted(u + 2 * 2.0**-24 for u in (2.0**-24, 2.0**-11, 2.0**-8))
+    assert found == pytest.approx(expected, rel=0.1)
+
+
+def methods_in_spread(browser: Browser) -> set[str]:
+    text = browser.run("return document.getElementById('spread-text').textContent")
+    return {method for method in report_rows.METHODS if f"{method}: median" in text}
+
+
+def test_filters_hold_for_table_and_plots(opened: Browser, rows: list[Record]) -> None:
+    draw_all(opened)
+    wanted = [r for r in rows if r["dtype"] == "bfloat16" and r.get("speedup") is not None and r["speedup"] > 1.5]
+    assert find(opened, "dtype=bfloat16 speedup>1.5").startswith(f"{len(wanted)} of {len(rows)} rows")
+    assert set(cells(opened, "dtype")) == {"bfloat16"}
+    opened.run("document.getElementById('spread').scrollIntoView()")
+    methods = {row["method"] for row in wanted}
+    opened.wait(lambda: methods_in_spread(opened) == methods)
+    opened.click("#show-all")
+    assert opened.run("return document.getElementById('shown').textContent") == f"All {len(rows)} rows"
+
+
+def test_choosing_a_value_filters(opened: Browser, rows: list[Record]) -> None:
+    opened.run(
+        """const labels = [...document.querySelectorAll('#filters label')];
+           const select = labels.find((l) => l.textContent.startsWith('status')).querySelector('select');
+           select.value = 'oom'; select.dispatchEvent(new Event('change'));"""
+    )
+    count = sum(row["status"] == "oom" for row in rows)
+    assert opened.run("return document.getElementById('shown').textContent").startswith(f"{count} of")
+    assert set(cells(opened, "status")) == {"✕ oom"}
+
+
+def test_a_wrong_query_is_explained(opened: Browser) -> None:
+    opened.type("#query", "kernal=3")
+    assert opened.until("document.getElementById('problem').textContent") == "There is no column named kernal."
+
+
+def test_findings_lead_to_their_rows(opened: Browser) -> None:
+    opened.click(".findings .bad button")
+    assert set(cells(opened, "kernel")) == {"5"}
+    assert "only the finding “wrong”" in opened.run("return document.getElementById('shown').textContent")
+    assert opened.run("return document.activeElement.id") == "table-heading"
+
+
+def test_sorting_by_mouse_and_keyboard(opened: Browser, rows: list[Record]) -> None:
+    speedups = sorted(row["speedup"] for row in rows if row.get("speedup") is not None)
+    opened.click("#table-head button[data-column=speedup]")
+    assert cells(opened, "speedup")[0] == f"{speedups[0]:.2f}×"
+    order = "return document.querySelector('#table-head button[data-column=speedup]').parentElement.ariaSort"
+    assert opened.run(order) == "ascending"
+    opened.press(" ")
+    assert cells(opened, "speedup")[0] == f"{speedups[-1]:.2f}×"
+    assert opened.run(order) == "descending"
+
+
+def test_heat_map_over_any_two_axes(opened: Browser) -> None:
+    draw_all(opened)
+    axes = opened.run("return [...document.querySelector('#heat [data-key=x] select').options].map((o) => o.value)")
+    assert set(axes) == {"kernel", "dtype", "wrt", "in_channels", "device", "method"}
+    for key, axis in (("x", "wrt"), ("y", "method")):
+        opened.run(
+            """const s = document.querySelector(`#heat [data-key=${arguments[0]}] select`);
+               s.value = arguments[1]; s.dispatchEvent(new Event('change'));""",
+            key,
+            axis,
+        )
+    texts = opened.run("return [...document.querySelectorAll('#heat svg[role=img] text')].map((t) => t.textContent)")
+    assert {"input", "weight", "explicit", "unfold"} <= set(texts)
+
+
+def test_the_download_is_what_is_shown(opened: Browser, downloads: Path, rows: list[Record]) -> None:
+    find(opened, "status=ok method=explicit")
+    opened.click("#table-head button[data-column=time_s]")
+    opened.click("#download")
+    file = downloads / "convbench-rows.csv"
+    opened.wait(file.exists)
+    time.sleep(0.2)
+    with file.open(encoding="utf-8", newline="") as lines:
+        got = list(csv.DictReader(lines))
+    expected = sorted(r["time_s"] for r in rows if r["status"] == "ok" and r["method"] == "explicit")
+    assert [float(row["time_s"]) for row in got] == pytest.approx(expected, rel=1e-6)
+    shown = opened.run("return [...document.querySelectorAll('#table-head button')].map((b) => b.dataset.column)")
+    assert list(got[0]) == shown
+
+
+def test_pages_and_columns(opened: Browser, rows: list[Record]) -> None:
+    assert len(cells(opened, "method")) == 25
+    opened.click("#table-last")
+    assert opened.run("return document.getElementById('table-place').textContent") == f"rows 576–600 of {len(rows)}"
+    opened.run("document.querySelector('details.columns').open = true")
+    opened.run(
+        "[...document.querySelectorAll('#column-choice label')].find((l) => l.textContent.trim() === 'samples').click()"
+    )
+    assert len(cells(opened, "samples")) == 25
+
+
+def test_light_dark_and_forced_themes(opened: Browser) -> None:
+    page = "return getComputedStyle(document.body).backgroundColor"
+    opened.prefer("light")
+    light = opened.run(page)
+    opened.prefer("dark")
+    dark = opened.run(page)
+    assert light != dark
+    opened.click("#theme")
+    assert opened.run(page) == light
+    opened.click("#theme")
+    opened.prefer("light")
+    assert opened.run(page) == dark
+    opened.click("#theme")
+    assert opened.run(page) == light
+
+
+def test_a_phone_scrolls_down_only(opened: Browser) -> None:
+    opened.resize(390, 844, 2, mobile=True)
+    opened.run("location.reload()")
+    opened.until("document.documentElement.dataset.ready")
+    assert all(draw_all(opened).values())
+    assert opened.run("return document.documentElement.scrollWidth") == 390
+
+
+def test_paper_gets_every_plot(opened: Browser, tmp_path: Path) -> None:
+    opened.print(tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert all(opened.run(DRAWN, PLOTS).values()), "also those that were never scrolled to"
+
+
+def test_labels_cannot_run(browser: Browser, tmp_path: Path) -> None:
+    evil = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title = 'broken'\">"
+    labels = ({"layer": evil}, {"layer": "plain"})
+    file = written(tmp_path / "run", report_rows.table(kernel=(3, 5), labels=labels))
+    show(browser, file)
+    draw_all(browser)
+    assert evil in cells(browser, "layer")
+    assert browser.run("return document.title") == "run – convbench"
+    assert browser.run("return document.querySelectorAll('img').length") == 0
+    assert browser.log("browser") == []
+    assert set(browser.requests()) <= {file.as_uri()}
+
+
+@pytest.mark.parametrize("kind", ["accuracy only", "skipped only", "no rows"])
+def test_partial_tables_say_what_is_missing(browser: Browser, tmp_path: Path, kind: str) -> None:
+    tables = {
+        "accuracy only": report_rows.table(measured=False, kernel=(3, 5), fill=("normal", "integer")),
+        "skipped only": report_rows.table(device=("cuda",)),
+        "no rows": [],
+    }
+    file = written(tmp_path / "run", tables[kind])
+    show(browser, file)
+    marks = draw_all(browser)
+    assert {plot for plot, count in marks.items() if count} == ({"error", "heat"} if kind == "accuracy only" else set())
+    reasons = browser.run("return [...document.querySelectorAll('.plot .empty')].map((e) => e.textContent)")
+    assert len(reasons) >= 4
+    assert all(len(reason) > 20 for reason in reasons)
+    assert browser.log("browser") == []
+
+
+def test_ten_thousand_rows(browser: Browser, tmp_path: Path) -> None:
+    rows = report_rows.table(**TEN_THOUSAND)
+    assert len(rows) == 10_000
+    show(browser, written(tmp_path / "run", rows))
+    draw_all(browser)
+    assert browser.run("return document.querySelectorAll('#table-body tr').length") == 25
+    lines = browser.run("return document.querySelectorAll('#forest [aria-label=dot] :is(path, circle)').length")
+    assert 30 <= lines <= 60, "a page of the forest, not all of it"
+    assert browser.run("return document.querySelectorAll('*').length") < 30_000
+    wanted = sum(row["kernel_h"] == 9 and row["method"] == "unfold" for row in rows)
+    assert find(browser, "kernel=9 method=unfold").startswith(f"{wanted} of 10,000 rows")
+    browser.click("#table-head button[data-column=time_s]")
+    times = [row["time_s"] for row in rows if row["kernel_h"] == 9 and row["method"] == "unfold"]
+    first = browser.run("return document.querySelector('#table-body tr').textContent")
+    assert f"{min(times) * 1e6:.3g} µs" in first
+    assert browser.log("browser") == []

@@ -1,0 +1,367 @@
+"""The report: what it counts, that nothing in a table can break out of it, and that it asks for nothing."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import hashlib
+import json
+import math
+import re
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convbench.record import Record
+from convbench.report import data, main, page, payload
+from tests import report_rows
+
+EVIL = "</script><script>alert('x')</script><img src=x onerror=\"alert(1)\">&amp;\u2028{{ 7*7 }}"
+INLINE = {"span", "b", "small", "code", "a"}
+VOID = {"meta", "link", "br", "input", "img"}
+
+
+class Page(HTMLParser):
+    """What a browser without JavaScript makes of the file: elements, the text of each section, scripts."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.styles = ""
+        self.texts: dict[str, str] = collections.defaultdict(str)
+        self.open: list[str] = []
+        self.section = ""
+        self.source = file.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.elements.append((tag, attributes))
+        if tag == "section":
+            self.section = attributes.get("id") or ""
+        if tag == "script":
+            self.scripts.append((attributes, ""))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+        if tag not in INLINE:
+            self.texts[self.section] += " "
+        if tag == "section":
+            self.section = ""
+
+    def handle_data(self, text: str) -> None:
+        if self.open[-1:] == ["script"]:
+            attributes, before = self.scripts[-1]
+            self.scripts[-1] = (attributes, before + text)
+        elif self.open[-1:] == ["style"]:
+            self.styles += text
+        else:
+            self.texts[self.section] += text
+
+    def text(self, section: str) -> str:
+        return " ".join(self.texts[section].split())
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        (content,) = [text for attributes, text in self.scripts if attributes.get("id") == "payload"]
+        found: dict[str, Any] = json.loads(content)
+        return found
+
+    def column(self, name: str) -> list[Any]:
+        """A column's values, read by the format's description."""
+        packed = self.payload["values"][name]
+        if "c" in packed:
+            return [packed["c"]] * self.payload["n"]
+        return [packed["d"][i] for i in packed["i"]] if "d" in packed else list(packed["v"])
+
+
+def report(tmp_path: Path, rows: list[Record], name: str = "run", **options: Any) -> Page:
+    folder = report_rows.write(tmp_path / name, rows, **options)
+    assert main([str(folder)]) == 0
+    return Page(folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Record]:
+    return report_rows.table(**report_rows.GRID)
+
+
+@pytest.fixture(scope="module")
+def full(rows: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return report(tmp_path_factory.mktemp("full"), rows)
+
+
+def test_is_well_formed_and_has_landmarks(full: Page) -> None:
+    assert full.open == []
+    tags = collections.Counter(tag for tag, _ in full.elements)
+    assert all(tags[tag] == 1 for tag in ("header", "nav", "main", "footer", "h1", "title"))
+    assert tags["caption"] == tags["table"]
+    ids = [attributes["id"] for _, attributes in full.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    referred = [attributes["href"] for tag, attributes in full.elements if tag == "a"]
+    assert referred
+    assert {str(href)[1:] for href in referred} <= set(ids)
+
+
+def test_asks_for_nothing(full: Page) -> None:
+    addresses = [
+        (tag, name, value)
+        for tag, attributes in full.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "action", "data", "srcset", "poster", "formaction")
+    ]
+    assert all(str(value).startswith("#") or (tag, value) == ("link", "data:,") for tag, _, value in addresses)
+    assert not re.search(r"url\(|@import", full.styles)
+
+
+def test_policy_allows_its_own_scripts_and_nothing_else(full: Page) -> None:
+    (policy,) = [
+        str(attributes["content"])
+        for tag, attributes in full.elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    run = [text for attributes, text in full.scripts if "type" not in attributes]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"].split() == [f"'sha256-{digest}'" for digest in digests]
+
+
+def test_counts_agree_with_the_rows(full: Page, rows: list[Record]) -> None:
+    text = full.text("overview")
+    statuses = collections.Counter(row["status"] for row in rows)
+    configurations = {row["config_id"] for row in rows}
+    wrong = sum(row.get("accuracy") == "fail" for row in rows)
+    failed = sum(statuses[status] for status in ("oom", "timeout", "crash", "error"))
+    assert wrong
+    assert failed
+    assert f"Configurations {len(configurations)} " in text
+    assert f"Measured {statuses['ok']} of {len(rows)} rows" in text
+    assert f"Wrong gradients ✕ {wrong} " in text
+    assert f"Could not be measured ✕ {failed} " in text
+    assert f"Skipped or unsupported {statuses['skipped'] + statuses['unsupported']} " in text
+
+
+def test_methods_show_medians_and_extremes(full: Page, rows: list[Record]) -> None:
+    speedups = [
+        row["speedup"]
+        for row in rows
+        if row["method"] == "explicit" and row["dtype"] == "bfloat16" and row.get("speedup") is not None
+    ]
+    shown = (statistics.median(speedups), min(speedups), max(speedups))
+    expected = "{:.2f}× {:.2f}× – {:.2f}×".format(*shown)
+    line = re.search(r"cpu bfloat16 explicit .*?(\d\.\d\d× \d\.\d\d× – \d\.\d\d×)", full.text("overview"))
+    assert line is not None
+    assert line[1] == expected
+
+
+def test_a_device_that_is_not_there_takes_one_line(full: Page) -> None:
+    assert "cuda float32 all 5 methods 100 100 skipped" in full.text("overview")
+
+
+def test_swept_and_fixed_axes(full: Page) -> None:
+    text = full.text("overview")
+    assert "kernel 5 1, 3, 5, 9, 17" in text
+    assert "dtype 3 float32, bfloat16, float16" in text
+    fixed = text.split("The same in all rows:")[1].split("Methods")[0].split()
+    assert {"op=conv_transpose2d", "size=17×17", "stride=1", "onednn=true", "baseline=autograd"} <= set(fixed)
+    assert not any(part.startswith(("kernel=", "dtype=", "method=")) for part in fixed)
+    assert set(full.payload["axes"]) == {"kernel", "dtype", "wrt", "in_channels", "device", "method"}
+
+
+def test_failures_are_grouped_by_reason(full: Page, rows: list[Record]) -> None:
+    text = full.text("failures")
+    skipped = sum(row["status"] == "skipped" for row in rows)
+    assert text.count("this machine has no CUDA device") == 1
+    assert re.search(rf"skipped autograd, explicit, aten, unfold, \S+ {skipped} device=cuda", text)
+    assert text.index("✕ wrong") < text.index("✕ crash") < text.index("skipped autograd")
+    assert "my_dgrad has no <float16> kernel & says so" in text
+
+
+def test_reasons_that_differ_in_numbers_are_one(tmp_path: Path) -> None:
+    rows = report_rows.table(measured=False, kernel=(3, 5, 9))
+    for i, row in enumerate(row for row in rows if row["method"] == "aten"):
+        row.update(status="timeout", reason=f"stopped after {60 + i}.5 s (pid {100 * i})", accuracy=None)
+    text = report(tmp_path, rows).text("failures")
+    assert "timeout aten 3 stopped after 60.5 s (pid 0) (and others that differ in numbers)" in text
+
+
+def test_findings_are_those_of_the_program(full: Page) -> None:
+    text = full.text("findings")
+    assert "✕ Bad mypkg.kernels:my_dgrad gave a wrong gradient in 4 of 40 configurations" in text
+    assert text.index("Bad") < text.index("Warning") < text.index("Note")
+
+
+def test_values_survive_the_page(full: Page, rows: list[Record]) -> None:
+    for name in ("method", "dtype", "time_s", "speedup", "rel_l2_err", "reduction_length", "converged", "reason"):
+        for shown, row in zip(full.column(name), rows, strict=True):
+            kept = row.get(name)
+            if isinstance(kept, float):
+                assert shown == pytest.approx(kept, rel=1e-6)
+            else:
+                assert shown == kept
+
+
+def test_not_a_number_and_infinity_have_their_own_words(tmp_path: Path) -> None:
+    rows = report_rows.table(measured=False, kernel=(3,))
+    rows[1].update(accuracy="fail", rel_l2_err=math.inf, reason="holds Inf")
+    rows[2].update(accuracy="fail", rel_l2_err=math.nan, reason="holds NaN")
+    column = report(tmp_path, rows).column("rel_l2_err")
+    assert column[1] == "inf"
+    assert column[2] in ("nan", None)
+
+
+def test_nothing_in_a_table_becomes_markup(tmp_path: Path) -> None:
+    rows = report_rows.table(kernel=(3, 5), labels=({"layer": EVIL, EVIL: "x"}, {"layer": "plain"}))
+    rows[0].update(status="error", reason=EVIL, accuracy=None)
+    rows[5].update(method=EVIL, accuracy="fail", reason=EVIL)
+    folder = tmp_path / "<b>run<b>"
+    made = report(tmp_path, rows, folder.name, environment={"environment_id": EVIL, EVIL: [EVIL, {"x": EVIL}]})
+    harmless = report(tmp_path, report_rows.table(kernel=(3, 5)), "harmless")
+    assert len(made.scripts) == len(harmless.scripts)
+    assert not {tag for tag, _ in made.elements} & {"img", "iframe", "object"}
+    assert not [name for _, attributes in made.elements for name in attributes if name.startswith("on")]
+    written = " ".join(EVIL.split())
+    for section in ("overview", "findings", "failures", "environment"):
+        assert written in made.text(section), section
+    assert made.texts[""].count("<b>run<b>") == 2, "the title and the heading"
+    assert set(made.column("layer")) == {EVIL, "plain"}
+    assert "\u2028" not in next(text for attributes, text in made.scripts if attributes.get("id") == "payload")
+
+
+@given(st.recursive(st.text() | st.integers() | st.none() | st.booleans(), lambda inner: st.lists(inner, max_size=3)))
+def test_json_in_a_script_element_is_inert(value: Any) -> None:
+    text = payload.in_script(value)
+    assert json.loads(text) == value
+    assert not set(text) & set("<>&\u2028\u2029")
+
+
+def test_accuracy_only(tmp_path: Path) -> None:
+    made = report(tmp_path, report_rows.table(measured=False, kernel=(3, 9)))
+    assert "speedup" not in made.payload["values"]
+    assert "None: every row was measured and no gradient was wrong." in made.text("failures")
+    assert "baseline – –" in made.text("overview")
+
+
+def test_only_skipped_rows(tmp_path: Path) -> None:
+    made = report(tmp_path, report_rows.table(device=("cuda",)))
+    assert "Wrong gradients –" in made.text("overview")
+    assert "Nothing was measured, so there is nothing to find." in made.text("findings")
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    made = report(tmp_path, [], environment=None)
+    assert "The table has no rows" in made.text("overview")
+    assert "There are no rows." in made.text("failures")
+    assert "There is no environment.json beside the table" in made.text("environment")
+    assert made.payload["n"] == 0
+
+
+def test_several_runs_side_by_side(tmp_path: Path) -> None:
+    one = report_rows.write(tmp_path / "one", report_rows.table(kernel=(3, 5)))
+    newer = {**report_rows.ENVIRONMENT, "torch": "2.14.0"}
+    two = report_rows.write(tmp_path / "two", report_rows.table(seed=1, kernel=(3, 5)), newer)
+    assert main([str(one), str(two), "--out", str(tmp_path / "both.html")]) == 0
+    assert not (one / "report.html").exists()
+    made = Page(tmp_path / "both.html")
+    assert made.column("run") == ["one"] * 10 + ["two"] * 10
+    assert "Configurations 4 " in made.text("overview")
+    environment = made.text("environment")
+    assert "≠ torch 2.13.0+cpu 2.14.0" in environment
+    assert "≠ cpu.model" not in environment
+
+
+def test_runs_of_the_same_name_are_told_apart() -> None:
+    assert data.run_names([Path("/x/a"), Path("/y/b")]) == ("a", "b")
+    assert data.run_names([Path("/x/run"), Path("/y/run")]) == ("/x/run", "/y/run")
+    assert data.run_names([Path("/x"), Path("/x")]) == ("/x (1)", "/x (2)")
+
+
+@pytest.mark.parametrize(
+    "content", [{"environment_id": "a"}, [{"environment_id": "a"}], {"a": {"environment_id": "a"}}]
+)
+def test_environments_in_every_form(tmp_path: Path, content: Any) -> None:
+    folder = report_rows.write(tmp_path / "run", report_rows.table(kernel=(3,)), content)
+    assert data.read_environments(folder) == [{"environment_id": "a"}]
+
+
+def test_a_damaged_environment_is_no_obstacle(tmp_path: Path) -> None:
+    folder = report_rows.write(tmp_path / "run", report_rows.table(kernel=(3,)))
+    (folder / "environment.json").write_text('{"environment_id": ', encoding="utf-8")
+    assert data.read_environments(folder) == []
+    assert main([str(folder)]) == 0
+
+
+def test_axes_with_unequal_sides_and_labels(tmp_path: Path) -> None:
+    labels = ({"layer": "conv1", "kernel": "mine"}, {"layer": "conv2"})
+    rows = report_rows.table(kernel=((3, 5), (3, 3)), labels=labels)
+    runs = data.read_runs([report_rows.write(tmp_path / "run", rows)])
+    assert runs.axes == ("layer", "kernel", "method")
+    assert list(runs.table["kernel"].unique()) == ["3×5", "3"]
+    assert set(runs.labels) == {"layer", "label.kernel"}
+    assert runs.table["label"].iloc[0] == "conv1 · kernel 3×5"
+
+
+def test_many_varying_sizes_are_named_by_their_case(tmp_path: Path) -> None:
+    sizes = {"batch": (1, 2), "in_channels": (4, 8), "out_channels": (1, 2), "size": (17, 9), "kernel": (3, 5)}
+    runs = data.read_runs([report_rows.write(tmp_path / "run", report_rows.table(measured=False, **sizes))])
+    assert runs.table["label"].iloc[0] == "conv_transpose2d 1×4→1 17×17 k3"
+
+
+def test_a_table_too_long_for_a_page_keeps_what_failed(
+    tmp_path: Path, rows: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "MOST_ROWS", 100)
+    monkeypatch.setattr(page, "MOST_ROWS", 100)
+    made = report(tmp_path, rows)
+    urgent = [r for r in rows if r["status"] in ("crash", "oom") or r.get("accuracy") == "fail"]
+    held = list(zip(made.column("status"), made.column("accuracy"), strict=True))
+    assert made.payload["n"] == 100
+    assert made.payload["total"] == len(rows)
+    assert sum(status in ("crash", "oom") or accuracy == "fail" for status, accuracy in held) == len(urgent)
+    assert f"This page holds 100 of the {len(rows)} rows" in made.texts[""]
+    assert f"of {len(rows)} rows" in made.text("overview")
+
+
+def fault(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line on stderr with which the command ends."""
+    assert main(list(argv)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    return err
+
+
+def test_faults_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "missing does not exist; give the folder that a sweep wrote" in fault(capsys, str(tmp_path / "missing"))
+    assert "holds no results.parquet" in fault(capsys, str(tmp_path))
+    assert "DIR; see `python -m convbench report --help`" in fault(capsys)
+    assert "--colour" in fault(capsys, "--colour", str(tmp_path))
+    (tmp_path / "results.parquet").write_bytes(b"PAR1 torn")
+    assert "results.parquet cannot be read as a table" in fault(capsys, str(tmp_path))
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = report_rows.write(tmp_path / "run", report_rows.table(kernel=(3,)))
+    nowhere = tmp_path / "nowhere" / "report.html"
+    assert f"{nowhere} cannot be written" in fault(capsys, str(folder), "--out", str(nowhere))
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    assert f"{taken} cannot be written" in fault(capsys, str(folder), "--out", str(taken))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "taken"], "no half-written file stays"
+
+
+def test_a_single_file_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = report_rows.write(tmp_path / "run", report_rows.table(kernel=(3,)))
+    assert main([str(folder / "results.parquet")]) == 0
+    assert capsys.readouterr().out == f"report: {folder / 'report.html'}\n"
+    assert (folder / "report.html").exists()
