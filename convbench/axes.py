@@ -22,6 +22,9 @@ from .config import RUN_KEYS, SPEC_KEYS, Schema, Settings, flat, folder, no_sett
 from .grid import MOST, Grid, Values
 
 _TYPES = get_type_hints(Schema)
+PROBED = 1000
+"""Values of an axis that are checked on their own, so that the message is about them and not about a combination.
+What is beyond is checked with the combinations, which all are before anything runs."""
 
 
 def grids(loader: ConfigLoader, master: DictConfig, arguments: Sequence[str]) -> tuple[list[Grid], Settings]:
@@ -116,7 +119,9 @@ def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[
             raise InvalidValue(g.key, f"{g.key} belongs to the sweep as a whole and takes one value")
         if g.key not in SPEC_KEYS:
             raise no_setting(g.key)
-        axes[g.key] = [_checked(own, base, g.key, value) for value in g.values]
+        axes[g.key] = [_typed(own, g.key, value) for value in g.values]
+        for value in axes[g.key][:PROBED]:
+            _check_alone(base, g.key, value)
     table = None
     if values["cases"]:
         table = cases.read(find_cases(str(values["cases"]), hydra), {*axes, *(g.key for g in given)})
@@ -124,18 +129,21 @@ def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[
     return Grid(base, axes, table, _Derive(own, derived) if derived else None)
 
 
-def _checked(cfg: DictConfig, base: Values, key: str, value: Any) -> Any:
-    """The value as the schema reads it (`1` for a truth value is true). Raises what is wrong with it on its own."""
-    if _is_interpolation(value):
+def _typed(cfg: DictConfig, key: str, value: Any) -> Any:
+    """The value as the schema reads it (`1` for a truth value is true). Raises OmegaConf's error where it cannot."""
+    if _is_interpolation(value) or _TYPES.get(key) in (Any, type(value)):
         return value
-    if _TYPES.get(key) not in (Any, type(value)):
-        scratch = copy.deepcopy(cfg)
-        OmegaConf.update(scratch, key, value)
-        value = _plain(OmegaConf.select(scratch, key))
-    # A value that is illegal with the base may be legal together with another axis.
-    with contextlib.suppress(IllegalCase):
-        spec_of({**base, key: value})
-    return value
+    scratch = copy.deepcopy(cfg)
+    OmegaConf.update(scratch, key, value)
+    return _plain(OmegaConf.select(scratch, key))
+
+
+def _check_alone(base: Values, key: str, value: Any) -> None:
+    """Raises InvalidValue for a value that is wrong whatever it is combined with."""
+    if not _is_interpolation(value):
+        # A value that is illegal with the base may be legal together with another axis.
+        with contextlib.suppress(IllegalCase):
+            spec_of({**base, key: value})
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ COMMANDS = {
     "export": "convbench.export",
     "validate": "convbench.validate",
     "recompute": "convbench.recompute",
-    "methods": "convbench.methods.listing",
+    "methods": "convbench.methods_list",
     "duet": "convbench.duet",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
@@ -78,25 +78,28 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else MISTAKE
     except Exception as error:
-        if program.measuring and not isinstance(error, InvalidValue):
+        if program.measuring and not program.refused and not isinstance(error, InvalidValue):
             raise
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
-        return _refuse(sentence(error))
+        return _refuse(program.refused[0] if program.refused else sentence(error))
     return _conclude(program)
 
 
 def _conclude(program: Program) -> int:
     """Prints the summary of what was run, and says how it went as an exit code."""
-    if not program.runs:
-        return _refuse(program.refused[0]) if program.refused else 0
-    from . import drive, terminal
-    from .execute import exit_code
+    refused = [*program.refused, *map(str, program.illegal)]
+    if program.runs:
+        from . import drive, terminal
+        from .execute import exit_code
 
-    last = program.runs[-1]
-    outcome = drive.whole([run.outcome for run in program.runs])
-    terminal.show(last.out, context=terminal.Context(last.out, illegal=last.illegal, missing=outcome.missing))
-    return exit_code(outcome, last.strict)
+        last = program.runs[-1]
+        outcome = drive.whole([run.outcome for run in program.runs])
+        illegal = last.illegal + len(program.illegal)
+        terminal.show(last.out, context=terminal.Context(last.out, illegal=illegal, missing=outcome.missing))
+        if not program.refused:
+            return exit_code(outcome, last.strict)
+    return _refuse(refused[0]) if refused else 0
 
 
 def _refuse(text: str) -> int:

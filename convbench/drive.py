@@ -85,7 +85,13 @@ def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:
     """As `here`, with the objective that a searching sweeper asks for; NaN where no row has a value for it."""
     progress = Rows(len(sweep))
     run = here(sweep, settings, progress)
-    return run, settings.objective.of_rows(progress.rows)
+    rows = progress.rows
+    if run.outcome.already_done:
+        import pyarrow.parquet
+
+        keys = [spec.run_key for spec in sweep]
+        rows = pyarrow.parquet.read_table(run.out / "results.parquet", filters=[("run_key", "in", keys)]).to_pylist()
+    return run, settings.objective.of_rows(rows)
 
 
 def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:

@@ -22,7 +22,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from . import sweeper
 from .case import InvalidValue
 from .config import Schema, folder
-from .program import Program
+from .grid import Sweep
+from .messages import sentence
+from .program import Collector, Program
 
 GROUP = "sweep"
 
@@ -104,6 +106,21 @@ def run(arguments: Sequence[str], program: Program) -> None:
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+def configurations(arguments: Sequence[str]) -> Sweep:
+    """What a command line would run, checked; the configurations are made anew whenever they are asked for.
+
+    Raises InvalidValue with the sentence that the command line would print.
+    """
+    collector = Collector()
+    try:
+        run(arguments, collector)
+    except Exception as error:
+        raise InvalidValue("command line", sentence(error)) from error
+    if not collector.sweeps:
+        raise InvalidValue("command line", (*collector.refused, *map(str, collector.illegal), "nothing to run")[0])
+    return collector.sweeps[0]
 
 
 def _parser() -> argparse.ArgumentParser:

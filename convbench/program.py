@@ -13,7 +13,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from .axes import grid_of
-from .case import InvalidValue
+from .case import IllegalCase, InvalidValue
 from .config import Settings, flat
 from .grid import Sweep, choose
 from .messages import sentence
@@ -28,36 +28,48 @@ BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 class Program:
     """`runs` are the runs that have ended. `measuring` is true once something is being run: what is raised
-    from then on is no mistake in the command line. `refused` holds what cannot be run and why."""
+    from then on is no mistake in the command line. `illegal` combinations were asked for one by one and left
+    out; `refused` holds what else cannot be run and why."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
+        self.illegal: list[IllegalCase] = []
         self.refused: list[str] = []
         self.measuring = False
 
     def __call__(self, cfg: DictConfig) -> float:
-        """One configuration; returns the objective, NaN where it has none.
+        """One configuration of a single run or of a searching sweeper; returns the objective.
 
+        Without a value for it: NaN, and the worst value there is for a sweeper that would stop at NaN.
         Hydra prints what a job raises, so that mistakes are kept in `refused` instead.
         """
         if cfg.get("plan"):
             return self._share(Path(cfg.plan))
+        hydra: Any = HydraConfig.get()
+        sweeping = hydra.mode == RunMode.MULTIRUN
+        worst = -math.inf if hydra.sweeper.get("direction") == "maximize" else math.inf
         try:
-            return self._one(cfg)
+            objective = self._one(cfg, hydra, sweeping)
         except Exception as error:
+            if isinstance(error, IllegalCase) and sweeping:
+                self.illegal.append(error)
+                return worst
             if self.measuring and not isinstance(error, InvalidValue):
                 raise
             self.refused.append(sentence(error))
             return math.nan
+        return worst if sweeping and math.isnan(objective) else objective
 
-    def _one(self, cfg: DictConfig) -> float:
-        hydra: Any = HydraConfig.get()
+    def _one(self, cfg: DictConfig, hydra: Any, sweeping: bool) -> float:
         values = flat(cfg)
         settings = Settings.of(values)
-        if settings.out is None and hydra.mode == RunMode.MULTIRUN:
+        if settings.out is None and sweeping:
             # All jobs of another sweeper write to one folder.
             settings = replace(settings, out=Path(hydra.sweep.dir).absolute())
-        sweep = choose([grid_of(cfg, values, hydra)], settings)
+        return self.single(choose([grid_of(cfg, values, hydra)], settings), settings)
+
+    def single(self, sweep: Sweep, settings: Settings) -> float:
+        """Runs a checked configuration (or the lines of a cases file) and returns the objective."""
         # Loaded only where something is run: --help and --cfg answer at once.
         from . import drive
 
@@ -100,3 +112,18 @@ class Program:
         launched.warn_of_company(sweep, master.hydra.launcher, progress)
         self.measuring = True
         return launched.spread(sweep, replace(settings, out=out), jobs, progress)
+
+
+class Collector(Program):
+    """Runs nothing and keeps what would have been run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sweeps: list[Sweep] = []
+
+    def single(self, sweep: Sweep, settings: Settings) -> float:
+        self.sweeps.append(sweep)
+        return math.nan
+
+    def sweep(self, sweep: Sweep, settings: Settings, context: HydraContext, master: DictConfig) -> None:
+        self.sweeps.append(sweep)

@@ -1,0 +1,227 @@
+"""Lists of real cases: what a line means, and that a bad one is named by file, line and column."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from convbench.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
+from convbench.cases import READERS, mistaken_labels, read
+from convbench.config import Settings, folder
+from convbench.grid import Grid, choose
+from convbench.hydra_app import configurations
+from convbench.objective import Objective
+from convbench.record import COLUMNS
+
+from .settings import NOTEBOOK
+
+SWEEP = Settings(
+    out=None,
+    cases=None,
+    isolation="process",
+    memory_limit=None,
+    retry="none",
+    strict=False,
+    on_illegal="skip",
+    shuffle=False,
+    shuffle_seed=0,
+    limit=None,
+    shard=(1, 1),
+    chunk=200,
+    objective=Objective.of("min:speedup"),
+    plan=None,
+)
+
+
+def written(tmp_path: Path, text: str, name: str = "cases.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def settings(tmp_path: Path, text: str, overridden: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    cases = read(written(tmp_path, text), overridden)
+    return [cases.settings(i, NOTEBOOK) for i in range(len(cases.rows))]
+
+
+def refusal(tmp_path: Path, text: str) -> str:
+    with pytest.raises(InvalidValue) as caught:
+        settings(tmp_path, text)
+    assert caught.value.key == "cases"
+    return str(caught.value)
+
+
+@st.composite
+def legal_cases(draw: st.DrawFn) -> ConvCase:
+    op = draw(st.sampled_from(sorted(OPS)))
+    groups = draw(st.integers(1, 3))
+    values: dict[str, Any] = {
+        "op": op,
+        "batch": draw(st.integers(0, 3)),
+        "in_channels": groups * draw(st.integers(1, 3)),
+        "out_channels": groups * draw(st.integers(1, 3)),
+        "groups": groups,
+        "bias": draw(st.booleans()),
+    }
+    limits = {"size": (1, 9), "kernel": (1, 4), "stride": (1, 3), "dilation": (1, 3), "padding": (0, 2)}
+    limits["output_padding"] = (0, 2 if OPS[op][1] else 0)
+    for key in PER_AXIS:
+        axes = [draw(st.integers(*limits[key])) for _ in range(OPS[op][0])]
+        values[key] = axes
+    try:
+        return ConvCase.of(values)
+    except IllegalCase:
+        assume(False)
+        raise
+
+
+@given(st.lists(legal_cases(), min_size=1, max_size=4, unique=True))
+def test_a_table_of_cases_is_a_list_of_cases(
+    tmp_path_factory: pytest.TempPathFactory, given_cases: list[ConvCase]
+) -> None:
+    """The table's own columns, with empty cells for missing axes, give back the very cases."""
+    path = tmp_path_factory.mktemp("table") / "results.csv"
+    names = [name for name in COLUMNS if name != "labels"]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        for case in given_cases:
+            for method in ("autograd", "explicit"):
+                writer.writerow(case.columns() | {"method": method, "status": "ok", "time_s": 1e-3})
+    cases = read(path)
+    assert [ConvCase.of(NOTEBOOK | cases.settings(i, NOTEBOOK)) for i in range(len(cases.rows))] == given_cases
+
+
+def test_cells_left_out_take_the_configuration_s_value(tmp_path: Path) -> None:
+    (row,) = settings(tmp_path, "op,in_h,kernel_h,kernel_w,batch\nconv2d,33,,5,\n")
+    assert row == {"op": "conv2d", "size": [33, 17], "kernel": [9, 5]}
+
+
+def test_settings_names_are_columns_too(tmp_path: Path) -> None:
+    rows = settings(tmp_path, 'kernel,bias,dtype,threads\n3,1,bfloat16,2\n3x5,false,,\n"[3, 5]",0.0,,1.0\n')
+    assert [row["kernel"] for row in rows] == [3, [3, 5], [3, 5]]
+    assert [row["bias"] for row in rows] == [True, False, False]
+    assert rows[0]["dtype"] == "bfloat16"
+    assert (rows[0]["threads"], rows[2]["threads"]) == (2, 1)
+
+
+def test_unknown_columns_are_labels(tmp_path: Path) -> None:
+    text = 'layer,kernel,labels\n"conv1, first",3,"{""net"": ""x"", ""n"": 3}"\n,5,\n'
+    first, second = settings(tmp_path, text)
+    assert first["labels"] == {"layer": "conv1, first", "net": "x", "n": "3"}
+    assert "labels" not in second
+
+
+def test_a_label_that_looks_like_a_setting_is_noticed(tmp_path: Path) -> None:
+    cases = read(written(tmp_path, "kernel_hh,kernel,layer\n3,3,x\n"))
+    assert mistaken_labels(cases) == [("kernel_hh", "kernel_h")]
+
+
+def test_equal_lines_are_one_but_labels_tell_lines_apart(tmp_path: Path) -> None:
+    assert len(settings(tmp_path, "kernel,method\n3,autograd\n3,explicit\n5,autograd\n")) == 2
+    assert len(settings(tmp_path, "kernel,layer\n3,a\n3,b\n3,a\n")) == 2
+
+
+def test_what_the_command_line_sets_is_not_read(tmp_path: Path) -> None:
+    text = "batch,in_h,in_w,kernel\nmany,8,8,3\n"
+    assert settings(tmp_path, text, ("batch", "size")) == [{"kernel": 3}]
+
+
+def test_comments_blank_lines_and_byte_order_marks(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_bytes("\ufeff# from a paper\n\nkernel,batch\n\n3,1\n".encode())
+    assert read(path).rows[0].settings == {"kernel": 3, "batch": 1}
+    assert read(path).rows[0].line == 5
+
+
+def test_parquet_and_the_folder_of_a_run(tmp_path: Path) -> None:
+    columns = {"op": ["conv1d", None], "in_w": [9, 8], "kernel_w": [None, 3], "bias": [1, 0], "method": ["a", "b"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "results.parquet")
+    for path in (tmp_path, tmp_path / "results.parquet"):
+        rows = read(path).rows
+        assert [dict(row.per_axis) for row in rows] == [
+            {("size", "w"): 9},
+            {("size", "w"): 8, ("kernel", "w"): 3},
+        ]
+        assert [row.settings for row in rows] == [{"op": "conv1d", "bias": True}, {"bias": False}]
+    with pytest.raises(InvalidValue, match=r"line 3, column in_d: is empty, and size=\[1, 2\] has no value for it"):
+        read(tmp_path).settings(1, NOTEBOOK | {"op": "conv3d", "size": [1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("kernel\nabc\n", "line 2, column kernel: 'abc' is not a whole number"),
+        ("kernel\n3\n3.5\n", "line 3, column kernel: '3.5' is not a whole number"),
+        ("kernel\n[]\n", "column kernel: '[]' is not"),
+        ("in_h,batch\n8,1e999\n", "line 2, column batch: '1e999' is not a whole number"),
+        ("bias\nmaybe\n", "line 2, column bias: 'maybe' is not true or false"),
+        ("labels,kernel\n[1],3\n", "line 2, column labels: '[1]' is no JSON object"),
+        ("kernel,batch\n3\n", "line 2: 1 cells for the header's 2 columns"),
+        ("kernel,kernel\n3,3\n", "line 1: names column kernel twice"),
+        ("kernel,kernel_h\n3,3\n", "line 1: has both kernel and kernel_h"),
+        ("layer,net\na,b\n", "line 1: names no column of a case"),
+        ("kernel\n", "has no line below its header"),
+        ("", "names no column of a case"),
+        ('kernel\n"3\n', "cannot be read"),
+        ("kernel,in_d\n3,4\n", "line 2, column in_d: has a value, but the operation has no axis d"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    message = refusal(tmp_path, text)
+    assert expected in message
+    assert "cases.csv" in message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, content in (
+        (tmp_path / "a.parquet", b"no"),
+        (tmp_path / "b.csv", b"kernel\n\xff\xfe\n"),
+        (tmp_path, None),
+    ):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(InvalidValue, match="cannot be read"):
+            read(path)
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    """The settings of the shipped configuration."""
+    (grid,) = configurations(["measure=none"]).grids
+    return dict(grid.base)
+
+
+def test_a_line_that_is_no_convolution_is_named_with_its_column(tmp_path: Path, base: dict[str, Any]) -> None:
+    cases = read(written(tmp_path, "in_channels,groups\n4,1\n4,3\n"))
+    with pytest.raises(InvalidValue, match=r"cases\.csv line 3, column groups: groups=3 must divide in_channels=4"):
+        choose([Grid(base, {"seed": [0, 1]}, cases)], SWEEP)
+
+
+def test_a_line_is_not_to_blame_for_what_is_swept_on_top_of_it(tmp_path: Path, base: dict[str, Any]) -> None:
+    cases = read(written(tmp_path, "stride\n1\n2\n"))
+    sweep = choose([Grid(base, {"output_padding": [0, 1]}, cases)], SWEEP)
+    assert [(s.case.stride[0], s.case.output_padding[0]) for s in sweep] == [(1, 0), (2, 0), (2, 1)]
+    assert sweep.left_out.illegal == 1
+
+
+@pytest.mark.parametrize("path", sorted(folder("sweeps").glob("*.csv")), ids=lambda path: path.stem)
+def test_shipped_lists_are_legal(path: Path, base: dict[str, Any]) -> None:
+    cases = read(path)
+    sweep = choose([Grid(base, {}, cases)], SWEEP)
+    assert len(sweep) == len(cases.rows)
+    assert not mistaken_labels(cases)
+
+
+def test_every_case_column_of_the_table_is_read() -> None:
+    decided = {"op", "batch", "in_channels", "out_channels", "groups", "bias", "dtype", "device", "wrt", "seed"}
+    per_axis = {f"{p}_{a}" for p in ("in", "kernel", "stride", "pad", "dil", "output_padding") for a in "dhw"}
+    assert decided | per_axis <= READERS.keys()
+    assert not {"method", "status", "time_s", "config_id"} & READERS.keys()
