@@ -165,7 +165,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"{options.step} is one step of a night; give the night's folder with --out DIR")
         # A folder of its own: in an old one the sweep would resume and measure nothing.
         options.out = Path("results") / f"nightly-{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    return steps[options.step](options)
+    try:
+        return steps[options.step](options)
+    except OSError as error:
+        print(f"the night cannot be kept: {error}; free some space or name another folder", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
