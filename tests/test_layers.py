@@ -27,7 +27,7 @@ LAYERS = {
     "results": {
         *("store", "merge", "rows", "table", "wording", "screen", "objective", "findings", "statements"),
         *("aligned", "layouts", "selection", "sections", "progress", "follow", "following", "terminal", "report"),
-        *("change", "gate", "compare", "compare_output", "confirm", "export"),
+        *("change", "gate", "compare", "compare_output", "confirm", "export", "methods_list"),
     },
     "execution": {"child", "worker", "execute"},
     "sweep": {"config", "cases", "grid", "drive", "share", "launched", "axes", "sweeper", "program", "messages"},

@@ -7,7 +7,9 @@ callable is; it returns the gradient that `problem.wrt` names. Importing this pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
+
+from ..spec import WRT
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,10 +30,29 @@ class Unsupported(Exception):
     """A method does not cover this configuration; the message says which ones it does cover."""
 
 
-def plain(function: Function) -> Function:
-    """Marks `function(grad_output, input, weight, case) -> Tensor` as a method that needs no preparation."""
-    function.convbench_plain = True  # type: ignore[attr-defined]
-    return function
+@overload
+def plain(function: Function) -> Function: ...
+
+
+@overload
+def plain(*, wrt: str) -> Callable[[Function], Function]: ...
+
+
+def plain(function: Function | None = None, *, wrt: str | None = None) -> Function | Callable[[Function], Function]:
+    """Marks `function(grad_output, input, weight, case) -> Tensor` as a method that needs no preparation.
+
+    `@plain(wrt="input")` says which gradient it computes, so that the others are `unsupported`; with `@plain` alone
+    it is asked for all of them. Raises ValueError for a gradient that does not exist.
+    """
+    if wrt is not None and wrt not in WRT:
+        raise ValueError(f"wrt={wrt!r} is no gradient; allowed: {', '.join(WRT)}")
+
+    def mark(function: Function) -> Function:
+        function.convbench_plain = True  # type: ignore[attr-defined]
+        function.convbench_wrt = wrt  # type: ignore[attr-defined]
+        return function
+
+    return mark if function is None else mark(function)
 
 
 def with_autograd(function: Function) -> Function:

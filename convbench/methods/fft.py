@@ -1,4 +1,6 @@
-"""The explicit formula in the frequency domain. Covers float32, float16 and bfloat16, every gradient and order.
+"""The explicit formula in the frequency domain.
+
+Covers float32, float16 and bfloat16 with batch ≥ 1, every gradient and order.
 
 With the small side spread out by the stride, the kernel by the dilation, and enough zeros that nothing wraps
 round, to_small is a correlation, to_large a convolution and to_weight a correlation of the two sides. The

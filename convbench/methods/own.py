@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..problem import Problem
 from . import Unsupported
 
 Prepare = Callable[[Problem], Callable[[], Tensor]]
+MARK_PLAIN = "mark a function of (grad_output, input, weight, case) with @convbench.plain"
 
 
 class CannotLoad(Exception):
@@ -26,12 +28,12 @@ def load(name: str) -> Prepare:
         return prepare
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything, and a script may end itself
         raise CannotLoad(f"cannot import {module}: {type(error).__name__}: {error}") from error
     made = getattr(found, function, None)
     if not callable(made):
         raise CannotLoad(f"{module} has no function named {function}")
-    return _from_plain(made) if getattr(made, "convbench_plain", False) else made
+    return _from_plain(made) if getattr(made, "convbench_plain", False) else _from_prepare(name, made)
 
 
 def uses_autograd(name: str) -> bool:
@@ -42,10 +44,33 @@ def uses_autograd(name: str) -> bool:
     return bool(colon) and getattr(getattr(importlib.import_module(module), function), "convbench_autograd", False)
 
 
+def _from_prepare(name: str, made: Callable[..., Any]) -> Prepare:
+    try:
+        signature = inspect.signature(made)
+    except (TypeError, ValueError):  # some functions written in C have none
+        signature = inspect.Signature([inspect.Parameter("problem", inspect.Parameter.POSITIONAL_ONLY)])
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        raise CannotLoad(f"{name} is not a function of one problem ({error}); {MARK_PLAIN}") from error
+
+    def prepare(problem: Problem) -> Callable[[], Tensor]:
+        call = made(problem)
+        if not callable(call):
+            raise CannotLoad(f"{name} returned {type(call).__name__}, which cannot be called and timed; {MARK_PLAIN}")
+        return call
+
+    return prepare
+
+
 def _from_plain(function: Callable[..., Tensor]) -> Prepare:
+    wrt = getattr(function, "convbench_wrt", None)
+
     def prepare(problem: Problem) -> Callable[[], Tensor]:
         if problem.order != 1:
             raise Unsupported("a plain function has no directions to differentiate in; it covers order=1")
+        if wrt not in (None, problem.wrt):
+            raise Unsupported(f"{function.__name__} is marked for wrt={wrt}; not wrt={problem.wrt}")
         gy, x, w, case = problem.grad_output, problem.input, problem.weight, problem.case
         return lambda: function(gy, x, w, case)
 

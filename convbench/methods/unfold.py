@@ -1,4 +1,6 @@
-"""im2col and a matrix product. Covers the 1-D and 2-D operations, every gradient, order 1 and 2; not 3-D.
+"""im2col and a matrix product.
+
+Covers the 1-D and 2-D operations with batch ≥ 1, every gradient, order 1 and 2; not 3-D.
 
 The columns of the large side, [N, g, b·taps, positions of the small side], meet the small side in one matrix
 product per group. Source: Chellapilla, Puri and Simard, "High performance convolutional neural networks for
