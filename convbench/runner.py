@@ -241,7 +241,8 @@ def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
     """Mean and standard deviation over n, in float64; None where they are not finite."""
     n = tensor.numel()
     mean = tensor.sum(dtype=torch.float64) / n
-    square = sum(block.double().sub(mean).square().sum() for block in tensor.reshape(-1).split(accuracy.BLOCK)) / n
+    blocks = tensor.reshape(-1).split(accuracy.BLOCK[tensor.device.type])
+    square = sum(block.double().sub(mean).square().sum() for block in blocks) / n
     values = torch.stack([mean, torch.as_tensor(square).sqrt()])
     mean_value, std_value = values.tolist() if bool(torch.isfinite(values).all()) else (None, None)
     return mean_value, std_value
