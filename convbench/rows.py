@@ -64,21 +64,31 @@ class Rows:
         Columns of few values are kept as two bytes a row, constant ones as nothing.
         """
         if name not in self._kept:
-            codes, values = self._encoded(name)
+            codes, dictionary = self._encoded(name)
+            values = dictionary.to_pylist()
             if len(values) > np.iinfo(np.int16).max:
                 return codes, values
             kept = codes.astype(np.int16) if len(values) > 1 else np.broadcast_to(np.int16(0), self.count)
             self._kept[name] = kept, values
         return self._kept[name]
 
-    def _encoded(self, name: str) -> tuple[Codes, list[Any]]:
+    def _encoded(self, name: str) -> tuple[Codes, Any]:
+        """Codes and the distinct values as an Arrow array."""
         column = self._load(name)
         if column is None:
-            return np.zeros(self.count, np.int64), [None] * bool(self.count)
+            return np.zeros(self.count, np.int64), pa.nulls(min(1, self.count))
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         encoded = pc.dictionary_encode(column, null_encoding="encode")
-        return _plain(encoded.indices, np.int32), encoded.dictionary.to_pylist()
+        return _plain(encoded.indices, np.int32), encoded.dictionary
+
+    def numbered(self, name: str) -> tuple[Codes, int]:
+        """The codes of `codes`, and how many there are; cheaper where nearly every row has its own value."""
+        if name in self._kept:
+            codes, values = self._kept[name]
+            return codes, len(values)
+        codes, dictionary = self._encoded(name)
+        return codes, len(dictionary)
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric column as float64; unknown values are NaN."""
@@ -102,8 +112,10 @@ class Rows:
 
     def known(self, name: str) -> Mask:
         """Where a column holds a value."""
-        codes, values = self.codes(name)
-        return np.isin(codes, [i for i, v in enumerate(values) if v is not None])
+        column = self._load(name)
+        if column is None:
+            return np.zeros(self.count, bool)
+        return _valid(column) if column.null_count else np.ones(self.count, bool)
 
     def agree(self, first: str, second: str) -> Mask:
         """Where two columns hold the same value."""
@@ -122,14 +134,14 @@ class Rows:
         key = np.zeros(self.count, np.int64)
         span = 1
         for name in names:
-            codes, values = self.codes(name)
-            if len(values) < 2:
+            codes, distinct = self.numbered(name)
+            if distinct < 2:
                 continue
-            if span * len(values) >= 2**62:
+            if span * distinct >= 2**62:
                 key = np.unique(key, return_inverse=True)[1].astype(np.int64)
                 span = int(key.max(initial=0)) + 1
-            key = key * len(values) + codes
-            span *= len(values)
+            key = key * distinct + codes
+            span *= distinct
         return np.unique(key, return_inverse=True)[1].astype(np.int64)
 
     def take(self, indexes: Sequence[int], names: Sequence[str] = tuple(COLUMNS)) -> list[Record]:

@@ -126,7 +126,7 @@ def _statement(rows: Rows, pairs: tuple[Any, Any], columns: Sequence[str], bitwi
     biased, plain = pairs
     identical = np.ones(len(biased), bool)
     for column in columns:
-        codes = rows.codes(column)[0]
+        codes, _ = rows.numbered(column)
         identical &= codes[biased] == codes[plain]
     different = dict.fromkeys(rows.text("method", int(i)) for i in biased[~identical])
     wrt = dict.fromkeys(rows.text("wrt", int(i)) for i in biased)

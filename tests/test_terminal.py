@@ -238,7 +238,12 @@ def test_the_totals_count_every_configuration():
     table = said.split("all configurations\n")[1].split("\n\n")[0].splitlines()
     heads, cells = table[0].split(), table[3].split()
     assert dict(zip(heads[1:], cells[1:], strict=True)) == {
-        "slower": "297", "inconclusive": "1", "ok": "297", "fail": "1", "skipped": "1", "crash": "1"
+        "slower": "297",
+        "inconclusive": "1",
+        "ok": "297",
+        "fail": "1",
+        "skipped": "1",
+        "crash": "1",
     }
 
 
@@ -385,3 +390,41 @@ def test_the_picture_is_a_drawing_that_needs_no_network(folder, tmp_path):
 def test_markup_in_a_reason_is_text():
     records = [row(spec(), "aten", status="error", reason="bad [bold]index[/bold] [0] :boom:")]
     assert "(bad [bold]index[/bold] [0] :boom:)" in text(records)
+
+
+def enormous(path: Path, configurations: int) -> None:
+    """A table of `configurations` × 4 rows in which seven axes vary, written in blocks."""
+    template = timed(spec(), TIMES)
+    types = pa.schema([(n, ARROW[c.type]) for n, c in COLUMNS.items()])
+    with pq.ParquetWriter(path, types) as writer:
+        for start in range(0, configurations, 10_000):
+            block = []
+            for i in range(start, min(start + 10_000, configurations)):
+                axes = {"kernel_h": i % 7, "in_h": i // 7 % 32, "batch": i // 224 % 16, "seed": i // 3584 % 30}
+                axes |= {"stride_h": i % 3, "dtype": ("float32", "float16")[i % 2], "config_id": f"{i:016x}"}
+                slow = 1 + (i * 7919 % 1000) / 100
+                axes |= {"run_key": f"{i:016X}", "result_hash": f"{i * 31:016x}", "started_at": f"{i} o'clock"}
+                for r in template:
+                    values = {**r, **axes, "time_s": r["time_s"] * slow, "grad_mean": i / 7.0, "bound_ratio": 1 / slow}
+                    if r["method"] == "unfold" and i % 1000 == 17:
+                        values |= {"accuracy": "fail", "reason": f"{i} elements are off"}
+                    block.append(values)
+            arrays = {n: pa.array([r.get(n) for r in block], types.field(n).type) for n in types.names}
+            writer.write_table(pa.table(arrays, schema=types))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_configurations_are_shown_in_seconds_and_little_memory(tmp_path):
+    enormous(tmp_path / "results.parquet", 100_000)
+    measured = SHOW + (
+        "; import re, time; peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]"
+        "; print(time.process_time(), peak, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", measured, str(tmp_path)], capture_output=True, text=True, check=True, env=environment()
+    )
+    seconds, kilobytes = map(float, done.stderr.split())
+    assert "100,000 configurations, 400,000 rows: 400,000 ok" in done.stdout
+    assert "unfold gave a wrong gradient in 100 of 100,000 configurations" in " ".join(done.stdout.split())
+    assert seconds < 20
+    assert kilobytes < 250_000
