@@ -18,15 +18,18 @@ from typing import Any, NamedTuple
 
 from .interrupt import Interrupt, Interrupted
 from .spec import Spec
-from .stage import IDLE, Mark, Stage
+from .stage import CUT_OFF, IDLE, Mark, Stage
 
 START_S = 300.0
 """A child that has not imported torch by then never will (a cold network drive takes a minute)."""
 OWN_WORK_S = 600.0
 """The least that problem and reference may take, which belong to no method: reference.max_flops bounds
 their work, this only ends a hang."""
+LONGEST_WAIT_S = 3600.0
+"""poll() takes its time as a C int of milliseconds."""
+LONGEST_ANSWER = 1 << 28
 LAST_WORDS = 1 << 14
-EXIT_S = 1.0
+EXIT_S = 0.1
 """A process closes its pipes a moment before it is seen to be dead; one that lives on longer has closed them itself."""
 OUT_OF_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate|MemoryError", re.IGNORECASE)
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
@@ -46,6 +49,16 @@ class Death(Exception):
     def __init__(self, status: str, reason: str, mark: Mark) -> None:
         super().__init__(reason)
         self.status, self.reason, self.method, self.phase = status, reason, mark.method, mark.phase
+
+
+class _Deadlines(NamedTuple):
+    """Seconds that a step of a method may take, and one of convbench's own."""
+
+    method_s: float
+    own_s: float
+
+    def of(self, mark: Mark) -> float:
+        return self.method_s if mark.method >= 0 else self.own_s
 
 
 class Child:
@@ -90,8 +103,8 @@ class Child:
     def ready(self) -> None:
         """Waits until torch is imported there. Raises Death when that fails, and Interrupted."""
         if self._asked == 0:
-            end = time.monotonic() + START_S
-            self._receive(lambda mark: end - mark.started, lambda: None)
+            self._stage("", IDLE)
+            self._receive(_Deadlines(START_S, START_S), lambda: None)
             self._asked = 1
 
     def ask(self, request: Request, late: Callable[[], None]) -> dict[str, Any]:
@@ -105,18 +118,7 @@ class Child:
         self._stage("", IDLE)
         self._send({"id": self._asked, **request._asdict(), "spec": request.spec.to_dict()})
         timeout_s = request.spec.timeout_s
-
-        def allowed(mark: Mark) -> float:
-            return timeout_s if mark.method >= 0 else max(OWN_WORK_S, timeout_s)
-
-        line = self._receive(allowed, late)
-        try:
-            answer: dict[str, Any] = json.loads(line)
-            if answer.pop("id") == self._asked:
-                return answer
-        except (ValueError, KeyError, AttributeError):
-            pass
-        raise self._end("crash", "the process sent something unreadable to convbench")
+        return self._receive(_Deadlines(timeout_s, max(OWN_WORK_S, timeout_s)), late)
 
     def _send(self, request: dict[str, Any]) -> None:
         rest = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")
@@ -126,39 +128,51 @@ class Child:
         except BrokenPipeError:
             raise self._died() from None
 
-    def _receive(self, allowed: Callable[[Mark], float], late: Callable[[], None]) -> bytes:
-        """One line from the child, asleep until something happens. Raises Death and Interrupted."""
+    def _receive(self, deadlines: _Deadlines, late: Callable[[], None]) -> dict[str, Any]:
+        """The child's next answer, asleep until something happens. Raises Death and Interrupted."""
         wait_s = 0.0
         told = False
         while True:
             self._take(wait_s)
-            line, newline, rest = self._pending.partition(b"\n")
-            if newline:
-                self._pending = rest
-                return line
-            mark = self._stage.read()
-            now = time.monotonic()
-            due = mark.started + allowed(mark)
-            if now >= due:
-                self._check_late(mark, allowed)
-            patience = self._interrupt.patience()
-            if patience <= 0:
+            if answer := self._next_answer():
+                return answer
+            if (patience := self._interrupt.patience()) <= 0:
                 raise Interrupted
-            half = mark.started + allowed(mark) / 2
-            if now >= half and not told:
+            mark = self._stage.read()
+            passed = time.monotonic() - mark.started
+            allowed = deadlines.of(mark)
+            if passed >= allowed:
+                self._check_late(mark, allowed)
+            if passed >= allowed / 2 and not told:
                 told = True
                 late()
-            wait_s = min(patience, (due if told else half) - now)
+            # What begins right after this look must not be late for longer than it may last.
+            left = allowed - passed if told else allowed / 2 - passed
+            wait_s = min(patience, left, deadlines.method_s / 2)
 
-    def _check_late(self, mark: Mark, allowed: Callable[[Mark], float]) -> None:
+    def _check_late(self, mark: Mark, allowed: float) -> None:
         # A mark may have been read between its two halves; a child that has moved on is not late.
         time.sleep(0.005)
         if self._stage.read() == mark:
-            raise self._end("timeout", f"no end within {allowed(mark):g} s, see timeout_s")
+            raise self._end("timeout", f"no end within {allowed:g} s, see timeout_s")
+
+    def _next_answer(self) -> dict[str, Any] | None:
+        """What the child answers to what it was asked last; lines that a method wrote into the pipe are passed over."""
+        *lines, self._pending = self._pending.split(b"\n")
+        for line in lines:
+            try:
+                answer: dict[str, Any] = json.loads(line)
+                if answer.pop("id") == self._asked:
+                    return answer
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        if len(self._pending) > LONGEST_ANSWER:
+            raise self._end("crash", "the process fills its connection to convbench with something unreadable")
+        return None
 
     def _take(self, wait_s: float) -> None:
         """Sleeps until the child or a signal has something to say, `wait_s` at most, and takes it in."""
-        happened = {fd for fd, _ in self._poll.poll(math.ceil(max(wait_s, 0) * 1000) if wait_s < 1e6 else None)}
+        happened = {fd for fd, _ in self._poll.poll(math.ceil(min(max(wait_s, 0), LONGEST_WAIT_S) * 1000))}
         if self._interrupt.fd in happened:
             self._interrupt.heard()
         if self._words in happened:
@@ -182,16 +196,17 @@ class Child:
 
     def _died(self) -> Death:
         """What ended the child, seen from its exit status, its last words and the system's counters."""
+        mark = self._stage.read()
         exited = self._has_exited()
         self._kill()
         code = self._process.returncode
         words = self._tail.decode(errors="replace")
         if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
-            return self._end("oom", "the system ran out of memory and killed the process (SIGKILL)")
-        if not exited:
-            return self._end("crash", "the process closed its connection to convbench")
+            return Death("oom", "the system ran out of memory and killed the process (SIGKILL)", mark)
+        if not exited or code == CUT_OFF:
+            return Death("crash", "the process closed its connection to convbench", mark)
         how = f"killed by {_signal_name(-code)}" if code < 0 else f"the process ended itself with exit status {code}"
-        return self._end("oom" if OUT_OF_MEMORY.search(words) else "crash", how + _last_words(words))
+        return Death("oom" if OUT_OF_MEMORY.search(words) else "crash", how + _last_words(words), mark)
 
     def _has_exited(self) -> bool:
         if self._pidfd < 0:

@@ -105,9 +105,10 @@ class _Lines:
         position, unit, method = (np.frombuffer(self._columns[c], np.int64) for c in ("position", "unit", "method"))
         read = np.arange(len(position))
         grouped = np.lexsort((read, method, unit))
-        changes = (np.diff(unit[grouped]) != 0) | (np.diff(method[grouped]) != 0)
-        latest = grouped[np.append(changes, True)] if len(grouped) else grouped
-        return latest[np.lexsort((read[latest], unit[latest], position[latest]))]
+        ends = np.flatnonzero((np.diff(unit[grouped]) != 0) | (np.diff(method[grouped]) != 0))
+        first = grouped[np.insert(ends + 1, 0, 0)] if len(grouped) else grouped
+        latest = grouped[np.append(ends, len(grouped) - 1)] if len(grouped) else grouped
+        return latest[np.lexsort((first, unit[latest], position[latest]))]
 
     def blocks(self) -> Iterator[bytes]:
         """The text of the rows in order, BLOCK lines at a time."""

@@ -145,6 +145,8 @@ class Part:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
+            if self._reserve is not None:
+                self._reserve.close()
             raise refused(self._out, error) from error
 
     def _write(self, lines: bytes) -> None:

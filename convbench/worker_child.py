@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .spec import Spec
-from .stage import IDLE, START, Stage
+from .stage import CUT_OFF, IDLE, START, Stage
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST_ENDANGERED = "1000"  # proc(5), oom_score_adj: let the kernel take this process before anybody else's.
@@ -55,9 +55,13 @@ class Pipe:
     def reply(self, message: dict[str, Any]) -> None:
         if self.copied:
             os._exit(1)
-        rest = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-        while rest:
-            rest = rest[os.write(self._replies, rest) :]
+        # On a line of its own, whatever a method may have written into the pipe.
+        rest = memoryview(b"\n" + json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        try:
+            while rest:
+                rest = rest[os.write(self._replies, rest) :]
+        except OSError:
+            os._exit(CUT_OFF)
 
 
 def die_with_parent() -> bool:
@@ -142,7 +146,7 @@ class _Server:
 
     def serve(self) -> None:
         """Runs what is asked for until the parent closes its end."""
-        self._pipe.reply({"ready": os.getpid()})
+        self._pipe.reply({"id": 0, "ready": os.getpid()})
         for request in self._pipe.requests():
             self._stage.methods(request["methods"])
             self._stage("", START)
@@ -177,6 +181,7 @@ def main(arguments: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(MOST_ENDANGERED)
     stage = Stage(stage_fd)
+    stage.seal()
     pipe = Pipe(requests, replies, stage)
     from . import runner  # noqa: F401  torch comes along, before the limit, which is meant for the configurations
 

@@ -1,0 +1,98 @@
+"""What the tests of processes and files share: configurations, and children that start without torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convbench.case import ConvCase
+from convbench.execute import Outcome
+from convbench.record import Record
+from convbench.spec import Budget, Measure, Spec, Switches
+
+ROOT = Path(__file__).parent.parent
+CASE: dict[str, Any] = {
+    "op": "conv2d",
+    "batch": 1,
+    "in_channels": 1,
+    "out_channels": 1,
+    "size": 4,
+    "kernel": 3,
+    "stride": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "bias": False,
+}
+
+
+def make_spec(
+    *methods: str, seed: int = 0, timeout_s: float = 20.0, measure: Measure | None = None, **other: Any
+) -> Spec:
+    """A tiny configuration; `autograd` first, and then `methods`, each of them in tests.faulty if it has a colon."""
+    return Spec(
+        case=ConvCase.of(CASE),
+        dtype="float32",
+        device=other.pop("device", "cpu"),
+        memory_format="contiguous",
+        wrt="input",
+        order=1,
+        fill="normal",
+        seed=seed,
+        methods=("autograd", *(m.replace("faulty:", "tests.faulty:") for m in methods)),
+        baseline="autograd",
+        switches=Switches(),
+        measure=measure or Measure(name="none", enabled=False),
+        budget=Budget(),
+        timeout_s=timeout_s,
+        **other,
+    )
+
+
+def use_stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on children run tests/stub/runner.py instead of convbench.runner."""
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tests" / "stub"), str(ROOT), *sys.path])
+
+
+def children(pid: int | None = None) -> set[int]:
+    """Process numbers of the living children of a process, this one by default."""
+    found = set()
+    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+        found |= {int(word) for word in (task / "children").read_text().split()}
+    return {child for child in found if alive(child)}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Notes:
+    """An observer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[int, int]] = []
+        self.started: list[Spec] = []
+        self.finished: list[tuple[Spec, list[Record]]] = []
+        self.outcomes: list[Outcome] = []
+
+    def begin(self, total: int, already_done: int) -> None:
+        self.begun.append((total, already_done))
+
+    def start(self, spec: Spec) -> None:
+        self.started.append(spec)
+
+    def finish(self, spec: Spec, records: Sequence[Record]) -> None:
+        self.finished.append((spec, list(records)))
+
+    def end(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)

@@ -1,0 +1,72 @@
+"""A runner without torch: marks the stages, calls the methods of tests/faulty.py and makes up a row for each."""
+
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from convbench.record import Record, record
+from convbench.spec import Spec
+
+ENVIRONMENT = {"environment_id": "stub", "cpu": "none"}
+
+
+@dataclass
+class Result:
+    records: list[Record]
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    environment: dict[str, Any] | None = None
+
+
+def run(spec: Spec, methods: Sequence[str], stage: Callable[[str, str], None], process: int = 0) -> Result:
+    """A row per method; `reason` is the process that made it, `samples` how many methods it was asked for."""
+    stage("", "reference")
+    if "reference" in spec.labels:
+        _call(spec.labels["reference"])
+    rows = []
+    for method in methods:
+        stage(method, "prepare")
+        stage(method, "accuracy")
+        if ":" in method:
+            _call(method)
+        values = {
+            "method": method,
+            "status": "ok",
+            "accuracy": "ok",
+            "reason": f"{os.getpid()}",
+            "environment_id": "stub",
+        }
+        rows.append(record({**spec.columns(), **values, "samples": len(methods)}))
+    samples = []
+    if spec.measure.enabled:
+        for method in methods:
+            stage(method, "timing")
+            if spec.labels.get("timing") == method:
+                _call(method.replace("calm", "segfault"))
+        samples = [_samples(spec, methods, process)]
+        for row in rows:
+            row.update(time_s=1.0, tflops=8.0)
+    return Result(rows, samples, ENVIRONMENT)
+
+
+def _call(name: str) -> None:
+    module, _, function = name.partition(":")
+    getattr(importlib.import_module(module), function)(None)()
+
+
+def _samples(spec: Spec, methods: Sequence[str], process: int) -> dict[str, Any]:
+    """Six rounds in which arm a of process p takes (p + 1)(a + 1) seconds."""
+    arms = range(len(methods))
+    return {
+        "arms": list(methods),
+        "seed": spec.seed,
+        "margin": 0.03,
+        "half_width": 0.01,
+        "times": [[(process + 1.0) * (a + 1) for a in arms] for _ in range(6)],
+        "calls": [[1 for _ in arms] for _ in range(6)],
+        "order": [list(arms) for _ in range(6)],
+        "process": process,
+        "counters": {},
+        "per_arm": {},
+    }

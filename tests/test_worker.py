@@ -1,0 +1,288 @@
+"""Children that crash, hang, talk nonsense or stay behind: what their parent makes of it. The runner is a stand-in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from convbench.case import InvalidValue
+from convbench.interrupt import Interrupt, Interrupted, StopNow
+from convbench.spec import Measure, Spec
+from convbench.stage import Stage
+from convbench.worker import Isolated, Measured
+
+from .processes import ROOT, alive, children, make_spec, use_stub
+
+Make = Callable[..., Isolated]
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Interrupt]:
+    with Interrupt() as found:
+        yield found
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, interrupt: Interrupt) -> Iterator[Make]:
+    """Makes workers on the stand-in; afterwards none of their processes may be left."""
+    use_stub(monkeypatch)
+    workers = []
+    before = children()
+
+    def make_worker(memory_limit: int | None = None) -> Isolated:
+        workers.append(Isolated(memory_limit, interrupt))
+        return workers[-1]
+
+    yield make_worker
+    for worker in workers:
+        worker.close()
+    assert children() == before
+
+
+def statuses(measured: Measured) -> dict[str, str]:
+    return {row["method"].removeprefix("tests.faulty:"): row["status"] for row in measured.records}
+
+
+def reason(measured: Measured, method: str) -> str:
+    return str(next(row["reason"] for row in measured.records if row["method"] == f"tests.faulty:{method}"))
+
+
+def process_of(measured: Measured) -> int:
+    """The process that made the baseline's row."""
+    return int(measured.records[0]["reason"])
+
+
+FAULTS = {
+    "segfault": ("crash", "killed by signal 11 (SIGSEGV) in string_at"),
+    "abort": ("crash", "killed by signal 6 (SIGABRT)"),
+    "exits": ("crash", "the process ended itself with exit status 0"),
+    "killed": ("crash", "killed by signal 9 (SIGKILL)"),
+    "sys_exits": ("error", "SystemExit: 3"),
+    "interrupts": ("error", "KeyboardInterrupt"),
+    "spins": ("timeout", "no end within 0.4 s, see timeout_s"),
+    "spins_in_c": ("timeout", "no end within 0.4 s"),
+    "sleeps": ("timeout", "no end within 0.4 s"),
+    "stops": ("timeout", "no end within 0.4 s"),
+    "prints_for_ever": ("timeout", "no end within 0.4 s"),
+    "closes_everything": ("crash", "closed its connection"),
+    "throws_bad_alloc": ("oom", "SIGABRT"),
+    "forks_in_c_and_dies": ("crash", "SIGABRT"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_costs_one_row_and_the_others_are_measured(make: Make, fault: str) -> None:
+    worker = make()
+    measured = worker.run(make_spec(f"faulty:{fault}", "faulty:calm", timeout_s=0.4))
+    status, why = FAULTS[fault]
+    assert statuses(measured) == {"autograd": "ok", fault: status, "calm": "ok"}
+    assert why in reason(measured, fault)
+    assert reason(measured, fault).endswith("(accuracy)")
+    assert statuses(worker.run(make_spec(seed=1))) == {"autograd": "ok"}
+
+
+@pytest.mark.parametrize("harmless", ["garbage", "writes_everywhere", "forks", "leaves_a_fork"])
+def test_what_harms_nobody_costs_nothing(make: Make, harmless: str) -> None:
+    worker = make()
+    first = worker.run(make_spec(f"faulty:{harmless}"))
+    second = worker.run(make_spec("faulty:calm"))
+    assert set(statuses(first).values()) | set(statuses(second).values()) == {"ok"}
+    assert process_of(first) == process_of(second), "one child does both"
+
+
+def test_nothing_that_a_child_started_outlives_it(make: Make) -> None:
+    worker = make()
+    pid = process_of(worker.run(make_spec("faulty:leaves_a_fork")))
+    left = children(pid)
+    assert len(left) == 1
+    worker.close()
+    wait_until(lambda: not any(alive(p) for p in (pid, *left)))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.01)
+
+
+def test_death_in_the_reference_is_every_method_s(make: Make) -> None:
+    spec = make_spec("faulty:calm", labels={"reference": "tests.faulty:abort"})
+    measured = make().run(spec)
+    assert statuses(measured) == {"autograd": "crash", "calm": "crash"}
+    assert reason(measured, "calm").endswith("(reference)")
+
+
+def test_the_reference_may_take_longer_than_a_method(make: Make) -> None:
+    spec = make_spec(timeout_s=0.01, labels={"reference": "tests.faulty:slow"})
+    assert statuses(make().run(spec)) == {"autograd": "ok"}
+
+
+def test_death_while_timed_names_the_method_that_was_executing(make: Make) -> None:
+    measured = make().run(
+        make_spec("faulty:calm", "explicit", measure=Measure(), labels={"timing": "tests.faulty:calm"})
+    )
+    assert statuses(measured) == {"autograd": "ok", "calm": "crash", "explicit": "ok"}
+    assert reason(measured, "calm").endswith("(timing)")
+    assert measured.records[0]["samples"] == 2, "the others were asked for once more, without it"
+
+
+def test_memory_limit_is_relative_to_what_the_child_needs_itself(make: Make) -> None:
+    worker = make(64 << 20)
+    measured = worker.run(make_spec("faulty:allocates", "faulty:calm"))
+    assert statuses(measured) == {"autograd": "ok", "allocates": "oom", "calm": "ok"}
+    assert "MemoryError" in reason(measured, "allocates")
+
+
+def test_a_child_that_died_between_two_configurations_costs_nothing(make: Make) -> None:
+    worker = make()
+    first = process_of(worker.run(make_spec()))
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not alive(first))
+    again = worker.run(make_spec(seed=1))
+    assert statuses(again) == {"autograd": "ok"}
+    assert process_of(again) != first
+
+
+def test_next_child_starts_ahead_after_a_death_but_not_beside_a_timing(make: Make) -> None:
+    worker = make()
+    worker.run(make_spec())
+    assert len(children()) == 1
+    worker.run(make_spec("faulty:abort", measure=Measure()))
+    assert len(children()) == 1
+    worker.run(make_spec())
+    assert len(children()) == 2
+
+
+def test_next_child_starts_while_another_hangs(make: Make) -> None:
+    worker = make()
+    measured = worker.run(make_spec("faulty:sleeps", measure=Measure(), timeout_s=0.6))
+    assert statuses(measured)["sleeps"] == "timeout"
+    ages = [time.time() - os.stat(f"/proc/{pid}").st_ctime for pid in children()]
+    assert len(ages) == 1
+    assert ages[0] > 0.25, "the child that took over is older than the death"
+
+
+def test_a_death_after_the_deadline_started_anew_is_no_timeout(make: Make) -> None:
+    """Ten methods of 30 ms each under a deadline of 0.2 s: the deadline is each method's own."""
+    spec = make_spec(timeout_s=0.2, labels={})
+    slow = [f"tests.faulty:slow{n}" for n in range(10)]
+    spec = Spec.from_dict({**spec.to_dict(), "methods": ["autograd", *slow]})
+    assert set(statuses(make().run(spec)).values()) == {"ok"}
+
+
+def test_repetitions_are_fresh_processes_and_their_medians_are_combined(make: Make) -> None:
+    worker = make()
+    measured = worker.run(make_spec("explicit", measure=Measure(processes=3)))
+    assert [sample["process"] for sample in measured.samples] == [0, 1, 2]
+    explicit = measured.records[1]
+    # Arm 1 takes 2, 4 and 6 seconds in the three processes, always twice the baseline's time.
+    assert explicit["time_s"] == 4.0
+    assert explicit["speedup"] == pytest.approx(0.5)
+    assert explicit["samples"] == 18
+    assert explicit["tflops"] == 2.0, "the row came with 8 at one second"
+    assert not children(), "a process that timed one repetition does nothing else"
+
+
+def test_repetition_that_fails_shows(make: Make) -> None:
+    spec = make_spec("faulty:calm", measure=Measure(processes=2), labels={"timing": "tests.faulty:calm"})
+    measured = make().run(spec)
+    assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
+    assert measured.records[0]["time_s"] == 1.5
+
+
+def test_environment_is_handed_on_once_per_child(make: Make) -> None:
+    worker = make()
+    assert worker.run(make_spec()).environments == {"stub": {"environment_id": "stub", "cpu": "none"}}
+    assert worker.run(make_spec()).environments == {}
+
+
+def test_parent_sleeps_while_a_child_works(make: Make) -> None:
+    worker = make()
+    worker.run(make_spec())
+    before = time.process_time()
+    worker.run(make_spec("faulty:sleeps", timeout_s=1.0))
+    assert time.process_time() - before < 0.1, "two starts of a child included"
+
+
+def test_marking_a_stage_costs_next_to_nothing() -> None:
+    stage = Stage()
+    stage.methods(["autograd"])
+    times = []
+    for _ in range(2000):
+        begun = time.perf_counter()
+        stage("autograd", "timing")
+        times.append(time.perf_counter() - begun)
+    mark = stage.read()
+    stage.close()
+    assert sorted(times)[len(times) // 2] < 5e-6
+    assert (mark.method, mark.phase) == (0, "timing")
+    assert abs(time.monotonic() - mark.started) < 5
+
+
+def test_signal_drops_what_takes_longer_than_a_second(make: Make, interrupt: Interrupt) -> None:
+    worker = make()
+    worker.run(make_spec())
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begun = time.monotonic()
+    with pytest.raises(Interrupted):
+        worker.run(make_spec("faulty:sleeps"))
+    assert 1.1 < time.monotonic() - begun < 2.5
+    assert interrupt.signal == signal.SIGINT
+
+
+def test_signal_lets_short_work_end(make: Make, interrupt: Interrupt) -> None:
+    worker = make()
+    worker.run(make_spec())
+    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    assert statuses(worker.run(make_spec("faulty:slow"))) == {"autograd": "ok", "slow": "ok"}
+    assert interrupt.signal == signal.SIGTERM
+
+
+def test_second_signal_stops_at_once(make: Make) -> None:
+    worker = make()
+    worker.run(make_spec())
+    for after in (0.1, 0.2):
+        threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begun = time.monotonic()
+    with pytest.raises(StopNow) as stopped:
+        worker.run(make_spec("faulty:sleeps"))
+    assert stopped.value.signal == signal.SIGINT
+    assert time.monotonic() - begun < 0.9
+
+
+def test_child_that_cannot_start_is_one_sentence(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", ["/nowhere"])
+    monkeypatch.chdir("/")
+    with pytest.raises(InvalidValue, match=r"the child process cannot start: .*No module named 'convbench'"):
+        make().run(make_spec())
+
+
+def test_no_child_survives_a_parent_that_is_killed() -> None:
+    """A real driver is killed with kill -9 while its child hangs and a fork of the child sleeps."""
+    program = """if True:
+        import sys
+        from convbench.interrupt import Interrupt
+        from convbench.worker import Isolated
+        from tests.processes import make_spec
+        with Interrupt() as interrupt:
+            worker = Isolated(None, interrupt)
+            print(worker.run(make_spec("faulty:leaves_a_fork")).records[0]["reason"], flush=True)
+            worker.run(make_spec("faulty:spins_in_c", timeout_s=60.0))
+    """
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'stub'}:{ROOT}"}
+    driver = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
+    assert driver.stdout
+    with driver, driver.stdout as stdout:
+        child = int(stdout.readline())
+        family = {child, *children(child)}
+        assert len(family) == 2
+        driver.kill()
+    wait_until(lambda: not any(alive(pid) for pid in family))
