@@ -148,7 +148,8 @@ def _method_columns(content: Content, method: str) -> list[Column]:
     if not content.timed:
         return [Column("accuracy", group=method), Column("err/bound", True, method)]
     if method == content.baseline:
-        return [Column("time", True, method), Column("" if content.accuracy else "accuracy", group=method)]
+        time = Column("time", True, method)
+        return [time] if content.accuracy else [time, Column("accuracy", group=method)]
     heads = [Column("time", True, method), Column("speedup", group=method), Column("", group=method)]
     return heads if content.accuracy else [*heads, Column("accuracy", group=method)]
 
@@ -157,7 +158,7 @@ def _method_cells(content: Content, method: str) -> list[Cell]:
     if not content.timed:
         return [outcome_cell, error_cell]
     if method == content.baseline:
-        return [time_cell, speed_cell if content.accuracy else outcome_cell]
+        return [_time_or_status] if content.accuracy else [time_cell, outcome_cell]
     cells: list[Cell] = [time_cell, speedup_cell, speed_cell]
     return cells if content.accuracy else [*cells, accuracy_cell]
 
@@ -232,6 +233,10 @@ def _listed(content: Content, cells: Sequence[tuple[Column, Cell]]) -> Aligned:
             part.append([*names, Text(method), *(cell(row) for _, cell in cells)])
         parts.append(part)
     return Aligned(heads, parts).kept()
+
+
+def _time_or_status(row: Record) -> Text:
+    return time_cell(row) if row.get("time_s") is not None else speed_cell(row)
 
 
 def _speedup_or_baseline(row: Record) -> Text:

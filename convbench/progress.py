@@ -136,23 +136,20 @@ class Bar:
 
 
 def frame(tally: Tally, elapsed_s: float, width: int) -> Group:
-    """The bar and its lines for a terminal of `width` columns."""
+    """The bar and its lines for a terminal of `width` columns; without the bar where it would be too short."""
     done = tally.earlier + tally.done
     left = tally.time_left_s(elapsed_s)
-    facts = [f"{units.count(done)}/{units.count(tally.total)}"]
-    if left is not None:
-        facts.append(f"{units.duration(left)} left")
-    text = Text(" · ".join(facts), no_wrap=True, overflow="ellipsis")
+    text = Text(f"{units.count(done)}/{units.count(tally.total)}")
     if tally.failures:
         text.append(" · ").append(tally.failures, style="severity.bad")
-    lines: list[Any] = []
-    bar = ProgressBar(total=max(1, tally.total), completed=done, width=max(8, min(40, width - text.cell_len - 2)))
-    if width - text.cell_len - 2 >= 8:
+    if left is not None:
+        text.append(f" · {units.duration(left)} left")
+    lines: list[Any] = [text]
+    room = width - text.cell_len - 2
+    if room >= 8:
         row = Table.grid(padding=(0, 1))
-        row.add_row(bar, text)
-        lines.append(row)
-    else:
-        lines.extend((bar, text))
+        row.add_row(ProgressBar(total=max(1, tally.total), completed=done, width=min(40, room)), text)
+        lines = [row]
     if tally.current is not None:
         lines.append(Text(f"now      {name_of(tally.current)}", no_wrap=True, overflow="ellipsis"))
     if tally.slowest is not None and tally.total > 1:

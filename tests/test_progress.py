@@ -176,13 +176,12 @@ def test_the_bar_fits_any_terminal(width):
     tally = Tally(100, 10, 30, failed=2, wrong=1, current=SPECS[2], slowest=SPECS[8], slowest_s=12.0)
     lines = drawn(tally, width).splitlines()
     assert max(map(len, lines)) <= width
-    said = " ".join(lines)
+    said = " ".join(" ".join(lines).split())
     assert "40/100" in said
     assert "1 min 00 s left" in said
-    assert "now      conv_transpose2d" in said
-    assert "slowest  12 s  conv" in said
-    if width >= 60:
-        assert "2 failed, 1 wrong" in said
+    assert "now conv_transpose2d" in said
+    assert "slowest 12 s conv" in said
+    assert "2 failed, 1 wrong" in said
 
 
 def test_the_bar_draws_only_what_has_changed():
