@@ -156,7 +156,7 @@ def notebook(rows: Rows, width: int) -> Lines:
         relative = "" if f.relative is None else f"{f.relative:.1e}"
         parts.append([[Text(f.name), Text(f.printed), Text(f.here), Text(relative), verdict]])
     return [
-        Text("the notebook's figures (torch 0.3)", style="heading"),
+        Text("the notebook's figures (torch 0.3); the difference is autograd's to explicit's", style="heading"),
         *_fitted(Aligned(columns, parts).kept(), width),
     ]
 
