@@ -6,6 +6,8 @@ const ORDERS = [
   ["wide", "most uncertain first"],
   ["axes", "by configuration"],
 ];
+// What the first configuration has least of, by order.
+const EXTREMES = { slow: (one) => one.speedup, fast: (one) => -one.speedup, wide: (one) => one.low / one.high };
 const forest = { order: "slow", page: 0 };
 const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "≈ equal", inconclusive: "unclear" };
 
@@ -72,13 +74,8 @@ function band(domain) {
 // Configurations with their lines, in the chosen order.
 function groupsInOrder(all) {
   const groups = [...d3.group(all, (one) => configuration(one.row)).values()];
-  const width = (one) => Math.log(one.high / one.low);
-  const keys = {
-    slow: (group) => d3.min(group, (one) => one.speedup),
-    fast: (group) => -d3.max(group, (one) => one.speedup),
-    wide: (group) => -d3.max(group, width),
-  };
-  if (forest.order in keys) return d3.sort(groups, keys[forest.order]);
+  const extreme = EXTREMES[forest.order];
+  if (extreme) return d3.sort(groups, (group) => d3.min(group, extreme));
   const axes = payload.axes.filter((axis) => axis !== "method");
   return groups.sort((a, b) => axes.reduce((sign, axis) => sign || compareNatural(value(axis, a[0].row), value(axis, b[0].row)), 0));
 }
@@ -105,7 +102,7 @@ function drawForest(width) {
   forest.page = Math.min(forest.page, pages.length - 1);
   const groups = pages[forest.page];
   const drawing = forestDrawing(groups, all, width);
-  const first = groups[0][0];
+  const first = d3.least(groups[0], EXTREMES[forest.order] ?? (() => 0));
   const text = `${plural(all.length, "comparison")} in ${plural(d3.sum(pages, (page) => page.length), "configuration")}: ${verdictCounts(all)}. ` +
     `Page ${forest.page + 1} of ${pages.length}, ${ORDERS.find(([key]) => key === forest.order)[1]}; first: ${first.label}, ${first.method} ${times(first.speedup)} (${times(first.low)} to ${times(first.high)}).`;
   return { nodes: [forestControls(pages.length), forestLegend(groups), drawing], text };
