@@ -6,7 +6,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -14,12 +14,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from . import cases
 from .case import IllegalCase, InvalidValue
 from .config import RUN_KEYS, SPEC_KEYS, Schema, Settings, flat, folder, no_setting, spec_of
-from .grid import MOST, Grid, Values
+from .grid import Grid, Values
 
 _TYPES = get_type_hints(Schema)
 PROBED = 1000
@@ -27,49 +27,72 @@ PROBED = 1000
 What is beyond is checked with the combinations, which all are before anything runs."""
 
 
-def grids(loader: ConfigLoader, master: DictConfig, arguments: Sequence[str]) -> tuple[list[Grid], Settings]:
-    """The grids of a sweep, one for each choice of configuration files, and the settings of the whole.
-
-    `arguments` are the command line's overrides; `hydra.sweeper.params` of the composed configuration
-    adds axes that the command line does not have. Raises InvalidValue, or what Hydra raises.
-    """
-    parser = OverridesParser.create(config_loader=loader)
-    given = [_Given.of(override, loader) for override in parser.parse_overrides(list(arguments))]
-    found: list[Grid] = []
-    settings: list[Settings] = []
-    for lines in _choices(given):
-        first = loader.load_sweep_config(master, lines)
-        for cfg, params in _with_params(loader, master, first, lines, given):
-            values = flat(cfg)
-            settings.append(replace(Settings.of(values), cases=None))
-            found.append(grid_of(cfg, values, cfg.hydra, [*params, *(g for g in given if not g.group)]))
-    for key in RUN_KEYS:
-        if any(getattr(s, key) != getattr(settings[0], key) for s in settings):
-            raise InvalidValue(key, f"{key} differs between the chosen files; say which one holds with {key}=…")
-    return found, settings[0]
+MOST_VALUES = 1_000_000
+"""Values of one axis."""
 
 
 @dataclass(frozen=True)
-class _Given:
+class Composer:
+    """Composes configurations of one sweep: `master` is the command line's own."""
+
+    loader: ConfigLoader
+    master: DictConfig
+
+    def parsed(self, words: Sequence[str]) -> list[Given]:
+        parser = OverridesParser.create(config_loader=self.loader)
+        return [
+            Given.of(override, self._is_group(override.key_or_group))
+            for override in parser.parse_overrides(list(words))
+        ]
+
+    def _is_group(self, key: str) -> bool:
+        hydra = self.master.hydra
+        return bool(
+            self.loader.get_group_options(
+                key, ObjectType.CONFIG, config_name=hydra.job.config_name, overrides=list(hydra.overrides.hydra)
+            )
+        )
+
+    def compositions(self, given: Sequence[Given]) -> Iterator[tuple[DictConfig, list[Given]]]:
+        """One configuration for each choice of files, with the axes that its files name."""
+        known = {g.key for g in given}
+        for lines in _choices(given):
+            # The master is composed already, and without what is swept.
+            cfg = self._composed(lines) if any(g.group and g.values for g in given) else self.master
+            params = {k: v for k, v in (cfg.hydra.sweeper.get("params") or {}).items() if k not in known}
+            named = self.parsed([f"{key}={value}" for key, value in params.items()])
+            axes = [g for g in named if g.values and not g.group]
+            for more in _choices(named):
+                yield (self._composed([*lines, *more]) if more else cfg), axes
+
+    def _composed(self, lines: list[str]) -> DictConfig:
+        return self.loader.load_sweep_config(self.master, lines)
+
+
+@dataclass(frozen=True)
+class Given:
     """One override; `values` are what it sweeps over, empty where it sets one value."""
 
     line: str
     key: str
     group: bool
-    values: Sequence[Any] = field(default=())
+    values: Sequence[Any] = ()
 
     @classmethod
-    def of(cls, override: Override, loader: ConfigLoader) -> _Given:
+    def of(cls, override: Override, group: bool) -> Given:
+        """Raises InvalidValue where there is nothing to enumerate."""
         key = override.key_or_group
         line = override.input_line or key
-        group = bool(loader.get_group_options(key, ObjectType.CONFIG))
         if not override.is_sweep_override():
             return cls(line, key, group)
         if not override.is_discrete_sweep():
             raise InvalidValue(
                 key, f"{line} has no list of values; write a range or a list, or search with hydra/sweeper=optuna"
             )
-        values = list(itertools.islice((_element(v) for v in override.sweep_iterator()), MOST + 1))
+        # Converting takes the quotes off.
+        values = [Override._convert_value(v) for v in itertools.islice(override.sweep_iterator(), MOST_VALUES + 1)]
+        if len(values) > MOST_VALUES:
+            raise InvalidValue(key, f"{line} has more than {MOST_VALUES:,} values; sweep fewer at once")
         if not values:
             raise InvalidValue(key, f"{line} has no values: nothing matches, or the range is empty")
         return cls(f"{override.get_key_element()}=", key, group, values)
@@ -80,37 +103,41 @@ class _Given:
         return [f"{self.line}{value}" for value in self.values] or [self.line]
 
 
-def _element(value: Any) -> Any:
-    """A parsed element as plain data; quoted strings lose their quotes."""
-    return Override._convert_value(value)
-
-
-def _choices(given: Iterable[_Given]) -> Iterator[list[str]]:
+def _choices(given: Iterable[Given]) -> Iterator[list[str]]:
     """Overrides for one composition each: all single values, and the product of the groups' choices."""
     given = [g for g in given if g.group or not g.values]
     return map(list, itertools.product(*(g.lines for g in given)))
 
 
-def _with_params(
-    loader: ConfigLoader, master: DictConfig, cfg: DictConfig, lines: list[str], given: Sequence[_Given]
-) -> Iterator[tuple[DictConfig, list[_Given]]]:
-    """A sweep file's axes; composed again where they choose among configuration files."""
-    known = {g.key for g in given}
-    texts = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items() if key not in known]
-    params = [_Given.of(o, loader) for o in OverridesParser.create(config_loader=loader).parse_overrides(texts)]
-    axes = [p for p in params if p.values and not p.group]
-    for more in _choices(params):
-        yield (loader.load_sweep_config(master, [*lines, *more]) if more else cfg), axes
+def grids(composer: Composer, arguments: Sequence[str]) -> tuple[list[Grid], Settings]:
+    """The grids of a sweep, one for each choice of configuration files, and the settings of the whole.
+
+    `arguments` are the command line's overrides; `hydra.sweeper.params` of the composed configuration
+    adds axes that the command line does not have. Raises InvalidValue, or what Hydra raises.
+    """
+    given = composer.parsed(arguments)
+    found: list[Grid] = []
+    settings: list[Settings] = []
+    for cfg, axes in composer.compositions(given):
+        values = flat(cfg)
+        settings.append(replace(Settings.of(values), cases=None))
+        found.append(grid_of(cfg, values, cfg.hydra, [*axes, *(g for g in given if not g.group)]))
+    for key in RUN_KEYS:
+        if any(getattr(s, key) != getattr(settings[0], key) for s in settings):
+            raise InvalidValue(key, f"{key} differs between the chosen files; say which one holds with {key}=…")
+    return found, settings[0]
 
 
-def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[_Given] = ()) -> Grid:
+def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[Given] = ()) -> Grid:
     """The grid of one composition: `values` are its settings, `given` holds the axes.
 
     Raises InvalidValue for a value that is wrong on its own, whatever it is combined with.
     """
     _check_searchpath(hydra)
     base = {key: value for key, value in values.items() if key in SPEC_KEYS}
-    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    own = copy.deepcopy(cfg)
+    with open_dict(own):
+        own.pop("hydra", None)
     axes: dict[str, list[Any]] = {}
     for g in given:
         if not g.values:

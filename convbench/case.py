@@ -48,11 +48,14 @@ def whole_number(key: str, value: Any, lowest: int) -> int:
 
 
 def per_axis(key: str, value: Any, dims: int) -> tuple[int, ...]:
-    """An integer (used for every axis) or one integer per axis, as a tuple of `dims` integers."""
+    """An integer (used for every axis) or one integer per axis, as a tuple of `dims` integers.
+
+    Raises IllegalCase for another number of axes, since it depends on the operation, and InvalidValue.
+    """
     if isinstance(value, str) or not isinstance(value, Sequence):
         return (whole_number(key, value, LOWEST[key]),) * dims
     if len(value) != dims:
-        raise InvalidValue(
+        raise IllegalCase(
             key, f"{key}={list(value)} has {len(value)} values for {dims} axes; give one integer or {dims} of them"
         )
     return tuple(whole_number(key, v, LOWEST[key]) for v in value)

@@ -63,6 +63,8 @@ class Program:
     def _one(self, cfg: DictConfig, hydra: Any, sweeping: bool) -> float:
         values = flat(cfg)
         settings = Settings.of(values)
+        if not sweeping and hydra.sweeper.get("params"):
+            raise InvalidValue("hydra.sweeper.params", "the configuration names axes to sweep over; add -m to do that")
         if settings.out is None and sweeping:
             # All jobs of another sweeper write to one folder.
             settings = replace(settings, out=Path(hydra.sweep.dir).absolute())

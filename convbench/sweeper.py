@@ -10,7 +10,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from .axes import grids
+from .axes import Composer, grids
 from .config import Settings
 from .grid import Sweep, choose
 
@@ -44,5 +44,5 @@ class GridSweeper(Sweeper):
         self._campaign = cast(Campaign, task_function)
 
     def sweep(self, arguments: Sequence[str]) -> None:
-        found, settings = grids(self._context.config_loader, self._master, arguments)
+        found, settings = grids(Composer(self._context.config_loader, self._master), arguments)
         self._campaign.sweep(choose(found, settings), settings, self._context, self._master)
