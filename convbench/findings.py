@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import units
+from .evidence import SEVERITIES, Finding, at, by, ids, reason, share, within, worst_first
 from .record import FAILED
-from .rows import CONFIGURATION, Indexes, Mask, Rows, partners
-from .wording import example_name, varying
+from .rows import CONFIGURATION, Mask, Rows, partners
 
 SEPARATION = 1.3
 """How far apart two intervals of unpaired timings must lie (the nearer ends' ratio) before they are told apart.
@@ -20,24 +17,6 @@ Two separate timings of identical code on a shared machine differed by up to exp
 
 EXPLAINED_BY_SIZE = 2.0
 """float64 holds twice the bytes of float32; being slower by that much is not worth a sentence."""
-
-EXAMPLES = 10
-"""Configuration ids that a finding carries, worst first."""
-
-SEVERITIES = ("bad", "warning", "note")
-"""bad: a wrong or missing result; warning: a number to be careful with; note: worth knowing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`count` rows behind one `sentence`; `config_ids` names the worst of them first; `remedy` may be empty."""
-
-    severity: str
-    kind: str
-    sentence: str
-    remedy: str
-    count: int
-    config_ids: tuple[str, ...]
 
 
 def find(rows: Rows) -> list[Finding]:
@@ -49,18 +28,18 @@ def find(rows: Rows) -> list[Finding]:
 def wrong(rows: Rows) -> Iterator[Finding]:
     """Methods that computed a wrong gradient."""
     ratio = rows.numbers("bound_ratio")
-    for (method,), where in _by(rows, rows.equal("accuracy", "fail"), "method"):
-        worst = _worst_first(ratio, where)
+    for (method,), where in by(rows, rows.equal("accuracy", "fail"), "method"):
+        worst = worst_first(ratio, where)
         first = int(worst[0])
         much = f", error {units.significant(ratio[first])}× its bound" if np.isfinite(ratio[first]) else ""
-        share = _within(where, rows.known("accuracy") & rows.equal("method", method), "configuration")
+        often = within(where, rows.known("accuracy") & rows.equal("method", method), "configuration")
         yield Finding(
             "bad",
             "wrong",
-            f"{method} gave a wrong gradient{share}{_at(rows, first, '; worst: ')}{much}{_reason(rows, first)}",
+            f"{method} gave a wrong gradient{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
             "do not use it there",
             len(where),
-            _ids(rows, worst),
+            ids(rows, worst),
         )
 
 
@@ -75,12 +54,12 @@ FAILURES = {
 
 def failed(rows: Rows) -> Iterator[Finding]:
     """Methods that could not be measured."""
-    for (method, status), where in _by(rows, rows.equal("status", *FAILED), "method", "status"):
+    for (method, status), where in by(rows, rows.equal("status", *FAILED), "method", "status"):
         what, remedy = FAILURES[status]
         first = int(where[0])
-        share = _within(where, rows.equal("method", method), "configuration")
-        sentence = f"{method} {what}{share}{_at(rows, first, ', for instance ')}{_reason(rows, first)}"
-        yield Finding("bad", status, sentence, remedy, len(where), _ids(rows, where))
+        often = within(where, rows.equal("method", method), "configuration")
+        sentence = f"{method} {what}{often}{at(rows, first, ', for instance ')}{reason(rows, first)}"
+        yield Finding("bad", status, sentence, remedy, len(where), ids(rows, where))
 
 
 def unsettled(rows: Rows) -> Iterator[Finding]:
@@ -90,16 +69,16 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
     where = np.flatnonzero(timed & rows.equal("converged", False))
     if not len(where):
         return
-    worst = _worst_first(ratio, where)
+    worst = worst_first(ratio, where)
     first = int(worst[0])
     widest = ""
     if np.isfinite(ratio[first]):
         low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
-        widest = f"; widest: {rows.text('method', first)} [{low:.2f}, {high:.2f}]{_at(rows, first, ', ')}"
-    sentence = f"{_share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
+        widest = f"; widest: {rows.text('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
+    sentence = f"{share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
     careful = "default" if "quick" in rows.values("measure") else "rigorous"
     remedy = f"measure={careful}, or a quieter machine"
-    yield Finding("warning", "unsettled", sentence, remedy, len(where), _ids(rows, worst))
+    yield Finding("warning", "unsettled", sentence, remedy, len(where), ids(rows, worst))
 
 
 def launch_bound(rows: Rows) -> Iterator[Finding]:
@@ -108,7 +87,7 @@ def launch_bound(rows: Rows) -> Iterator[Finding]:
         rows,
         rows.equal("launch_bound", True),
         rows.known("launch_bound"),
-        ("launch_bound", "{share} on CUDA waited for the host to enqueue work, so that times include gaps"),
+        ("launch_bound", "{often} on CUDA waited for the host to enqueue work, so that times include gaps"),
         "measure.cuda_graph=true, or a larger batch",
     )
 
@@ -118,39 +97,39 @@ def throttled(rows: Rows) -> Iterator[Finding]:
     reasons = rows.values("throttle")
     held = rows.known("throttle") & ~rows.equal("throttle", "", "none")
     named = ", ".join(r for r in reasons[:3] if r not in ("", "none"))
-    kind = ("throttled", f"{{share}} were sampled while the GPU held its clocks down ({named})")
+    kind = ("throttled", f"{{often}} were sampled while the GPU held its clocks down ({named})")
     yield from _flagged(rows, held, np.isfinite(rows.numbers("time_s")), kind, "cool it, or lock its clocks")
 
 
 def _flagged(rows: Rows, mask: Mask, among: Mask, kind: tuple[str, str], remedy: str) -> Iterator[Finding]:
     where = np.flatnonzero(mask)
     if len(where):
-        sentence = kind[1].format(share=_share(where, among, "timing"))
-        sentence += _at(rows, int(where[0]), ", for instance ")
-        yield Finding("warning", kind[0], sentence, remedy, len(where), _ids(rows, where))
+        sentence = kind[1].format(often=share(where, among, "timing"))
+        sentence += at(rows, int(where[0]), ", for instance ")
+        yield Finding("warning", kind[0], sentence, remedy, len(where), ids(rows, where))
 
 
 def not_repeatable(rows: Rows) -> Iterator[Finding]:
     """Methods whose two calls on the same data gave different bits."""
-    for (method, device), where in _by(rows, rows.equal("repeatable", False), "method", "device"):
+    for (method, device), where in by(rows, rows.equal("repeatable", False), "method", "device"):
         among = rows.known("repeatable") & rows.equal("method", method) & rows.equal("device", device)
-        share = _within(where, among, "configuration")
+        often = within(where, among, "configuration")
         yield Finding(
             "note",
             "not_repeatable",
             f"{method} on {device} is not bitwise repeatable from call to call"
-            f"{share}{_at(rows, int(where[0]), ', for instance ')}",
+            f"{often}{at(rows, int(where[0]), ', for instance ')}",
             "deterministic=true",
             len(where),
-            _ids(rows, where),
+            ids(rows, where),
         )
 
 
 def reduced(rows: Rows) -> Iterator[Finding]:
     """Results that are right but less precise than their type allows."""
     error = rows.numbers("rel_l2_err")
-    for (dtype, device), where in _by(rows, rows.equal("accuracy", "reduced"), "dtype", "device"):
-        worst = _worst_first(error, where)
+    for (dtype, device), where in by(rows, rows.equal("accuracy", "reduced"), "dtype", "device"):
+        worst = worst_first(error, where)
         first = int(worst[0])
         among = rows.known("accuracy") & rows.equal("dtype", dtype) & rows.equal("device", device)
         mine = np.zeros(rows.count, bool)
@@ -158,10 +137,10 @@ def reduced(rows: Rows) -> Iterator[Finding]:
         methods = [m for m in rows.values("method") if np.any(mine & rows.equal("method", m))]
         much = f" (relative error {units.significant(error[first], 2)})" if np.isfinite(error[first]) else ""
         sentence = (
-            f"{_share(where, among, f'{dtype} result')} on {device} have reduced precision ({', '.join(methods)}); "
-            f"worst: {rows.text('method', first)}{_at(rows, first, ', ')}{much}"
+            f"{share(where, among, f'{dtype} result')} on {device} have reduced precision ({', '.join(methods)}); "
+            f"worst: {rows.text('method', first)}{at(rows, first, ', ')}{much}"
         )
-        yield Finding("note", "reduced", sentence, "", len(where), _ids(rows, worst))
+        yield Finding("note", "reduced", sentence, "", len(where), ids(rows, worst))
 
 
 def slow_dtypes(rows: Rows) -> Iterator[Finding]:
@@ -197,19 +176,19 @@ def _slow_setting(rows: Rows, column: str, reference: str, value: str, told: tup
     compared = partner >= 0
     ratio = np.where(compared, times / times[partner], np.nan)
     slower = compared & (low > SEPARATION * high[partner]) & (ratio > told[1])
-    for (device,), where in _by(rows, slower, "device"):
-        worst = _worst_first(ratio, where)
+    for (device,), where in by(rows, slower, "device"):
+        worst = worst_first(ratio, where)
         first = int(worst[0])
-        share = _within(where, compared & rows.equal("device", device), "comparison")
+        often = within(where, compared & rows.equal("device", device), "comparison")
         yield Finding(
             "note",
             f"slow_{column}",
-            f"{value} is slower than {reference} on {device}{share}; at most {units.times(ratio[first])} its time: "
+            f"{value} is slower than {reference} on {device}{often}; at most {units.times(ratio[first])} its time: "
             f"{rows.text('method', first)} takes {units.time(times[first])} against "
-            f"{units.time(times[partner[first]])}{_at(rows, first, ', ')} (timed apart, unpaired)",
+            f"{units.time(times[partner[first]])}{at(rows, first, ', ')} (timed apart, unpaired)",
             told[0],
             len(where),
-            _ids(rows, worst),
+            ids(rows, worst),
         )
 
 
@@ -227,17 +206,17 @@ def kept_alive(rows: Rows) -> Iterator[Finding]:
     extra = np.where((partner >= 0) & ~is_baseline, saved[partner] - saved, np.nan)
     if "explicit" in rows.values("method"):
         extra[~rows.equal("method", "explicit")] = np.nan
-    for (method, baseline), where in _by(rows, extra > 0, "method", "baseline"):
-        worst = _worst_first(extra, where)
+    for (method, baseline), where in by(rows, extra > 0, "method", "baseline"):
+        worst = worst_first(extra, where)
         first = int(worst[0])
         among = np.isfinite(extra) & rows.equal("method", method)
         sentence = (
-            f"{baseline} keeps {units.size(saved[partner[first]])} alive between forward and backward "
-            f"where {method} needs {units.size(saved[first])}{_at(rows, first, ', ')}"
+            f"{baseline} keeps {units.size(saved[partner[first]])} alive between forward and backward, "
+            f"{method} {units.size(saved[first])}{at(rows, first, ' (', ')')}"
         )
         if np.count_nonzero(among) > 1:
-            sentence += f"; it keeps more in {_share(where, among, 'configuration')}"
-        yield Finding("note", "kept_alive", sentence, "", len(where), _ids(rows, worst))
+            sentence += f"; it keeps more in {share(where, among, 'configuration')}"
+        yield Finding("note", "kept_alive", sentence, "", len(where), ids(rows, worst))
 
 
 def sampled(rows: Rows) -> Iterator[Finding]:
@@ -246,16 +225,16 @@ def sampled(rows: Rows) -> Iterator[Finding]:
     where = np.flatnonzero(checked < 1)
     if not len(where):
         return
-    worst = _worst_first(-checked, where)
+    worst = worst_first(-checked, where)
     first = int(worst[0])
     covered = rows.numbers("identity_fraction")[first]
     rest = f"; an identity covers {units.share(covered)}" if np.isfinite(covered) else ""
     sentence = (
-        f"{_share(where, np.isfinite(checked), 'result')} were compared with the reference in a sample of their "
-        f"elements, at least {units.share(checked[first])} of them{rest}{_at(rows, first, '; smallest share: ')}"
+        f"{share(where, np.isfinite(checked), 'result')} were compared with the reference in a sample of their "
+        f"elements, at least {units.share(checked[first])} of them{rest}{at(rows, first, '; smallest share: ')}"
     )
     remedy = "a larger reference.max_flops or reference.max_bytes"
-    yield Finding("note", "sampled", sentence, remedy, len(where), _ids(rows, worst))
+    yield Finding("note", "sampled", sentence, remedy, len(where), ids(rows, worst))
 
 
 FINDERS = (
@@ -271,50 +250,3 @@ FINDERS = (
     kept_alive,
     sampled,
 )
-
-
-def _by(rows: Rows, mask: Mask, *names: str) -> Iterator[tuple[tuple[Any, ...], Indexes]]:
-    """Row numbers under `mask`, split by the values of `names`, the largest part first."""
-    where = np.flatnonzero(mask)
-    if not len(where):
-        return
-    key = rows.groups(names)[where]
-    order = np.argsort(key, kind="stable")
-    parts = np.split(where[order], np.flatnonzero(np.diff(key[order])) + 1)
-    for part in sorted(parts, key=len, reverse=True):
-        yield tuple(rows.text(name, int(part[0])) for name in names), part
-
-
-def _worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
-    """`where` by falling score; unknown scores last, ties in the table's order."""
-    known = np.nan_to_num(score[where], nan=-np.inf, posinf=np.finfo(float).max, neginf=-np.inf)
-    return where[np.argsort(-known, kind="stable")]
-
-
-def _ids(rows: Rows, worst_first: Indexes) -> tuple[str, ...]:
-    found = rows.take(worst_first[: 4 * EXAMPLES].tolist(), ("config_id",))
-    return tuple(dict.fromkeys(row["config_id"] for row in found if row))[:EXAMPLES]
-
-
-def _at(rows: Rows, index: int, before: str) -> str:
-    """What tells the row's configuration from the others, after `before`; empty where there are no others."""
-    name = example_name(rows.take([index], (*CONFIGURATION, "labels"))[0], varying(rows))
-    return before + name if name else ""
-
-
-def _reason(rows: Rows, index: int) -> str:
-    reason = rows.text("reason", index)
-    return f" ({str(reason).rstrip('.')})" if reason else ""
-
-
-def _within(where: Indexes, among: Mask, noun: str) -> str:
-    """` in 3 of 12 configurations`; empty where there is only one."""
-    return f" in {_share(where, among, noun)}" if np.count_nonzero(among) > 1 else ""
-
-
-def _share(where: Indexes, among: Mask, noun: str) -> str:
-    """`all 12 timings`, `both timings`, `3 of 12 timings`, `the only timing`."""
-    part, whole = len(where), int(np.count_nonzero(among))
-    if part < whole:
-        return f"{units.count(part)} of {units.count(whole, noun)}"
-    return {1: f"the only {noun}", 2: f"both {noun}s"}.get(whole, f"all {units.count(whole, noun)}")

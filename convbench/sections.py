@@ -13,7 +13,7 @@ from rich.text import Text
 
 from . import layouts, units
 from .aligned import Aligned, Column
-from .findings import Finding
+from .evidence import Finding
 from .layouts import Content
 from .record import SPEEDS, STATUSES, VERDICTS
 from .rows import Rows

@@ -1,7 +1,7 @@
 """Draws the README's picture from a run's files.
 
-    python -m convbench -m kernel=3,5,9 device=cpu,cuda out=results/picture
-    python docs/picture.py results/picture docs/table.svg "python -m convbench -m kernel=3,5,9 device=cpu,cuda"
+python -m convbench -m kernel=3,5,9 device=cpu,cuda out=results/picture
+python docs/picture.py results/picture docs/table.svg "python -m convbench -m kernel=3,5,9 device=cpu,cuda"
 """
 
 import argparse

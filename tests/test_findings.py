@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.findings import EXAMPLES, SEPARATION, find
+from convbench.evidence import EXAMPLES
+from convbench.findings import SEPARATION, find
 from convbench.record import Record
 from convbench.rows import Rows
 from tests.made_up import row, skipped, spec, timed, timing
@@ -117,7 +118,7 @@ def test_bytes_that_autograd_keeps_alive():
         row(spec(kernel=2), "explicit"),
     ]
     assert sentence(records, "kept_alive") == (
-        "autograd keeps 5.10 MB alive between forward and backward where explicit needs 1.30 kB, kernel 5; "
+        "autograd keeps 5.10 MB alive between forward and backward, explicit 1.30 kB (kernel 5); "
         "it keeps more in 2 of 3 configurations"
     )
 
@@ -125,7 +126,7 @@ def test_bytes_that_autograd_keeps_alive():
 def test_without_the_explicit_formula_other_methods_say_what_is_needed():
     records = [row(spec(), "autograd", saved_bytes=2000), row(spec(), "aten", saved_bytes=1000)]
     assert sentence(records, "kept_alive") == (
-        "autograd keeps 2.00 kB alive between forward and backward where aten needs 1.00 kB"
+        "autograd keeps 2.00 kB alive between forward and backward, aten 1.00 kB"
     )
 
 

@@ -25,7 +25,7 @@ LAYERS = {
         *("proofs", "burst"),
     },
     "results": {
-        *("store", "merge", "rows", "table", "wording", "screen", "objective", "findings", "statements"),
+        *("store", "merge", "rows", "table", "wording", "screen", "objective", "findings", "evidence", "statements"),
         *("aligned", "layouts", "selection", "sections", "progress", "follow", "following", "terminal", "report"),
         *("change", "gate", "compare", "compare_output", "confirm", "export", "methods_list"),
     },
