@@ -48,6 +48,7 @@ class _Pending:
     """A queued sample: start and end events of its parts, and whether the device was seen to be at work on it before
     the host had enqueued all of it."""
 
+    calls: int
     parts: list[tuple[Any, Any]]
     late: bool
 
@@ -110,7 +111,7 @@ class CudaClock:
         begun = self.now()
         parts = self._cold_parts(call, calls) if self.cold else [self._part(call, calls)]
         enqueue_s = self.now() - begun
-        self._pending.append(_Pending(parts, late=bool(parts[0][0].query())))
+        self._pending.append(_Pending(calls, parts, late=bool(parts[0][0].query())))
         # With work queued before it, the host may have waited for room in the queue.
         if idle:
             self._enqueue_s.setdefault(id(call), deque(maxlen=REMEMBERED)).append(enqueue_s / calls)
@@ -123,9 +124,13 @@ class CudaClock:
         # One look per batch: a read takes up to a millisecond, and the device is idle meanwhile.
         if self._nvml is not None and len(pending) > 1:
             self._nvml.read()
-        readings = [Reading(sum(self._seconds(*part) for part in p.parts), p.late) for p in pending]
+        readings = [self._reading(p) for p in pending]
         self._spare.extend(event for p in pending for part in p.parts for event in part)
         return readings
+
+    def _reading(self, sample: _Pending) -> Reading:
+        spent_s = sum(self._seconds(*part) for part in sample.parts)
+        return Reading(spent_s / sample.calls, spent_s, sample.late)
 
     def host_times(self, call: Call, calls: int) -> HostTimes | None:
         self._stream.synchronize()

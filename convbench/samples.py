@@ -25,6 +25,9 @@ ROW_COLUMNS = (
 )
 """Columns of samples.parquet, one row per sample; `position` is the sample's place within its round."""
 
+OBSERVED = ("measured_s", "enqueue_s", "wall_s", "launch_bound")
+"""Columns of a method that were observed beside its times, and so do not follow from them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -52,10 +55,8 @@ class Samples:
 
     @property
     def measured_s(self) -> float:
-        """Seconds inside timed regions, all arms together."""
-        return sum(
-            t * n for row, calls in zip(self.times, self.calls, strict=True) for t, n in zip(row, calls, strict=True)
-        )
+        """Seconds inside timed regions, all arms together; 0 in samples that were read from rows."""
+        return math.fsum(self.per_arm.get(arm, {}).get("measured_s", 0.0) for arm in self.arms)
 
     def of(self, method: str) -> list[float]:
         """Seconds per call of one arm, a value per round."""
@@ -145,7 +146,7 @@ class Samples:
             order=[row for part in aligned for row in part.order],
             process=first.process,
             counters=_sum_counters([part.counters for part in parts]),
-            per_arm=parts[-1].per_arm,
+            per_arm={arm: _sum_counters([part.per_arm.get(arm, {}) for part in parts]) for arm in first.arms},
         )
 
 
@@ -177,7 +178,7 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     if len(parts) == 1:
         return columns(parts[0], method, baseline, measure)
     out = _observed(parts[0], method, measure)
-    out["measured_s"] = sum(_measured_s(part, method) for part in parts)
+    out["measured_s"] = math.fsum(part.per_arm.get(method, {}).get("measured_s", 0.0) for part in parts)
     time = median_interval([median(part.of(method)) for part in parts])
     out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
     own = {"converged": _narrow(_relative(time), measure.half_width)}
@@ -209,18 +210,12 @@ def _observed(samples: Samples, method: str, measure: Measure) -> dict[str, Any]
     a, counters = samples.arms.index(method), samples.counters
     return {
         "calls_per_sample": sorted(row[a] for row in samples.calls)[samples.rounds // 2],
-        "measured_s": _measured_s(samples, method),
         "cache": counters.get("cache", measure.cache),
         "cuda_graph": counters.get("cuda_graph", False),
         "throttle": counters.get("throttle"),
         "clock_mhz": counters.get("clock_mhz"),
-        **{key: samples.per_arm.get(method, {}).get(key) for key in ("enqueue_s", "wall_s", "launch_bound")},
+        **{key: samples.per_arm.get(method, {}).get(key) for key in OBSERVED},
     }
-
-
-def _measured_s(samples: Samples, method: str) -> float:
-    a = samples.arms.index(method)
-    return sum(row[a] * calls[a] for row, calls in zip(samples.times, samples.calls, strict=True))
 
 
 def _exp(interval: Interval) -> Interval:
@@ -256,13 +251,15 @@ def _aligned(part: Samples, arms: tuple[str, ...]) -> Samples:
     )
 
 
+ADD_UP = ("measured_s", "warmup_s", "sampling_s", "elapsed_s", "preempted")
+
+
 def _sum_counters(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Seconds and counts added up; of anything else the last pass's value."""
+    """What passes spent, added up; of anything else the last pass's value."""
     out: dict[str, Any] = {}
     for counters in parts:
         for key, value in counters.items():
-            adds = key.endswith("_s") or key == "preempted"
-            out[key] = out.get(key, 0) + value if adds and value is not None else value
+            out[key] = out.get(key, 0) + value if key in ADD_UP and value is not None else value
     return out
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ def measure(
         samples = Samples(tuple(arm.name for arm in arms), seed, measure.margin, measure.half_width, process=process)
         stopped = session.sample(samples, calls, random.Random(f"{seed}:{process}"))
         sampled = clock.now()
-        session.host_times(samples, calls)
+        session.observe(samples, calls)
     samples.counters.update(
         clock.conditions(),
         warmup_s=warm - begun,
@@ -80,6 +80,7 @@ class _Session:
     clock: Clock
     stage: Stage
     late: Counter[str] = field(default_factory=Counter)
+    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def warm_up(self) -> list[int]:
         """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
@@ -96,8 +97,7 @@ class _Session:
             for a in range(len(self.arms)):
                 self._submit(a, counts[a])
                 # Read at once: an error that was queued belongs to this arm.
-                seconds = self._drain(self.arms[a].name)[0].seconds
-                fastest[a] = min(fastest[a], seconds / counts[a])
+                fastest[a] = min(fastest[a], self._drain(self.arms[a].name)[0].seconds)
             passes += 1
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
@@ -118,17 +118,18 @@ class _Session:
                 return "narrow"
         return "pairs"
 
-    def host_times(self, samples: Samples, calls: list[int]) -> None:
-        """Adds what is not device time, where the clock tells it apart: `enqueue_s`, `wall_s`, `launch_bound`."""
+    def observe(self, samples: Samples, calls: list[int]) -> None:
+        """Adds `measured_s`, and where the host is not the device `enqueue_s`, `wall_s` and `launch_bound`."""
         for arm, n in zip(self.arms, calls, strict=True):
+            samples.per_arm[arm.name] = {"measured_s": self.spent_s[arm.name]}
             self.stage(arm.name, "timing")
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
-                samples.per_arm[arm.name] = {
-                    "enqueue_s": median([t.enqueue_s for t in times]),
-                    "wall_s": median([t.wall_s for t in times]),
-                    "launch_bound": self.late[arm.name] >= LATE_SHARE * samples.rounds,
-                }
+                samples.per_arm[arm.name].update(
+                    enqueue_s=median([t.enqueue_s for t in times]),
+                    wall_s=median([t.wall_s for t in times]),
+                    launch_bound=self.late[arm.name] >= LATE_SHARE * samples.rounds,
+                )
 
     def _rounds(self, samples: Samples, calls: list[int], rounds: int, rng: random.Random) -> None:
         taken = []
@@ -143,8 +144,9 @@ class _Session:
             row = [0.0] * len(order)
             for a in order:
                 reading = next(readings)
-                row[a] = _rounded(reading.seconds / calls[a])
+                row[a] = _rounded(reading.seconds)
                 self.late[self.arms[a].name] += reading.late
+                self.spent_s[self.arms[a].name] += reading.spent_s
             samples.times.append(row)
             samples.calls.append(list(calls))
             samples.order.append(order)
@@ -172,11 +174,17 @@ class _Session:
             raise ArmFailed(arm.name, error) from error
 
 
+FEWEST_CALLS = 3
+"""Calls in a sample at least, where a sample holds more than one: a median of three leaves out the first call after
+the change of arms."""
+
+
 def _calls_for(seconds: float, clock: Clock) -> int:
-    """Calls that make at least `sample_s`: one where a call is longer, and never two samples' worth."""
-    if seconds <= 0:
-        return clock.max_calls
-    return max(1, min(math.ceil(clock.sample_s / seconds), clock.max_calls))
+    """Calls that make at least `sample_s`; one where a call is longer."""
+    if seconds >= clock.sample_s:
+        return 1
+    enough = math.ceil(clock.sample_s / seconds) if seconds > 0 else clock.max_calls
+    return min(max(enough, FEWEST_CALLS), clock.max_calls)
 
 
 def _rounded(seconds: float) -> float:

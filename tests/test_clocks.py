@@ -8,7 +8,7 @@ import pytest
 
 from convbench import clocks, timing
 from convbench.case import InvalidValue
-from convbench.clocks import CpuClock, FakeClock, Reading
+from convbench.clocks import Call, CpuClock, FakeClock, Reading
 from convbench.spec import Measure
 
 MEASURE = Measure()
@@ -26,11 +26,42 @@ def test_cpu_clock_reads_each_sample_once_in_order():
     clock.submit(lambda: spin(0.001), 4)
     first, second = clock.drain()
     # A spin lasts at least as long as it was told, on however busy a machine.
-    assert first.seconds >= 0.002
-    assert second.seconds >= 0.004
+    assert first.seconds == first.spent_s >= 0.002
+    assert second.seconds >= 0.001
+    assert second.spent_s >= 0.004
     assert not first.late
     assert clock.host_times(int, 1) is None
     assert clock.drain() == []
+
+
+@pytest.mark.parametrize(
+    "calls,sizes", [(1, [1]), (3, [1] * 3), (21, [1] * 21), (50, [3] * 8 + [2] * 13), (210, [10] * 21)]
+)
+def test_cpu_clock_reads_a_sample_in_parts_and_takes_the_median_part(monkeypatch, calls, sizes):
+    """A clock of its own on which every call takes 1 ms, and the first of each sample and two later ones far longer."""
+    passed = [0]
+    made = [0]
+
+    def call() -> None:
+        made[0] += 1
+        passed[0] += 500_000_000 if made[0] in (1, 9, 20) and calls > 20 else 1_000_000
+
+    monkeypatch.setattr(clocks, "perf_counter_ns", lambda: passed[0])
+    taken: list[int] = []
+    clock = CpuClock("cpu", MEASURE)
+    part = clock._part
+
+    def noted(self: CpuClock, call: Call, calls: int) -> float:
+        taken.append(calls)
+        return part(call, calls)
+
+    monkeypatch.setattr(CpuClock, "_part", noted)
+    clock.submit(call, calls)
+    (reading,) = clock.drain()
+    assert taken == sizes
+    assert made[0] == calls
+    assert reading.seconds == pytest.approx(0.001)
+    assert reading.spent_s == pytest.approx(passed[0] * 1e-9)
 
 
 @pytest.mark.parametrize("cache", ["hot", "cold"])
@@ -60,7 +91,7 @@ def test_cold_clock_does_not_count_the_flush():
     for _ in range(5):
         clock.submit(int, clock.max_calls)
     elapsed = time.perf_counter() - start
-    assert sum(r.seconds for r in clock.drain()) < 0.1 * elapsed
+    assert sum(r.spent_s for r in clock.drain()) < 0.1 * elapsed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="context switches and affinity are read from Linux")
@@ -91,7 +122,7 @@ def test_fake_clock_passes_time_as_told():
     clock = FakeClock(lambda call, calls, now: calls * (1.0 + now), MEASURE, overhead_s=0.5)
     clock.submit(int, 2)
     clock.submit(int, 1)
-    assert clock.drain() == [Reading(2.0), Reading(3.5)]
+    assert clock.drain() == [Reading(1.0, 2.0), Reading(3.5, 3.5)]
     assert clock.now() == 6.5
 
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from convbench import statistics, timing
 from convbench.clocks import Call, FakeClock
-from convbench.samples import Samples
+from convbench.samples import OBSERVED, Samples
 from convbench.spec import Measure
 from convbench.timing import Arm, ArmFailed
 
 DEFAULT = Measure(min_time_s=0.0, warmup_s=0.0)
-RUNS = 1000
+RUNS = 600
 
 
 def silent(method: str, phase: str) -> None:
@@ -122,7 +122,7 @@ def same_against_itself() -> dict[str, list[dict[str, Any]]]:
 def test_same_method_is_told_apart_in_at_most_one_run_in_twenty(same_against_itself, noise):
     rows = same_against_itself[noise]
     misses = sum(not row["speedup_low"] <= 1 <= row["speedup_high"] for row in rows)
-    # A run of 1,000 that errs 5% of the time shows more than 66 errors once in a hundred.
+    # 600 runs that err 5% of the time show more than 43 errors once in a hundred.
     assert statistics.binomial_tail(misses, RUNS, 0.05) > 0.01
     assert sum(row["speed"] in ("faster", "slower") for row in rows) <= RUNS // 200
 
@@ -132,8 +132,8 @@ def test_interval_covers_an_exact_slowdown(noise):
     truth, rows = 1 / 1.05, []
     for seed in range(RUNS // 2):
         rows.append(timing.columns(run(NOISES[noise], seed, slowdown=1.05), "b", "a", DEFAULT))
-    covered = np.mean([row["speedup_low"] <= truth <= row["speedup_high"] for row in rows])
-    assert covered >= 0.93
+    misses = sum(not row["speedup_low"] <= truth <= row["speedup_high"] for row in rows)
+    assert statistics.binomial_tail(misses, len(rows), 0.05) > 0.01
     if noise in ("quiet", "normal"):
         assert np.mean([row["speed"] == "slower" for row in rows]) >= 0.95
     assert not any(row["speed"] == "faster" for row in rows)
@@ -220,8 +220,8 @@ def test_too_few_rounds_have_a_median_and_no_interval():
     assert row["converged"] is False
 
 
-@pytest.mark.parametrize("seconds,calls", [(0.02, 1), (0.01, 1), (0.006, 2), (0.001, 10), (3e-5, 334), (1e-7, 100_000)])
-def test_a_sample_holds_ten_to_twenty_milliseconds(seconds, calls):
+@pytest.mark.parametrize("seconds,calls", [(0.02, 1), (0.01, 1), (0.008, 3), (0.001, 10), (3e-5, 334), (1e-7, 100_000)])
+def test_a_sample_holds_ten_milliseconds_or_one_call(seconds, calls):
     clock = FakeClock(lambda call, n, now: seconds * n, DEFAULT)
     samples = timing.measure(arms("a", "b"), "a", replace(DEFAULT, warmup_s=0.1), clock, 0, silent)
     assert samples.calls[0] == [calls, calls]
@@ -402,8 +402,8 @@ def test_columns_follow_from_the_samples_by_numpy():
     assert row["time_s"] == pytest.approx(np.median(times[:, 1]))
     assert row["speedup"] == pytest.approx(np.median(ratios), rel=1e-3)
     assert (row["speedup_low"], row["speedup_high"]) == pytest.approx((ratios[85], ratios[114]))
-    assert row["measured_s"] == pytest.approx((times[:, 1] * np.array(samples.calls)[:, 1]).sum())
-    assert samples.measured_s == pytest.approx((times * np.array(samples.calls)).sum())
+    assert row["measured_s"] == pytest.approx((times[:, 1] * np.array(samples.calls)[:, 1]).sum(), rel=1e-4)
+    assert samples.measured_s == pytest.approx((times * np.array(samples.calls)).sum(), rel=1e-4)
 
 
 def test_six_processes_give_the_smallest_and_the_largest_of_their_medians():
@@ -416,7 +416,7 @@ def test_six_processes_give_the_smallest_and_the_largest_of_their_medians():
     assert row["samples"] == 120
     assert row["converged"] is False
     assert (row["time_low_s"], row["time_high_s"]) == pytest.approx((0.0013, 0.00141))
-    assert row["measured_s"] == pytest.approx(sum(sum(p.of("b")) * p.calls[0][1] for p in parts))
+    assert row["measured_s"] == pytest.approx(sum(sum(p.of("b")) * p.calls[0][1] for p in parts), rel=1e-4)
     baseline = timing.combine(parts, "a", "a", DEFAULT)
     assert baseline["converged"] is False
     assert baseline["speedup"] == 1.0
@@ -456,9 +456,12 @@ def test_samples_survive_their_rows_in_any_order_and_give_the_same_columns():
     random.Random(0).shuffle(rows)
     back = Samples.from_rows(rows)
     assert [part.process for part in back] == list(range(6))
+    observed = dict.fromkeys((*OBSERVED, "cache", "cuda_graph", "throttle", "clock_mhz"))
     for method in "abc":
-        assert timing.combine(back, method, "a", DEFAULT) == timing.combine(parts, method, "a", DEFAULT)
-        assert timing.columns(back[3], method, "a", DEFAULT) == timing.columns(parts[3], method, "a", DEFAULT)
+        for few in ([3], range(6)):
+            before, after = (timing.combine([of[i] for i in few], method, "a", DEFAULT) for of in (parts, back))
+            assert after | observed == before | observed
+            assert after["time_s"] is not None
 
 
 def test_merged_passes_hold_every_round_whatever_order_their_arms_were_in():
