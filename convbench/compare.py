@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         prog="python -m convbench compare",
         description="Compare two runs. Exit code 0: no regression; 1: a regression; 2: the command line or a file is "
-        "at fault; 4: nothing to compare with, or measurements too noisy to be trusted.",
+        "at fault; 4: nothing to compare with, or measurements too noisy to be trusted. `compare --torch A B` measures "
+        "two Python environments against each other; see `duet --help`.",
     )
     out.add_argument("base", metavar="BASE", type=Path, help="folder of the run to compare with")
     out.add_argument("new", metavar="NEW", type=Path, help="folder of the run to judge, or a folder with its shards")
@@ -83,7 +84,10 @@ def _positive(text: str) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the gate and returns its exit code; raises InvalidValue."""
-    args = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--torch"]:
+        return _environments(words[1:])
+    args = parser().parse_args(words)
     policy = Policy(args.margin, args.spread, speed=not args.accuracy_only)
     new = Run.read(args.new)
     if not table_files(args.base):
@@ -96,6 +100,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     comparison = Comparison(str(args.base), str(args.new), judgement, policy, _names(judgement, base, new))
     _print(comparison, args.format, args.out)
     return judgement.exit_code
+
+
+def _environments(words: list[str]) -> int:
+    """`compare --torch A B …` is `duet --a A --b B …`."""
+    if len(words) < 2:
+        raise InvalidValue("--torch", "compare --torch needs two Python environments: compare --torch A B [settings]")
+    from .duet import main as duet
+
+    return duet(["--a", words[0], "--b", words[1], *words[2:]])
 
 
 def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Judgement:

@@ -1,0 +1,236 @@
+"""Duets: against environments that are made up, so that the truth is known, and one real side in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import convbench
+from convbench import cli, compare, duet, duet_pair, planned
+from convbench.case import InvalidValue
+from convbench.clocks import Reading
+from convbench.duet_rows import rows_of
+from convbench.record import Record
+from convbench.samples import Samples
+from convbench.table import records
+
+STUB = Path(__file__).parent / "stub_side.py"
+QUICK = ["measure.looks=[6]", "measure.min_time_s=0", "device=cpu", "kernel=3,5"]
+
+
+def python(folder: Path, name: str, **behaviour: Any) -> str:
+    """An executable that stands for the interpreter of an environment."""
+    script = folder / name
+    words = shlex.join([sys.executable, "-S", str(STUB), json.dumps(behaviour)])
+    script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def run(folder: Path, a: str, b: str, *words: str) -> tuple[int, dict[tuple[str, str], Record]]:
+    """The exit code, and the rows by (kernel's method, side)."""
+    code = cli.main(
+        ["duet", "--a", a, "--b", b, f"out={folder / 'out'}", "methods=[autograd,explicit]", *QUICK, *words]
+    )
+    rows = records(convbench.load(folder / "out"))
+    found: dict[tuple[str, str], Record] = {}
+    for row in rows:
+        method, _, side = row["method"].partition("@")
+        found.setdefault((method, side), row)
+    assert len({(row["run_key"], row["method"]) for row in rows}) == len(rows)
+    return code, found
+
+
+def test_equal_environments_are_neither_faster_nor_slower(tmp_path: Path) -> None:
+    code, rows = run(tmp_path, python(tmp_path, "a", layout=0.003), python(tmp_path, "b", layout=0.003))
+    assert code == 0
+    assert set(rows) == {(m, s) for m in ("autograd", "explicit") for s in "ab"}
+    for method in ("autograd", "explicit"):
+        a, b = rows[method, "a"], rows[method, "b"]
+        assert a["baseline"] == b["baseline"] == f"{method}@a"
+        assert a["speedup"] == 1.0
+        assert "speed" not in a
+        assert b["speed"] == "equivalent"
+        assert b["speedup_low"] <= b["speedup"] <= b["speedup_high"]
+        assert b["equals_baseline"] is True
+        assert b["samples"] == 6 * 6
+        assert b["flops"] == 2 * 17 * 17 * 9 * 4
+
+
+def test_slower_environment_is_slower(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = python(tmp_path, "a", id="e1"), python(tmp_path, "b", id="e2", methods={"explicit": 1.1})
+    code, rows = run(tmp_path, a, b)
+    assert code == 0
+    assert rows["explicit", "b"]["speed"] == "slower"
+    assert rows["explicit", "b"]["speedup"] == pytest.approx(1 / 1.1, rel=0.02)
+    assert rows["autograd", "b"]["speed"] == "equivalent"
+    assert set(json.loads((tmp_path / "out" / "environment.json").read_text())) == {"e1", "e2"}
+    out = " ".join(capsys.readouterr().out.split())
+    assert "a: torch 9.9 · Python 3.99" in out
+    assert "slower" in out
+
+
+def test_layout_of_single_processes_is_not_taken_for_a_difference(tmp_path: Path) -> None:
+    """Processes 10% apart from one another: within each the pairs are close, over six the interval is wide."""
+    a, b = python(tmp_path, "a", layout=0.1), python(tmp_path, "b", layout=0.1)
+    _, rows = run(tmp_path, a, b)
+    row = rows["explicit", "b"]
+    assert row["speedup_high"] / row["speedup_low"] > 1.05
+
+
+def test_speed_columns_follow_from_the_kept_samples(tmp_path: Path) -> None:
+    import pandas as pd
+
+    a, b = python(tmp_path, "a", layout=0.02), python(tmp_path, "b", layout=0.02)
+    _, rows = run(tmp_path, a, b, "measure.samples=true")
+    row = rows["explicit", "b"]
+    raw = pd.read_parquet(tmp_path / "out" / "samples.parquet")
+    raw = raw[raw["run_key"] == row["run_key"]]
+    wide = raw.pivot_table(index=["process", "round"], columns="arm", values="seconds_per_call")
+    ratios = wide["explicit@a"] / wide["explicit@b"]
+    medians = sorted(statistics.median(group) for _, group in ratios.groupby(level="process"))
+    assert len(medians) == 6
+    assert (row["speedup_low"], row["speedup_high"]) == pytest.approx((medians[0], medians[-1]), rel=0.002)
+    assert row["speedup"] == pytest.approx(statistics.median(medians), rel=0.002)
+    firsts = raw[raw["position"] == 0]["arm"].value_counts()
+    assert firsts.min() >= 8
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "reason"),
+    [
+        ("die judge", "crash", "the process of b was killed by SIGSEGV: last words"),
+        ("die sample", "crash", "the process of b was killed by SIGSEGV: last words"),
+        ("die prepare", "crash", "the process of b was killed by SIGSEGV: last words"),
+        ("hang sample", "timeout", "no end within 0.5 s, see timeout_s"),
+        ("raise sample", "error", "RuntimeError: no such kernel"),
+    ],
+)
+def test_method_that_fails_on_one_side_costs_its_own_row(tmp_path: Path, what: str, status: str, reason: str) -> None:
+    a, b = python(tmp_path, "a"), python(tmp_path, "b", does={"explicit": what})
+    code, rows = run(tmp_path, a, b, "timeout_s=0.5")
+    assert code == 3
+    assert (rows["explicit", "b"]["status"], rows["explicit", "b"]["reason"]) == (status, reason)
+    assert "speedup" not in rows["explicit", "b"]
+    assert rows["explicit", "a"]["status"] == "ok"
+    assert rows["autograd", "b"]["samples"] == 36
+
+
+def test_wrong_gradient_is_not_timed_and_exits_1(tmp_path: Path) -> None:
+    code, rows = run(tmp_path, python(tmp_path, "a"), python(tmp_path, "b", does={"explicit": "wrong"}))
+    assert code == 1
+    assert "time_s" not in rows["explicit", "a"]
+    assert "time_s" in rows["autograd", "a"]
+
+
+def test_accuracy_alone(tmp_path: Path) -> None:
+    code, rows = run(tmp_path, python(tmp_path, "a"), python(tmp_path, "b"), "measure=none")
+    assert code == 0
+    assert rows["explicit", "b"]["accuracy"] == "ok"
+    assert "time_s" not in rows["explicit", "b"]
+
+
+def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = python(tmp_path, "a")
+    run(tmp_path, a, a)
+    assert cli.main(["duet", "--a", a, "--b", a, f"out={tmp_path / 'out'}"]) == 2
+    assert "a duet does not resume; give another folder" in capsys.readouterr().err
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\necho 'No module named torch' >&2\nexit 1\n")
+    silent.chmod(0o755)
+    good = python(tmp_path, "a")
+    cases = [
+        (["--a", "/nowhere", "--b", good], "--a /nowhere is no Python interpreter"),
+        (["--a", good, "--b", str(tmp_path)], "is no Python interpreter"),
+        (["--a", good, "--b", str(silent)], "ended itself with exit status 1: No module named torch"),
+        (["--a", good, "--b", good, "--processes", "5"], "gives no 95% interval; give at least 6"),
+        (["--a", good, "--b", good, "kernal=3"], "no setting named 'kernal'; did you mean kernel?"),
+    ]
+    for words, said in cases:
+        assert cli.main(["duet", *words]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_compare_torch_is_the_same_command(tmp_path: Path) -> None:
+    a, b = python(tmp_path, "a"), python(tmp_path, "b", factor=1.2)
+    words = ["compare", "--torch", a, b, f"out={tmp_path / 'out'}", "methods=[explicit]", "baseline=explicit", *QUICK]
+    assert cli.main(words) == 0
+    assert set(convbench.load(tmp_path / "out")["speed"].dropna()) == {"slower"}
+    with pytest.raises(InvalidValue, match="compare --torch needs two Python environments"):
+        compare.main(["--torch", a])
+
+
+def test_environment_is_known_by_the_link_it_is_called_through(tmp_path: Path) -> None:
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "bin" / "python").symlink_to(sys.executable)
+    assert duet.interpreter("--a", str(tmp_path / "env")) == str(tmp_path / "env" / "bin" / "python")
+
+
+def test_one_pair_of_processes_gives_no_interval() -> None:
+    """An interrupted duet keeps its times; the ratio of one pair of processes alone proves nothing."""
+    spec = planned.planned(["device=cpu"])[0][0]
+    fight = duet.Duel(spec, "explicit")
+    columns = {k: v for k, v in fight.spec.columns().items() if v is not None}
+    fight.rows = {side: {**columns, "method": "explicit", "status": "ok", "accuracy": "ok"} for side in "ab"}
+    arms = (fight.arm("a"), fight.arm("b"))
+    fight.parts = [Samples(arms, 0, 0.03, 0.01, [[2e-3, 1e-3]] * 6, [[1, 1]] * 6, [[0, 1]] * 6)]
+    b = rows_of(fight)[1]
+    assert b["speedup"] == 2.0
+    assert not {"speedup_low", "speedup_high", "speed"} & b.keys()
+
+
+def test_real_side_judges_and_samples() -> None:
+    """The other end of the pipes, in this process: real torch, a tiny configuration."""
+    from convbench.duet_child import Side
+
+    spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"])[0][0]
+    side = Side()
+    before = os.sched_getaffinity(0)
+    try:
+        answer = side.judge(spec.to_dict(), list(spec.arms))
+        assert [row["accuracy"] for row in answer["records"]] == ["ok", "ok"]
+        assert all("time_s" not in row for row in answer["records"])
+        cores = duet.cores_for(spec)
+        assert len(cores) == 1
+        side.configure(spec.to_dict(), cores)
+        assert os.sched_getaffinity(0) == set(cores)
+        for method in spec.arms:
+            offered = side.prepare(method)
+            assert set(offered) == {"sample_s", "warmup_s", "max_calls"}
+            one, many = (Reading(**side.sample(calls)) for calls in (1, 200))
+            assert 0 < one.spent_s < many.spent_s
+            assert 0 < many.seconds < many.spent_s / 50
+    finally:
+        side.close()
+        os.sched_setaffinity(0, before)
+
+
+def test_child_loads_this_convbench_and_nothing_else_of_this_environment(tmp_path: Path) -> None:
+    """The boot code finds the package by its path alone, from an interpreter that has no packages at all."""
+    home = str(Path(convbench.__file__).parent)
+    code = duet_pair.BOOT.replace(
+        "from convbench.duet_child import main\nmain()", "print(sorted(sys.path), convbench_facts())"
+    )
+    code = code.replace(
+        "import importlib.util, sys",
+        "import importlib.util, sys\ndef convbench_facts():\n import convbench.spec\n return convbench.spec.__file__",
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, home], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(f"{home}/spec.py")
+    assert "site-packages" not in done.stdout.split("]")[0]
