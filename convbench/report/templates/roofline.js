@@ -34,7 +34,8 @@ function methodDots(spots, y) {
 
 function spotsOn(all, width, height) {
   const [xs, ys] = [around(all.map((one) => one.x)), around(all.map((one) => one.y))];
-  const logs = (v, [a, b], pixels) => Math.round((Math.log(v / a) / Math.log(b / a)) * pixels / 2);
+  const grid = all.length > 5000 ? 4 : 2;
+  const logs = (v, [a, b], pixels) => Math.round((Math.log(v / a) / Math.log(b / a)) * pixels / grid);
   return thinned(all, (one) => `${one.method} ${one.dtype} ${logs(one.x, xs, width)} ${logs(one.y, ys, height)}`);
 }
 
