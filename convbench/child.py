@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ LAST_WORDS = 1 << 14
 EXIT_S = 0.1
 """A process closes its pipes a moment before it is seen to be dead; one that lives on longer has closed them itself."""
 OUT_OF_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate|MemoryError", re.IGNORECASE)
+ERROR = re.compile(r"terminate called|what\(\):|assert|error|fatal|fail", re.IGNORECASE)
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
@@ -255,12 +257,14 @@ def _signal_name(number: int) -> str:
 
 
 def _last_words(words: str) -> str:
-    """Where faulthandler saw it happen, and the last line that was printed before."""
+    """Where faulthandler saw it happen, and the last line that tells of an error before."""
     said, _, trace = words.partition("Fatal Python error")
-    where = FRAME.search(trace)
-    place = f" in {where[3]}, {Path(where[1]).name}:{where[2]}" if where else ""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = "".join(c for c in lines[-1] if c.isprintable())[:200] if lines else ""
+    frames = FRAME.findall(trace)
+    libraries = tuple(sysconfig.get_paths().values())
+    file, line, function = next((f for f in frames if not f[0].startswith(libraries)), (frames or [("", "", "")])[0])
+    place = f" in {function}, {Path(file).name}:{line}" if file else ""
+    errors = [text.strip() for text in said.splitlines() if ERROR.search(text)]
+    last = "".join(c for c in errors[-1] if c.isprintable())[:200] if errors else ""
     return f"{place}: {last}" if last else place
 
 

@@ -7,7 +7,7 @@ says so, and the configuration's other methods are run in a fresh child.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +16,8 @@ from ._version import __version__
 from .case import InvalidValue
 from .child import Child, Death, Request
 from .interrupt import Interrupt, Interrupted
-from .record import Record, record
-from .spec import Spec
+from .record import FAILED, Record, record
+from .spec import Spec, Switches
 from .stage import IDLE
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class Isolated:
 
     def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
         self._children = Children(memory_limit, interrupt)
+        self._environments: dict[tuple[str, Switches], str] = {}
 
     def run(self, spec: Spec) -> Measured:
         if spec.measure.enabled and spec.measure.processes > 1:
@@ -143,8 +144,19 @@ class Isolated:
                 continue
             rows.update((row["method"], row) for row in answer["records"])
             result.samples, result.environments = answer["samples"], answer["environments"]
+        self._place(spec, rows.values())
         result.records = [rows[arm] for arm in spec.arms]
         return result
+
+    def _place(self, spec: Spec, rows: Collection[Record]) -> None:
+        """Gives the rows of children that died the environment that the others were measured in."""
+        where = (spec.device, spec.switches)
+        found = next((row["environment_id"] for row in rows if "environment_id" in row), self._environments.get(where))
+        if found is not None:
+            self._environments[where] = found
+            for row in rows:
+                if row["status"] in FAILED:
+                    row.setdefault("environment_id", found)
 
     def _ask(self, request: Request) -> dict[str, Any]:
         child = self._children.current(timed=request.spec.measure.enabled)

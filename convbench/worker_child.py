@@ -29,6 +29,7 @@ class Pipe:
     def __init__(self, requests: int, replies: int, stage: Stage) -> None:
         self._requests, self._replies, self._stage = requests, replies, stage
         self.copied = False
+        self._pipe = os.fstat(replies).st_ino
         for fd in (requests, replies, stage.fd):
             os.set_inheritable(fd, False)
         os.register_at_fork(after_in_child=self._disown)
@@ -41,9 +42,19 @@ class Pipe:
                 os.close(fd)
 
     def stage(self, method: str, phase: str) -> None:
+        """Marks what comes now; a method that took the pipe away is still the one that is named."""
+        self._check()
+        self._stage(method, phase)
+
+    def _check(self) -> None:
         if self.copied:
             os._exit(1)
-        self._stage(method, phase)
+        try:
+            if os.fstat(self._replies).st_ino == self._pipe:
+                return
+        except OSError:
+            pass
+        os._exit(CUT_OFF)
 
     def requests(self) -> Iterator[dict[str, Any]]:
         pending = b""
@@ -53,8 +64,7 @@ class Pipe:
                 yield json.loads(line)
 
     def reply(self, message: dict[str, Any]) -> None:
-        if self.copied:
-            os._exit(1)
+        self._check()
         # On a line of its own, whatever a method may have written into the pipe.
         rest = memoryview(b"\n" + json.dumps(message, separators=(",", ":")).encode() + b"\n")
         try:
