@@ -1,0 +1,76 @@
+"""A duet of two real virtual environments with the same torch: nothing is found where nothing is, and a slowdown where
+there is one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import convbench
+from convbench.table import records
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Slower by a counted amount and without a sleep: of every two calls one is made twice, in one environment only.
+OWN = """
+import itertools
+import sys
+from convbench.methods.explicit import prepare
+
+def fair(problem):
+    return prepare(problem)
+
+def slowed(problem):
+    call = prepare(problem)
+    if not sys.prefix.endswith("second"):
+        return call
+    turns = itertools.cycle((1, 2))
+
+    def more():
+        for _ in range(next(turns)):
+            result = call()
+        return result
+
+    return more
+"""
+
+
+def environment(folder: Path) -> Path:
+    """A virtual environment of its own that borrows the packages of this one, convbench not among them."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    own = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "borrowed.pth").write_text("\n".join(own) + "\n")
+    return folder
+
+
+def test_same_torch_in_two_environments(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    a, b = environment(tmp_path / "first"), environment(tmp_path / "second")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-m", "convbench", "duet", "--a", str(a), "--b", str(b / "bin" / "python"), "out=run"]
+    command += ["device=cpu", "op=conv2d", "size=48", "in_channels=8", "out_channels=8", "kernel=3,5"]
+    command += ["methods=[autograd,own:fair,own:slowed]", "measure=quick"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {(r["kernel_h"], r["method"]): r for r in records(convbench.load(tmp_path / "run"))}
+    assert len(rows) == 2 * 3 * 2
+    for kernel in (3, 5):
+        for method in ("autograd", "own:fair"):
+            row = rows[kernel, f"{method}@b"]
+            assert row["speedup_low"] <= 1.03
+            assert row["speedup_high"] >= 1 / 1.03
+            assert row["speed"] in ("equivalent", "inconclusive")
+            assert row["equals_baseline"] is True
+        slowed = rows[kernel, "own:slowed@b"]
+        assert slowed["speed"] == "slower"
+        assert slowed["speedup"] == pytest.approx(1 / 1.5, rel=0.1)
