@@ -111,6 +111,17 @@ KEYS = frozenset(f.name for f in fields(Schema)) - {"measure", "reference"} | _M
 SPEC_KEYS = KEYS - frozenset(RUN_KEYS)
 
 
+def preset(name: str) -> Measure:
+    """The measurement of conf/measure/NAME.yaml. Raises InvalidValue where there is no such file."""
+    files = {path.stem: path for path in (folder("conf") / "measure").glob("*.yaml")}
+    if name not in files:
+        hint = did_you_mean(name, files) or f"; allowed: {', '.join(sorted(files))}"
+        raise InvalidValue("measure", f"no measurement named {name!r}{hint}")
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in loaded.items()}
+    return Measure(**values)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean kernel?` or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -45,7 +45,9 @@ def quantile(values: Sequence[float], share: float) -> float:
     left = min(int(place), len(ordered) - 2)
     if left < 0:
         return ordered[0]
-    return ordered[left] + (place - left) * (ordered[left + 1] - ordered[left])
+    low, high = ordered[left], ordered[left + 1]
+    # Between two equal infinities there is no difference to take a share of.
+    return low if low == high else low + (place - left) * (high - low)
 
 
 def median(values: Sequence[float]) -> float:

@@ -17,12 +17,12 @@ PACKAGE = Path(__file__).parent.parent / "convbench"
 LAYERS = {
     "facts": {
         *("_version", "case", "spec", "record", "statistics", "units", "environment"),
-        *("interrupt", "rates", "samples", "source", "stage", "trust", "gpus", "nvml"),
+        *("interrupt", "rates", "samples", "source", "stage", "trust", "gpus", "nvml", "burst"),
     },
     "measurement": {
         *("problem", "notebook", "gradients", "contraction", "reference", "accuracy", "methods", "switches"),
         *("clocks", "cuda_clock", "timing", "ceilings", "memory", "runner", "worker_child"),
-        *("proofs", "burst"),
+        "proofs",
     },
     "results": {
         *("store", "merge", "rows", "table", "wording", "screen", "objective", "findings", "evidence", "statements"),
@@ -31,7 +31,7 @@ LAYERS = {
     },
     "execution": {"child", "worker", "execute"},
     "sweep": {"config", "cases", "grid", "drive", "share", "launched", "axes", "sweeper", "program", "messages"},
-    "command line": {"hydra_app", "planned", "cli", "pytest_plugin"},
+    "command line": {"hydra_app", "planned", "cli", "pytest_plugin", "validate"},
 }
 # What these know, a reader can learn without torch, Hydra or pandas; not even inside a function.
 PLAIN = LAYERS["facts"] - {"environment"}

@@ -1,0 +1,149 @@
+"""The measuring side of `validate`: the injected slowdown is exact, and a few real tries."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from convbench import burst, proofs, timing
+from convbench.clocks import Arm, FakeClock, clock_for
+from convbench.proofs import Setup, SlowedClock
+from convbench.samples import Samples
+from convbench.spec import Measure
+
+QUICK = Measure(looks=(6,), min_time_s=0.0, sample_s=0.001, warmup_s=0.01, max_time_s=5.0)
+
+
+def nothing(method: str, phase: str) -> None:
+    """A stage marker that marks nothing."""
+
+
+# The slowed arm's calls seem 5% longer, so that fewer of them are counted in a sample: 96 of 101, 478 of 502, 1 of 2.
+@pytest.mark.parametrize("seconds,counted,made", [(1e-4, 96, 101), (2e-5, 478, 502), (0.02, 1, 2)])
+def test_injected_slowdown_is_exact(seconds, counted, made):
+    measure = Measure(looks=(6,), min_time_s=0.0, max_time_s=100.0)
+    arms = [Arm("a", lambda: None), Arm("slowed", lambda: None)]
+    clock = SlowedClock(FakeClock(lambda call, n, now: seconds * n, measure), arms[1].call)
+    samples = timing.measure(arms, "a", measure, clock, 0, nothing)
+    assert samples.calls[0][1] == counted
+    assert counted + proofs.extra_calls(counted) == made
+    assert timing.columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(counted / made, rel=1e-6)
+
+
+def test_injected_calls_are_really_made():
+    made = {"a": 0, "slowed": 0}
+
+    def counter(name: str) -> None:
+        made[name] += 1
+
+    arms = [Arm("a", lambda: counter("a")), Arm("slowed", lambda: counter("slowed"))]
+    clock = SlowedClock(clock_for("cpu", QUICK), arms[1].call)
+    for arm in arms:
+        clock.submit(arm.call, 200)
+    first, second = clock.drain()
+    assert made == {"a": 200, "slowed": 210}
+    assert first.seconds > 0
+    assert second.seconds > 0
+
+
+def test_tries_measure_the_same_method_against_itself_and_slowed():
+    found = list(islice(proofs.tries(Setup("cpu", 1, QUICK, 0), 60.0), 3))
+    assert len(found) == 3
+    for one in found:
+        # A busy machine may leave room for few calls in a sample, of which one more is a larger share.
+        assert 0.5 <= one.truth <= 1 / 1.04
+        assert 0.2 < one.same.estimate < 5
+        assert one.same.low is not None
+        assert one.own_s > 0
+        assert all(seconds > 0 for seconds in one.rival_s)
+        assert 0 < one.timed_share <= 1
+
+
+def test_a_budget_that_is_too_short_still_makes_one_try():
+    assert len(list(proofs.tries(Setup("cpu", 1, replace(QUICK, max_time_s=0.01), 0), 1e-9))) == 1
+
+
+def test_tries_restore_the_number_of_threads():
+    import torch
+
+    before = torch.get_num_threads()
+    list(proofs.tries(Setup("cpu", before + 1, QUICK, 0), 1e-9))
+    assert torch.get_num_threads() == before
+
+
+def test_noise_cannot_make_one_try_eat_the_budget():
+    """Each try may take a fifteenth of the budget for its pairs, however long they would need."""
+    endless = replace(QUICK, looks=(100_000,), half_width=0.0, max_time_s=1000.0)
+    begun = time.perf_counter()
+    found = list(proofs.tries(Setup("cpu", 1, endless, 0), 1.5))
+    assert time.perf_counter() - begun < 20
+    assert not found[0].converged
+
+
+def test_tritons_timer_is_for_cuda():
+    assert proofs.do_bench(Setup("cpu", 1, QUICK, 0)) is None
+
+
+@pytest.mark.gpu
+def test_tries_on_a_device():
+    found = list(proofs.tries(Setup("cuda", 1, Measure(), 0), 5.0))
+    assert found[0].truth == pytest.approx(1 / 1.05, abs=0.02)
+    assert found[0].same.estimate == pytest.approx(1.0, abs=0.05)
+
+
+def children_of(pid: int) -> set[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return {int(word) for word in listed.stdout.split()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at processes through /proc")
+
+
+@needs_proc
+def test_load_keeps_cores_busy_and_leaves_nothing_behind():
+    before = children_of(os.getpid())
+    with burst.load(cores=2):
+        started = children_of(os.getpid()) - before
+        busy = [pid for pid in started if alive(pid)]
+        time.sleep(1.0)
+        assert all(alive(pid) for pid in busy)
+    assert len(busy) >= 2
+    assert not any(alive(pid) for pid in busy)
+
+
+@needs_proc
+def test_load_ends_with_a_parent_that_was_killed():
+    code = "import time; from convbench import burst\nwith burst.load(cores=1): print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        (child,) = children_of(parent.pid)
+        time.sleep(0.5)
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    end = time.monotonic() + 15
+    while alive(child) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive(child)
+
+
+def test_samples_of_a_try_are_ordinary_samples():
+    """What `validate` measures is what a sweep measures: the same function on the same kind of samples."""
+    samples = proofs._samples(Setup("cpu", 1, QUICK, 3), {"a": proofs.workload("cpu")})
+    assert isinstance(samples, Samples)
+    assert samples.arms == ("a",)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from convbench import trust
+from convbench.statistics import Interval
+from convbench.trust import Try, judge
+
+TRUTH = 1 / 1.05
+GOOD = Try(
+    same=Interval(1.001, 0.995, 1.006),
+    slowed=Interval(0.9524, 0.947, 0.958),
+    truth=TRUTH,
+    converged=True,
+    own_s=2.0e-5,
+    rival_s=(2.02e-5, 2.06e-5),
+    pair_s=0.6,
+    rival_pair_s=0.7,
+    timed_share=0.9,
+)
+OFF = Interval(1.01, 1.004, 1.02)
+VERDICT = Interval(1.10, 1.05, 1.2)
+MISSED = Interval(0.96, 0.95, 0.975)
+WRONG = Interval(0.9, 0.89, 0.91)
+NAMES = [trust.SAME, trust.SLOWDOWN, trust.COVERAGE, f"agreement with {trust.RIVAL}"]
+
+
+def failing(tries: list[Try]) -> list[str]:
+    return [proof.name for proof in judge(tries, 0.03).proofs if not proof.holds]
+
+
+def test_a_machine_on_which_everything_comes_out_right_is_trusted():
+    judgement = judge([GOOD] * 50, 0.03)
+    assert judgement.trusted
+    assert [proof.name for proof in judgement.proofs] == NAMES
+    assert judgement.resolution == pytest.approx(math.sqrt(1.006 / 0.995) - 1)
+    # From the far end of an interval of this width a slowdown of 4.2% is still beyond 3%.
+    assert judgement.finds_from == pytest.approx(0.0415, abs=1e-3)
+    assert trust.sentence(judgement) == (
+        "Timings from this machine can be trusted: ratios are known to ±0.55% in about 0.6 s for two methods, and "
+        "slowdowns from 4.1% on are found."
+    )
+
+
+# 60 tries at 5%: three are expected; 7 or more happen in 3.0% of runs, 8 or more in 0.98%.
+@pytest.mark.parametrize(
+    "change,tolerated,name",
+    [
+        ({"same": OFF}, 7, trust.SAME),
+        ({"slowed": MISSED}, 7, trust.SLOWDOWN),
+        # At 7%: 9 or more happen in 2.3% of runs, 10 or more in 0.8%.
+        ({"slowed": WRONG}, 9, trust.COVERAGE),
+        ({"same": VERDICT}, 0, trust.SAME),
+    ],
+)
+def test_rates_fail_when_a_binomial_test_says_so(change, tolerated, name):
+    bad = replace(GOOD, **change)
+    assert failing([bad] * tolerated + [GOOD] * (60 - tolerated)) == []
+    assert failing([bad] * (tolerated + 1) + [GOOD] * (59 - tolerated)) == [name]
+
+
+def test_an_unknown_interval_covers_everything_and_finds_nothing():
+    unknown = Interval(1.0, None, None)
+    tries = [replace(GOOD, same=unknown, slowed=unknown)] * 20
+    assert failing(tries) == [trust.SLOWDOWN]
+    judgement = judge(tries, 0.03)
+    assert judgement.resolution == math.inf
+    assert "fewer pairs fitted into the time than an interval needs" in trust.sentence(judgement)
+
+
+def test_agreement_compares_the_quietest_try_of_each_timer():
+    disturbed = replace(GOOD, rival_s=(9e-5, 4e-5), own_s=2.2e-5)
+    assert failing([disturbed] * 19 + [GOOD]) == []
+    assert failing([disturbed] * 20) == [NAMES[-1]]
+    assert failing([replace(GOOD, own_s=2.2e-5)] * 20) == [NAMES[-1]]
+
+
+def test_a_further_timer_is_compared_as_well():
+    judgement = judge([GOOD] * 20, 0.03, [("triton's do_bench", 1.0e-4, 1.04e-4), ("another", 1.0e-4, 1.2e-4)])
+    assert [proof.holds for proof in judgement.proofs[-2:]] == [True, False]
+    assert judgement.proofs[-2].seen == "ours is 3.8% shorter"
+    assert "agreement with another failed" in trust.sentence(judgement)
+
+
+def test_scatter_is_that_of_each_timer_against_itself():
+    tries = [
+        replace(GOOD, same=Interval(math.exp(x), 0.9, 1.1), rival_s=(math.exp(10 * x), 1.0))
+        for x in (-0.01, 0.02, 0.03)
+    ]
+    ours, theirs = judge(tries, 0.03).scatter
+    assert (ours.median, ours.p90, ours.largest) == pytest.approx((0.02, 0.028, 0.03))
+    assert (theirs.median, theirs.p90, theirs.largest) == pytest.approx((0.2, 0.28, 0.3))
+    assert (ours.pair_s, theirs.pair_s) == (0.6, 0.7)
+
+
+@pytest.mark.parametrize("n,words", [(1, "Only 1 try fitted"), (9, "Only 9 tries fitted")])
+def test_too_few_tries_prove_nothing_however_good(n, words):
+    judgement = judge([GOOD] * n, 0.03)
+    assert not judgement.trusted
+    assert words in trust.sentence(judgement)
+
+
+def test_a_noisy_machine_is_told_from_a_wrong_one():
+    noisy = replace(GOOD, same=Interval(1.0, 0.95, 1.05), slowed=Interval(0.95, 0.9, 1.0))
+    text = trust.sentence(judge([noisy] * 30, 0.03))
+    assert "too noisy for small differences" in text
+    assert "±5.1%" in text
+    wrong = replace(GOOD, same=OFF, slowed=WRONG)
+    text = trust.sentence(judge([wrong] * 30, 0.03))
+    assert text.startswith(
+        "Timings from this machine cannot be trusted: a method against itself and the interval's coverage"
+    )
+
+
+def test_figures_can_be_written_as_json():
+    out = judge([GOOD] * 20, 0.03).to_dict()
+    assert json.loads(json.dumps(out))["trusted"] is True
+    assert out["sentence"] == trust.sentence(judge([GOOD] * 20, 0.03))
+    assert len(out["proofs"]) == 4

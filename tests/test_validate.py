@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from convbench import proofs, validate
+from convbench.case import InvalidValue
+from convbench.config import preset
+from convbench.proofs import Setup
+from convbench.timing import ArmFailed
+from convbench.trust import Try
+
+from .test_trust import GOOD, OFF
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Setup]:
+    """Tries that come out well without being made; what was asked for ends up in the dictionary."""
+    asked: dict[str, Setup] = {}
+
+    def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
+        asked["setup"] = setup
+        yield from [GOOD] * round(budget_s)
+
+    monkeypatch.setattr(proofs, "tries", tries)
+    return asked
+
+
+def test_a_good_machine_is_told_in_a_sentence_and_exit_code_0(said, capsys):
+    assert validate.main(["budget_s=30"]) == 0
+    out = capsys.readouterr().out
+    assert out.rstrip().splitlines()[-1].endswith("are found.")
+    assert "Timings from this machine can be trusted" in out
+    assert "torch.utils.benchmark" in out
+    assert "30 tries" in out
+    assert said["setup"] == Setup("cpu", 1, preset("default"), 0)
+
+
+def test_settings_reach_the_tries(said):
+    validate.main(["measure=quick", "threads=2", "seed=7", "budget_s=12"])
+    assert said["setup"] == Setup("cpu", 2, preset("quick"), 7)
+
+
+def test_a_bad_machine_has_exit_code_4(monkeypatch, capsys):
+    monkeypatch.setattr(proofs, "tries", lambda setup, budget_s: iter([replace(GOOD, same=OFF)] * 30))
+    assert validate.main([]) == 4
+    out = capsys.readouterr().out
+    assert "FAILS" in out
+    assert "cannot be trusted: a method against itself failed" in " ".join(out.split())
+
+
+def test_json_has_every_figure_and_every_try(said, capsys):
+    assert validate.main(["budget_s=20", "--json"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert out["trusted"] is True
+    assert out["tries"] == len(out["all_tries"]) == 20
+    assert out["all_tries"][0]["same"] == [1.001, 0.995, 1.006]
+    assert out["measure"] == "default"
+    assert out["load"] is False
+    assert {proof["holds"] for proof in out["proofs"]} == {True}
+
+
+def test_json_writes_unknown_figures_as_null(monkeypatch, capsys):
+    unknown = replace(GOOD, same=replace_interval())
+    monkeypatch.setattr(proofs, "tries", lambda setup, budget_s: iter([unknown] * 20))
+    validate.main(["--json"])
+    assert json.loads(capsys.readouterr().out)["resolution"] is None
+
+
+def replace_interval():
+    return GOOD.same._replace(low=None, high=None)
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["budget=9"], "validate has no setting 'budget=9'; did you mean budget_s?"),
+        (["kernel=9"], "validate has no setting 'kernel=9'; allowed: device, budget_s, measure, threads, seed"),
+        (["cpu"], "validate has no setting 'cpu'"),
+        (["budget_s=soon"], "budget_s='soon' must be a number ≥ 1.0"),
+        (["budget_s=nan"], "must be a number"),
+        (["threads=0"], "threads=0 is out of range"),
+        (["threads=two"], "threads='two' is not a whole number"),
+        (["seed=-1"], "seed=-1 is out of range"),
+        (["measure=defalt"], "no measurement named 'defalt'; did you mean default?"),
+        (["measure=none"], "measure=none times nothing"),
+        (["device=gpu"], "device='gpu' is not known; allowed: cpu, cuda, cuda:N"),
+    ],
+)
+def test_a_wrong_command_line_is_told_by_its_key(said, arguments, message):
+    with pytest.raises(InvalidValue, match=message.replace("?", r"\?")):
+        validate.main(arguments)
+    assert not said
+
+
+def test_a_device_that_is_not_there_has_exit_code_4(said, monkeypatch, capsys):
+    from convbench import runner
+
+    monkeypatch.setattr(runner, "missing_device", lambda device: f"no {device} here")
+    assert validate.main(["device=cuda:5"]) == 4
+    assert capsys.readouterr().err == "convbench: nothing can be timed on device=cuda:5: no cuda:5 here\n"
+
+
+def test_a_device_that_fails_meanwhile_has_exit_code_4(monkeypatch, capsys):
+    def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
+        yield GOOD
+        raise ArmFailed("a", RuntimeError("an illegal memory access was encountered"))
+
+    monkeypatch.setattr(proofs, "tries", tries)
+    assert validate.main([]) == 4
+    assert "illegal memory access" in capsys.readouterr().err
+
+
+def test_load_runs_only_while_it_measures(said, monkeypatch):
+    from convbench import burst
+
+    events = []
+
+    class Load:
+        def __enter__(self) -> None:
+            events.append("on")
+
+        def __exit__(self, *error: object) -> None:
+            events.append("off")
+
+    monkeypatch.setattr(burst, "load", Load)
+    validate.main(["--load", "budget_s=10"])
+    assert events == ["on", "off"]
+
+
+def test_a_real_run_from_the_command_line():
+    """As a user starts it, for two seconds: too few tries for a judgement, and it says so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "convbench", "validate", "budget_s=2", "measure=quick", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    out = json.loads(done.stdout)
+    assert done.returncode == (0 if out["trusted"] else 4)
+    assert done.stderr == ""
+    assert 1 <= out["tries"] == len(out["all_tries"])
+    assert out["environment"]["environment_id"]
