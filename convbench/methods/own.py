@@ -21,13 +21,15 @@ class CannotLoad(Exception):
 
 
 def load(name: str) -> Prepare:
-    """The `prepare` of a shipped method or of the user's own. Raises CannotLoad."""
+    """The `prepare` of a shipped method or of the user's own. Raises CannotLoad, or Unsupported if the module does."""
     module, colon, function = name.partition(":")
     if not colon:
         prepare: Prepare = importlib.import_module(f".{name}", __package__).prepare
         return prepare
     try:
         found: Any = importlib.import_module(module)
+    except Unsupported:  # a module that says of itself that it cannot work on this machine
+        raise
     except (Exception, SystemExit) as error:  # a user's module may raise anything, and a script may end itself
         raise CannotLoad(f"cannot import {module}: {type(error).__name__}: {error}") from error
     made = getattr(found, function, None)

@@ -1,0 +1,1 @@
+"""Methods of one's own, complete and ready to copy; README.md has the commands."""
