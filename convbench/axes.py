@@ -59,8 +59,8 @@ class Composer:
         for lines in _choices(given):
             # The master is composed already, and without what is swept.
             cfg = self._composed(lines) if any(g.group and g.values for g in given) else self.master
-            params = {k: v for k, v in (cfg.hydra.sweeper.get("params") or {}).items() if k not in known}
-            named = self.parsed([f"{key}={value}" for key, value in params.items()])
+            params = {str(k): v for k, v in (cfg.hydra.sweeper.get("params") or {}).items() if k not in known}
+            named = self.parsed([_as_word(key, value) for key, value in params.items()])
             axes = [g for g in named if g.values and not g.group]
             for more in _choices(named):
                 yield (self._composed([*lines, *more]) if more else cfg), axes
@@ -101,6 +101,15 @@ class Given:
     def lines(self) -> list[str]:
         """The override for each choice of a configuration file."""
         return [f"{self.line}{value}" for value in self.values] or [self.line]
+
+
+def _as_word(key: str, value: Any) -> str:
+    if OmegaConf.is_config(value):
+        raise InvalidValue(
+            key,
+            f"hydra.sweeper.params.{key}: {value} could be several values or one; write {key}: 3,5 or {key}: '[3,5]'",
+        )
+    return f"{key}={value}"
 
 
 def _choices(given: Iterable[Given]) -> Iterator[list[str]]:

@@ -64,7 +64,10 @@ def _command(word: str, rest: list[str]) -> int:
         hint = did_you_mean(word, COMMANDS) or f"; there are {', '.join(COMMANDS)}, and settings as key=value"
         raise InvalidValue("command", f"no command named {word!r}{hint}")
     module = importlib.import_module(COMMANDS[word])
-    return int(module.main(rest))
+    try:
+        return int(module.main(rest))
+    except SystemExit as stop:  # argparse: its --help, or a mistake that it has named
+        return stop.code if isinstance(stop.code, int) else MISTAKE
 
 
 def _run(arguments: list[str]) -> int:
@@ -77,6 +80,8 @@ def _run(arguments: list[str]) -> int:
         run(arguments, program)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else MISTAKE
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if program.measuring and not program.refused and not isinstance(error, InvalidValue):
             raise

@@ -25,9 +25,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from . import sweeper
 from .case import InvalidValue
 from .config import Schema, folder
-from .grid import Sweep
-from .messages import sentence
-from .program import Collector, Program
+from .program import Program
 
 GROUP = "sweep"
 
@@ -91,6 +89,7 @@ def run(arguments: Sequence[str], program: Program) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*is not available", category=UserWarning)
         if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion or args.resolve:
+            args.multirun = False  # `-m … --cfg job` asks what the line means.
             with _raising():
                 _run_hydra(args, parser, program, str(folder("conf")), "config")
         else:
@@ -128,21 +127,6 @@ def _raising() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
-
-
-def configurations(arguments: Sequence[str]) -> Sweep:
-    """What a command line would run, checked; the configurations are made anew whenever they are asked for.
-
-    Raises InvalidValue with the sentence that the command line would print.
-    """
-    collector = Collector()
-    try:
-        run(arguments, collector)
-    except Exception as error:
-        raise InvalidValue("command line", sentence(error)) from error
-    if not collector.sweeps:
-        raise InvalidValue("command line", (*collector.refused, *map(str, collector.illegal), "nothing to run")[0])
-    return collector.sweeps[0]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -97,6 +97,7 @@ def _wrong_type(key: str, text: str) -> str:
 
 
 _PATTERNS = (
+    (r"In '(.*?)': \w+ raised while composing config", "the file {0}.yaml holds a value of the wrong type"),
     (
         r"Ambiguous value for argument '(.*?)'\n",
         "{0} holds several values; add -m to sweep over them, or write one list as key=[a,b]",

@@ -114,18 +114,3 @@ class Program:
         launched.warn_of_company(sweep, master.hydra.launcher, progress)
         self.measuring = True
         return launched.spread(sweep, replace(settings, out=out), jobs, progress)
-
-
-class Collector(Program):
-    """Runs nothing and keeps what would have been run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sweeps: list[Sweep] = []
-
-    def single(self, sweep: Sweep, settings: Settings) -> float:
-        self.sweeps.append(sweep)
-        return math.nan
-
-    def sweep(self, sweep: Sweep, settings: Settings, context: HydraContext, master: DictConfig) -> None:
-        self.sweeps.append(sweep)

@@ -16,10 +16,10 @@ from convbench.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
 from convbench.cases import READERS, mistaken_labels, read
 from convbench.config import Settings, folder
 from convbench.grid import Grid, choose
-from convbench.hydra_app import configurations
 from convbench.objective import Objective
 from convbench.record import COLUMNS
 
+from .composed import configurations
 from .settings import NOTEBOOK
 
 SWEEP = Settings(

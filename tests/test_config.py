@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from convbench import config
 from convbench.case import InvalidValue
 from convbench.config import KEYS, RUN_KEYS, SPEC_KEYS, Schema, Settings, bytes_of, did_you_mean, flat, folder, spec_of
-from convbench.hydra_app import configurations
 from convbench.objective import Objective
 
+from .composed import configurations
 from .settings import NOTEBOOK
 
 WRITTEN = OmegaConf.load(folder("conf") / "config.yaml")
@@ -34,7 +34,7 @@ def test_every_setting_has_a_type_and_a_value() -> None:
 def test_every_preset_says_everything(path: Path) -> None:
     """A preset that leaves a number out would silently take the schema's, which has no reason beside it."""
     written = OmegaConf.load(path)
-    assert {f"measure.{key}" for key in written} == {key for key in KEYS if key.startswith("measure.")}
+    assert {f"measure.{key!s}" for key in written} == {key for key in KEYS if key.startswith("measure.")}
     assert written.name == path.stem
 
 

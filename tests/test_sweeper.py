@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from convbench.case import InvalidValue
 from convbench.grid import MOST, Sweep
-from convbench.hydra_app import configurations
 from convbench.spec import Spec
+
+from .composed import configurations
 
 
 def swept(*arguments: str) -> Sweep:
