@@ -1,0 +1,64 @@
+"""The recipes of docs/analysis.md, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.simulated import row, timed_row
+from tests.test_table import write
+
+PAGE = Path(__file__).parent.parent / "docs" / "analysis.md"
+SECTION = re.compile(r"^## (.+?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+RECIPES = {title: BLOCK.findall(body) for title, body in SECTION.findall(PAGE.read_text(encoding="utf-8"))}
+
+
+@pytest.fixture
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a recipe leaves behind after it was run beside three finished runs."""
+    monkeypatch.chdir(tmp_path)
+    mine = []
+    for i in range(4):
+        mine.append({**timed_row(i, "autograd", None), "bound_ratio": 0.5})
+        speedup = 0.5 + 0.5 * i
+        ends = (speedup, speedup - 0.01, speedup + 0.01)
+        speed = ["slower", "equivalent", "faster", "faster"][i]
+        mine.append({**timed_row(i, "explicit", ends), "bound_ratio": i / 10, "speed": speed})
+    mine.append(row(4, "explicit", status="oom", accuracy=None, reason="out of memory"))
+    write(tmp_path / "results" / "mine", mine)
+    for name, time_s in (("cpu", 4e-3), ("gpu", 1e-3)):
+        rows = [timed_row(i, "explicit", (1.0, 0.9, 1.1), time_s * (i + 1 if name == "cpu" else 1)) for i in range(3)]
+        write(tmp_path / "results" / name, [{**r, "device": name, "tflops": 1.0} for r in rows])
+    found: dict[str, Any] = {}
+    for code in RECIPES[request.param]:
+        exec(compile(code, PAGE.name, "exec"), found)
+    return found
+
+
+def test_there_are_three_recipes() -> None:
+    assert list(RECIPES) == ["Autograd against explicit", "The worst cases", "Two devices"]
+    assert all(RECIPES.values())
+
+
+@pytest.mark.parametrize("names", ["Autograd against explicit"], indirect=True)
+def test_autograd_against_explicit(names: dict[str, Any]) -> None:
+    wide = names["wide"]
+    assert wide["speedup"]["explicit"].tolist() == [0.5, 1.0, 1.5, 2.0]
+    assert wide["speedup"]["autograd"].tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("names", ["The worst cases"], indirect=True)
+def test_worst_cases(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert names["closest"]["bound_ratio"].tolist()[:5] == [0.5, 0.5, 0.5, 0.5, 0.3]
+    assert names["slowest"]["speedup"].tolist() == [0.5]
+    assert names["failed"]["reason"].tolist() == ["out of memory"]
+
+
+@pytest.mark.parametrize("names", ["Two devices"], indirect=True)
+def test_two_devices(names: dict[str, Any]) -> None:
+    assert names["both"]["gpu_is_faster_by"].tolist() == [4.0, 8.0, 12.0]
