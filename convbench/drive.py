@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from . import units
 from .case import InvalidValue
+from .cases import mistaken_labels
 from .config import Settings
 from .execute import Outcome, RunOptions, driving, execute
-from .grid import LeftOut, Sweep
+from .grid import Sweep
 from .progress import Progress
 from .record import Record
 from .spec import Spec
@@ -70,7 +72,7 @@ def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
     run = run_options(settings, out)
     outcomes: list[Outcome] = []
     with progress, driving(run):
-        report_left_out(sweep.left_out, progress)
+        tell(sweep, progress)
         for start in range(0, len(sweep), settings.chunk):
             part = sweep[start : start + settings.chunk]
             outcomes.append(execute(part, run, progress, part.positions))
@@ -112,11 +114,19 @@ def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:
     )
 
 
-def report_left_out(left_out: LeftOut, progress: Progress) -> None:
+def tell(sweep: Sweep, progress: Progress) -> None:
+    """Says what will not be run, and what may be meant otherwise than it is read."""
+    left_out = sweep.left_out
     if left_out.illegal:
         progress.say(
-            f"{left_out.illegal} combinations are no convolution and are left out (on_illegal=error refuses them); "
+            f"{units.count(left_out.illegal, 'illegal combination')} left out (on_illegal=error stops at the first); "
             f"the first: {left_out.first}"
         )
     if left_out.repeated:
-        progress.say(f"{left_out.repeated} combinations equal others and are run once")
+        progress.say(f"{units.count(left_out.repeated, 'combination')} equal to others left out")
+    for table in {grid.cases.path: grid.cases for grid in sweep.grids if grid.cases}.values():
+        for column, known in mistaken_labels(table):
+            progress.warn(
+                f"{table.path}: column {column} is no setting and is carried along as a label",
+                f"call it {known} if that is what it is",
+            )

@@ -19,7 +19,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from . import sweeper
@@ -75,6 +75,22 @@ def register() -> None:
     plugins.register(SweepsSource)
     plugins.register(SweepsSearchPath)
     plugins.class_name_to_class[sweeper.TARGET] = sweeper.GridSweeper
+    _preset_ray(store)
+
+
+def _preset_ray(store: ConfigStore) -> None:
+    """What Ray's launcher needs to join a cluster that runs already, where it is installed.
+
+    It sets the object store's size, which only whoever starts a cluster may do; and Ray would run a dead
+    job's whole chunk again, where convbench launches what is lost of it.
+    """
+    try:
+        node = store.load("hydra/launcher/ray.yaml").node
+    except ConfigLoadError:
+        return
+    node.ray.init.object_store_memory = None
+    node.ray.remote.max_retries = 0
+    store.store(group="hydra/launcher", name="ray", node=node)
 
 
 def run(arguments: Sequence[str], program: Program) -> None:

@@ -21,7 +21,7 @@ from hydra.core.utils import JobStatus
 from . import share, store
 from .case import InvalidValue
 from .config import Settings
-from .drive import Run, report_left_out, run_options
+from .drive import Run, run_options, tell
 from .execute import RunOptions, Session, driving, review
 from .following import Follower
 from .grid import Sweep
@@ -46,7 +46,7 @@ def spread(sweep: Sweep, settings: Settings, jobs: Jobs, progress: Progress) -> 
     assert settings.out is not None
     run = run_options(settings, settings.out)
     with progress, driving(run) as session:
-        report_left_out(sweep.left_out, progress)
+        tell(sweep, progress)
         todo = [place for place, spec in enumerate(sweep) if not session.settled(spec)]
         earlier = len(sweep) - len(todo)
         progress.begin(len(sweep), earlier)

@@ -14,6 +14,16 @@ from .config import did_you_mean, no_setting
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 
 
+_EXTRAS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "optuna",
+}
+"""Files that come with an extra of the package."""
+
+
 def sentence(error: BaseException) -> str:
     """One line for the person, whatever was raised while the command line and the files were read."""
     causes = list(_causes(error))
@@ -81,6 +91,8 @@ def _missing_file(error: MissingConfigException) -> str:
     options = list(error.options or ())
     if not group:
         return f"no configuration file named {wanted!r}; give its name with --config-name, its folder with --config-dir"
+    if wanted in _EXTRAS:
+        return f"{group}={name} is not installed: pip install 'convbench[{_EXTRAS[wanted]}]'"
     if not options:
         return f"no {group} named {name!r}, and no file for any; give a folder that has {wanted}.yaml with --config-dir"
     return f"no {group} named {name!r}{did_you_mean(name, options)} (there are: {', '.join(options)})"
