@@ -97,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     judgement = judge(base.rows, new.rows, policy)
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy)
-    comparison = Comparison(str(args.base), str(args.new), judgement, policy, _names(judgement, base, new))
+    names = _names(_shown(judgement, args.format), base, new)
+    comparison = Comparison(str(args.base), str(args.new), judgement, policy, names)
     _print(comparison, args.format, args.out)
     return judgement.exit_code
 
@@ -122,9 +123,15 @@ def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Jud
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 
 
-def _names(judgement: Judgement, base: Run, new: Run) -> dict[str, str]:
-    """config_id → name of every configuration that is shown."""
-    wanted = {key[0] for key in judgement.rows} | {f.key[0] for f in judgement.failures}
+def _shown(judgement: Judgement, kind: str) -> set[str]:
+    """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
+    findings = [*judgement.failures, *judgement.advice, *judgement.improvements]
+    shown = {f.key[0] for f in findings} | {row["config_id"] for row in judgement.fresh}
+    return shown | {key[0] for key in judgement.rows} if kind == "junit" else shown
+
+
+def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:
+    """config_id → name for people."""
     names: dict[str, str] = {}
     for run in (new, base):
         here = run.table[run.table["config_id"].isin(wanted - names.keys())].drop_duplicates("config_id")

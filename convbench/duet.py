@@ -37,6 +37,10 @@ OWN_WORK_S = 600.0
 """Seconds that problem and reference of one configuration may take; the same as in a sweep."""
 
 
+FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "budget_s", "hydra/launcher")
+"""Settings of a sweep that a duet refuses instead of ignoring them."""
+
+
 @dataclass(slots=True)
 class Duel:
     """One method of a `configuration`: each side's row so far, and the samples of each pair of processes.
@@ -95,6 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, words = parser().parse_known_args(argv)
     if args.processes < LEAST:
         raise InvalidValue("--processes", f"--processes {args.processes} gives no 95% interval; give at least {LEAST}")
+    for word in words:
+        key = word.lstrip("+").partition("=")[0]
+        if key in FOREIGN:
+            raise InvalidValue(
+                key, f"{word} means nothing to a duet, which runs here and each side in a process of its own"
+            )
     pythons = [interpreter(f"--{name}", getattr(args, name)) for name in NAMES]
     sweep, settings = planned(words)
     with Pair(pythons) as pair:

@@ -188,6 +188,8 @@ def _lost_timing(old: Record, new: Record) -> str | None:
     """Why a cell that BASE timed cannot be judged in NEW; None if it can be or BASE did not time it."""
     if "time_s" in old and "time_s" not in new:
         return "was timed in BASE and is not in NEW (measure=none?); --accuracy-only compares without times"
+    if "speedup" in old and "speedup" not in new:
+        return f"had a ratio to baseline={old.get('baseline')} in BASE and has none in NEW"
     if "speedup" in old and old.get("baseline") != new.get("baseline"):
         return f"was measured against baseline={old.get('baseline')} and now against {new.get('baseline')}"
     return None

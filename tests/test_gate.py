@@ -145,6 +145,12 @@ def test_ratios_to_different_baselines_are_not_compared() -> None:
     assert result.failures[0].text == "was measured against baseline=autograd and now against aten"
 
 
+def test_lost_ratio_fails_although_the_time_is_there() -> None:
+    base = [timed_row(0, "explicit", (2.0, 1.99, 2.01))]
+    new = [{k: v for k, v in base[0].items() if not k.startswith("speed")}]
+    assert judge(base, new, POLICY).failures[0].text == "had a ratio to baseline=autograd in BASE and has none in NEW"
+
+
 def test_cell_measured_twice_counts_once() -> None:
     poor = timed_row(0, "explicit", (1.0, 0.99, 1.01))
     poor["samples"] = 20
