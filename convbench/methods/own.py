@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +28,9 @@ def load(name: str) -> Prepare:
     if not colon:
         prepare: Prepare = importlib.import_module(f".{name}", __package__).prepare
         return prepare
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        # Not there when convbench is started by its installed command, or with PYTHONSAFEPATH set.
+        sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
     except Unsupported:  # a module that says of itself that it cannot work on this machine

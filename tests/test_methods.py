@@ -1,0 +1,286 @@
+"""The registry, what each method says that it covers, and methods of one's own, which may do anything."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import itertools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from convbench import accuracy, cli, methods, methods_list, problem, reference, runner
+from convbench.methods import METHODS, Unsupported
+from convbench.methods.own import CannotLoad, load, uses_autograd
+from convbench.record import Record
+from convbench.spec import Spec
+
+from .settings import make_spec, specs
+
+ROOT = Path(__file__).parent.parent
+
+COVERS: dict[str, Callable[[Spec], bool]] = {
+    "autograd": lambda s: True,
+    "explicit": lambda s: True,
+    "compile": lambda s: True,
+    "aten": lambda s: not (s.order == 2 and s.case.batch == 0),
+    "unfold": lambda s: s.case.dims < 3 and s.case.batch > 0,
+    "zero_insert": lambda s: not s.case.transposed and s.wrt == "input" and s.order == 1,
+    "upcast": lambda s: s.dtype in ("float16", "bfloat16"),
+    "fft": lambda s: s.dtype != "float64" and s.case.batch > 0,
+}
+"""What the docstrings say, once more as conditions."""
+
+Own = Callable[[str], str]
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Own:
+    """Writes a module that imports torch and convbench first; returns the name of its method `gradient`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    numbers = itertools.count()
+
+    def write(body: str) -> str:
+        name = f"own_{tmp_path.name}_{next(numbers)}"
+        (tmp_path / f"{name}.py").write_text(f"import torch\nimport convbench\n\n{body}\n")
+        return f"{name}:gradient"
+
+    return write
+
+
+def rows_of(*names: str, **settings: Any) -> dict[str, Record]:
+    """Rows of a small configuration by method; without measuring."""
+    spec = make_spec(**{"op": "conv2d", "size": 6, "kernel": 3, "methods": list(names), **settings})
+    result = runner.run(spec, spec.arms, lambda method, phase: None)
+    return {row["method"]: row for row in result.records}
+
+
+# The registry.
+
+
+def test_every_name_has_a_module_and_every_module_a_name() -> None:
+    files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "own"} == set(METHODS) == set(COVERS)
+    for name in METHODS:
+        assert callable(importlib.import_module(f"convbench.methods.{name}").prepare)
+
+
+def test_the_list_says_what_each_is_and_covers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["methods"]) == 0
+    printed = capsys.readouterr().out
+    words = " ".join(printed.split())
+    for name in METHODS:
+        assert f"\n{name} " in printed
+        assert methods_list.coverage(name).split(",")[0].split()[0] in words
+    assert "methods=[autograd,explicit,my_kernels:grad_input]" in printed
+    assert "{" not in printed
+
+
+def test_coverage_is_the_sentence_up_to_its_full_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods_list, "FOLDER", tmp_path)
+    (tmp_path / "good.py").write_text(
+        '"""Is good.\n\nCovers conv2d, k ≤ 3.5 and\norder 1. More.\n"""\nraise SystemExit\n'
+    )
+    assert methods_list.coverage("good") == "conv2d, k ≤ 3.5 and order 1"
+    (tmp_path / "silent.py").write_text('"""Does not say."""\n')
+    with pytest.raises(ValueError, match="silent has no sentence"):
+        methods_list.coverage("silent")
+
+
+@settings(max_examples=100)
+@given(specs())
+def test_methods_cover_what_they_say(spec: Spec) -> None:
+    made = problem.make(spec)
+    for name, covers in COVERS.items():
+        if name == "compile":
+            continue
+        if covers(spec):
+            assert callable(load(name)(made))
+        else:
+            with pytest.raises(Unsupported, match=f"{name} covers"):
+                load(name)(made)
+
+
+@pytest.mark.slow
+def test_compile_is_right_for_one_shape_after_another() -> None:
+    """More shapes than torch.compile recompiles for without being reset; the calls are under inference_mode."""
+    for size, wrt in itertools.product((5, 6, 7, 8, 9), ("input", "weight")):
+        made = problem.make(make_spec(op="conv2d", size=size, kernel=3, stride=2, wrt=wrt, fill="integer"))
+        call = load("compile")(made)
+        with torch.inference_mode():
+            judged = accuracy.judge(call(), made, reference.compute(made, made.spec.budget))
+        assert judged.verdict == "exact"
+
+
+# Methods of one's own.
+
+GOOD = """
+def gradient(problem):
+    gy, w = problem.grad_output, problem.weight
+    return lambda: torch.nn.functional.conv_transpose2d(gy, w)
+"""
+
+
+def test_an_own_method_is_judged_like_any_other(own: Own) -> None:
+    name = own(GOOD)
+    rows = rows_of("autograd", "explicit", name, fill="integer")
+    assert rows[name]["status"] == "ok"
+    assert rows[name]["accuracy"] == "exact"
+    assert rows[name]["equals_baseline"] is True
+    assert rows[name]["prepare_s"] >= 0
+
+
+def test_an_own_method_can_be_the_baseline(own: Own) -> None:
+    name = own(GOOD)
+    rows = rows_of("explicit", baseline=name)
+    assert list(rows) == [name, "explicit"]
+    assert rows["explicit"]["baseline"] == name
+    assert {row["accuracy"] for row in rows.values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ("gradient = 3", "error", "has no function named gradient"),
+        ("other = 3", "error", "has no function named gradient"),
+        ("raise RuntimeError('no compiler')", "error", "cannot import own_.*: RuntimeError: no compiler"),
+        ("import nowhere_to_be_found", "error", "cannot import own_.*: ModuleNotFoundError: No module named 'nowhere"),
+        ("this is no Python", "error", "cannot import own_.*: SyntaxError"),
+        ("raise SystemExit('usage: …')", "error", "cannot import own_.*: SystemExit: usage"),
+        ("raise convbench.Unsupported('needs CUDA 13')", "unsupported", "^needs CUDA 13$"),
+        (
+            "def gradient(gy, x, w, case): return gy",
+            "error",
+            "is not a function of one problem .*'x'.*mark .* with @convbench.plain",
+        ),
+        ("def gradient(): return 1", "error", "is not a function of one problem .*too many positional"),
+        ("def gradient(problem): return problem.input", "error", "returned Tensor, which cannot be called"),
+        ("def gradient(problem): pass", "error", "returned NoneType, which cannot be called"),
+        ("gradient = max", "error", "TypeError: 'Problem' object is not iterable"),
+        ("def gradient(problem): return problem.nonsense", "error", "AttributeError: .*nonsense"),
+        ("def gradient(problem): raise convbench.Unsupported('only on Sundays')", "unsupported", "^only on Sundays$"),
+        ("def gradient(problem): return lambda: 1 / 0", "error", "^ZeroDivisionError: division by zero$"),
+        ("def gradient(problem): return lambda: torch.ones(2) @ torch.ones(3)", "error", "RuntimeError: .*inconsist"),
+        ("def gradient(problem): raise MemoryError", "oom", "MemoryError"),
+        ("@convbench.plain(wrt='inputs')\ndef gradient(*tensors): pass", "error", "wrt='inputs' is no gradient"),
+        ("@convbench.plain(wrt='weight')\ndef gradient(*tensors): pass", "unsupported", "wrt=weight; not wrt=input"),
+        ("@convbench.plain\ndef gradient(gy): pass", "error", "TypeError: gradient.. takes 1 positional"),
+    ],
+)  # fmt: skip
+def test_whatever_a_method_does_is_its_row_alone(own: Own, body: str, status: str, words: str) -> None:
+    name = own(body)
+    rows = rows_of("autograd", name, "explicit")
+    assert rows[name]["status"] == status
+    assert "accuracy" not in rows[name]
+    assert re.search(words, rows[name]["reason"])
+    for other in ("autograd", "explicit"):
+        assert (rows[other]["status"], rows[other]["accuracy"]) == ("ok", "ok")
+
+
+def test_a_module_that_does_not_exist_is_a_row() -> None:
+    row = rows_of("explicit", "no.such.package:grad_input")["no.such.package:grad_input"]
+    assert row["status"] == "error"
+    assert row["reason"] == "cannot import no.such.package: ModuleNotFoundError: No module named 'no'"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return lambda: problem.input", "error reaches .* times its bound"),
+        ("return lambda: torch.zeros_like(problem.input)", "all zeros"),
+        ("return lambda: torch.full_like(problem.input, float('nan'))", "NaN or infinity"),
+        ("return lambda: problem.weight", "shape"),
+        ("return lambda: problem.input.double()", "float64"),
+        ("return lambda: None", "NoneType, not a tensor"),
+    ],
+)
+def test_wrong_answers_fail_and_say_why(own: Own, body: str, words: str) -> None:
+    name = own(f"def gradient(problem): {body}")
+    rows = rows_of("explicit", name)
+    assert (rows[name]["status"], rows[name]["accuracy"]) == ("ok", "fail")
+    assert re.search(words, rows[name]["reason"])
+    assert rows["explicit"]["accuracy"] == "ok"
+
+
+PLAIN = """
+@convbench.plain{mark}
+def gradient(grad_output, input, weight, case):
+    assert input.shape == case.input_shape
+    return torch.nn.functional.conv_transpose2d(grad_output, weight, stride=case.stride, padding=case.padding)
+"""
+
+
+def test_a_plain_function_needs_no_preparation(own: Own) -> None:
+    name = own(PLAIN.format(mark=""))
+    assert rows_of(name, stride=1, padding=1)[name]["accuracy"] == "ok"
+    assert rows_of(name, wrt="weight")[name]["accuracy"] == "fail"
+    assert rows_of(name, order=2)[name]["status"] == "unsupported"
+
+
+def test_a_plain_function_may_say_which_gradient_it_computes(own: Own) -> None:
+    name = own(PLAIN.format(mark="(wrt='input')"))
+    assert rows_of(name)[name]["accuracy"] == "ok"
+    row = rows_of(name, wrt="weight")[name]
+    assert (row["status"], row["reason"]) == ("unsupported", "gradient is marked for wrt=input; not wrt=weight")
+
+
+THROUGH_AUTOGRAD = """
+{mark}
+def gradient(problem):
+    x = problem.input.detach().clone().requires_grad_()
+    gy, w = problem.grad_output, problem.weight
+    return lambda: torch.autograd.grad(torch.nn.functional.conv2d(x, w), x, gy)[0]
+"""
+
+
+def test_a_method_through_autograd_says_so(own: Own) -> None:
+    marked = own(THROUGH_AUTOGRAD.format(mark="@convbench.with_autograd"))
+    unmarked = own(THROUGH_AUTOGRAD.format(mark=""))
+    rows = rows_of(marked, unmarked)
+    assert rows[marked]["accuracy"] == "ok"
+    assert rows[unmarked]["status"] == "error"
+    assert uses_autograd(marked)
+    assert not uses_autograd(unmarked)
+    assert [name for name in METHODS if uses_autograd(name)] == ["autograd"]
+
+
+def test_the_working_directory_is_searched_however_python_was_started(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installed command has its own folder on sys.path instead."""
+    name = own(GOOD)
+    folder = sys.path[0]
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", folder, os.getcwd())])
+    with pytest.raises(CannotLoad, match="No module named"):
+        load(name)
+    monkeypatch.chdir(folder)
+    importlib.invalidate_caches()
+    assert callable(load(name))
+
+
+def test_own_methods_run_from_any_folder_in_the_child(tmp_path: Path) -> None:
+    """The real program: a good method, one that ends its process and one that does not exist; every row is there."""
+    (tmp_path / "mine.py").write_text(f"import os, torch\n{GOOD}\ndef dies(problem):\n    os._exit(7)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "convbench", "op=conv2d", "size=6", "kernel=3", "measure=none", "out=out",
+         "methods=[autograd,mine:dies,mine:gradient,mine:absent]"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
+        found = {row["method"]: (row["status"], row["accuracy"]) for row in csv.DictReader(file)}
+    assert found == {
+        "autograd": ("ok", "ok"),
+        "mine:dies": ("crash", ""),
+        "mine:gradient": ("ok", "ok"),
+        "mine:absent": ("error", ""),
+    }
