@@ -82,6 +82,12 @@ def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> R
     return Result([record(m.row) for m in todo], [s.to_dict() for s in samples], found)
 
 
+def warm_up() -> None:
+    """Lets torch load what it loads in its first backward (sympy: half a second), so that no method pays for it."""
+    x = torch.ones(1, requires_grad=True)
+    torch.autograd.grad(x * 2, x, torch.ones(1))
+
+
 def missing_device(device: str) -> str | None:
     """Why `device` cannot be used here, or None if it can."""
     if device == "cpu":

@@ -193,8 +193,9 @@ def main(arguments: Sequence[str]) -> None:
     stage = Stage(stage_fd)
     stage.seal()
     pipe = Pipe(requests, replies, stage)
-    from . import runner  # noqa: F401  torch comes along, before the limit, which is meant for the configurations
+    from . import runner  # torch comes along, before the limit, which is meant for the configurations
 
+    runner.warm_up()
     if allowance:
         limit_memory(allowance)
     _Server(pipe, stage).serve()

@@ -36,6 +36,17 @@ def segfault(problem: Any) -> Call:
     return lambda: ctypes.string_at(1)
 
 
+def segfault_while_timed(problem: Any) -> Call:
+    """Right when it is judged, dead in its twentieth call."""
+    right = _right(problem)
+    calls = iter(range(20))
+    return lambda: right() if next(calls, None) is not None else ctypes.string_at(1)
+
+
+def abort_in_prepare(problem: Any) -> Call:
+    os.abort()
+
+
 def abort(problem: Any) -> Call:
     return os.abort
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +142,33 @@ def test_memory_limit_is_relative_to_what_the_child_needs_itself(make: Make) -> 
     measured = worker.run(make_spec("faulty:allocates", "faulty:calm"))
     assert statuses(measured) == {"autograd": "ok", "allocates": "oom", "calm": "ok"}
     assert "MemoryError" in reason(measured, "allocates")
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group whose processes the kernel kills when they take more than 80 MB together; `procs` admits them."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root) / f"convbench-test-{os.getpid()}"
+        if not (Path(root) / "cgroup.procs").exists():
+            continue
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            (group / limit).write_text(str(80 << 20))
+            break
+    else:
+        pytest.skip("making a control group needs privileges that this user has not")
+    members = group / "cgroup.procs"
+    yield members
+    wait_until(lambda: not members.read_text())
+    group.rmdir()
+
+
+def test_the_kernel_s_out_of_memory_killer_costs_one_row(small_group: Path, make: Make) -> None:
+    worker = make()
+    small_group.write_text(str(process_of(worker.run(make_spec()))))
+    measured = worker.run(make_spec("faulty:allocates", "faulty:calm"))
+    assert statuses(measured) == {"autograd": "ok", "allocates": "oom", "calm": "ok"}
+    assert "the system ran out of memory and killed the process (SIGKILL)" in reason(measured, "allocates")
 
 
 def test_a_child_that_died_between_two_configurations_costs_nothing(make: Make) -> None:

@@ -19,6 +19,10 @@ class Result:
     environment: dict[str, Any] | None = None
 
 
+def warm_up() -> None:
+    """Nothing here takes long the first time."""
+
+
 def run(spec: Spec, methods: Sequence[str], stage: Callable[[str, str], None], process: int = 0) -> Result:
     """A row per method; `reason` is the process that made it, `samples` how many methods it was asked for."""
     stage("", "reference")

@@ -1,0 +1,98 @@
+"""Every fault many times over, in the real thing: no row is lost, and no row of another method differs.
+
+`pytest -m slow -s tests/slow/test_fault_table.py` prints the table of docs/robustness.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from convbench.execute import RunOptions, driving, execute
+from convbench.spec import Measure, Spec
+from tests.processes import Notes, children, make_spec
+from tests.test_faults import QUICK
+
+pytestmark = pytest.mark.slow
+
+NOT_TIMED = Measure(name="none", enabled=False)
+TIMES = 10
+"""Injections of each fault; every second one while times are measured as well."""
+
+FAULTS = {
+    "segfault": "crash",
+    "segfault_while_timed": "crash",
+    "abort": "crash",
+    "abort_in_prepare": "crash",
+    "exits": "crash",
+    "killed": "crash",
+    "closes_everything": "crash",
+    "forks_in_c_and_dies": "crash",
+    "sys_exits": "error",
+    "interrupts": "error",
+    "raises": "error",
+    "raises_in_prepare": "error",
+    "spins": "timeout",
+    "spins_in_c": "timeout",
+    "sleeps": "timeout",
+    "stops": "timeout",
+    "prints_for_ever": "timeout",
+    "allocates": "oom",
+    "allocates_tensors": "oom",
+    "throws_bad_alloc": "oom",
+    "gives_nan": "ok",
+    "garbage": "ok",
+    "writes_everywhere": "ok",
+    "forks": "ok",
+    "leaves_a_fork": "ok",
+}
+WORDS = {"gives_nan": "ok, accuracy fail"}
+ACCURACY = ["accuracy", "max_abs_err", "bound_ratio", "result_hash", "equals_baseline"]
+
+
+def configurations(fault: str) -> list[Spec]:
+    return [
+        make_spec(f"faulty:{fault}", "explicit", seed=seed, timeout_s=2.0, measure=(NOT_TIMED, QUICK)[seed % 2])
+        for seed in range(TIMES)
+    ]
+
+
+def run_all(todo: Sequence[Spec], out: Path) -> pd.DataFrame:
+    run = RunOptions(out, memory_limit=300 << 20)
+    with driving(run):
+        execute(todo, run, Notes())
+    return pd.read_parquet(out / "results.parquet")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return run_all(configurations("calm"), tmp_path_factory.mktemp("calm")).set_index(["seed", "method"])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault(fault: str, tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    name = f"tests.faulty:{fault}"
+    # Its right status is "timed out" here where it never answers: that is the fault.
+    todo = configurations(fault)
+    if fault == "segfault_while_timed":
+        todo = [spec for spec in todo if spec.measure.enabled]
+    before = children()
+    rows = run_all(todo, tmp_path).set_index(["seed", "method"])
+    assert children() == before
+    expected = [(spec.seed, method) for spec in todo for method in ("autograd", name, "explicit")]
+    lost = len(set(expected) - set(rows.index))
+    own = rows.loc[[index for index in rows.index if index[1] == name]]
+    others = rows.loc[[index for index in rows.index if index[1] != name]]
+    same = undisturbed.loc[others.index]
+    differs = (others[ACCURACY].astype("string") != same[ACCURACY].astype("string")).any(axis=1)
+    differs |= (others["status"] != "ok") | (others["time_s"].isna() != same["time_s"].isna())
+    misnamed = own[own["status"] != FAULTS[fault]]
+    wrong = int(differs.sum()) + len(misnamed)
+    report = pd.concat([others[differs], misnamed])[["status", "reason", "time_s", *ACCURACY]].to_string()
+    reason = own["reason"].dropna().tolist()[:1]
+    cells = (f"`{fault}`", WORDS.get(fault, FAULTS[fault]), *(reason or [""]), str(len(todo)), str(lost), str(wrong))
+    print("\n| " + " | ".join(cells) + " |")
+    assert (lost, wrong) == (0, 0), report
