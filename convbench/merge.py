@@ -26,6 +26,7 @@ BLOCK = 8192
 SAMPLES = (
     Column("config_id", str, "", "the configuration, as in the table"),
     Column("run_key", str, "", "the run, as in the table"),
+    Column("labels", str, "", "the cases file's further columns, as in the table"),
     Column("process", int, "", "repetition in a fresh process"),
     Column("round", int, "", "round in which every arm was sampled once"),
     Column("position", int, "", "place of the sample within its round"),
@@ -232,7 +233,8 @@ def _sample_rows(line: bytes, schema: pa.Schema) -> pa.Table:
 
     values = decode(line) or {"samples": []}
     samples = [Samples.from_dict(sample) for sample in values["samples"]]
-    rows = [row for sample in samples for row in sample.to_rows(values["config_id"], values["run_key"])]
+    names: dict[str, Any] = {name: values.get(name) for name in ("config_id", "run_key", "labels")}
+    rows = [row for sample in samples for row in sample.to_rows(**names)]
     return pa.Table.from_pylist(rows, schema)
 
 

@@ -13,6 +13,7 @@ from .statistics import Interval, median, median_interval, speed_verdict, spread
 ROW_COLUMNS = (
     "config_id",
     "run_key",
+    "labels",
     "process",
     "round",
     "position",
@@ -96,13 +97,14 @@ class Samples:
     def from_dict(cls, data: Mapping[str, Any]) -> Samples:
         return cls(**{**data, "arms": tuple(data["arms"])})
 
-    def to_rows(self, config_id: str, run_key: str) -> list[dict[str, Any]]:
-        """One row per sample, in the order they were taken, with ROW_COLUMNS."""
+    def to_rows(self, config_id: str, run_key: str, labels: str | None = None) -> list[dict[str, Any]]:
+        """One row per sample, in the order they were taken, with ROW_COLUMNS; the arguments name it as in the table."""
         constant = {"seed": self.seed, "margin": self.margin, "half_width": self.half_width}
         return [
             {
                 "config_id": config_id,
                 "run_key": run_key,
+                "labels": labels,
                 "process": self.process,
                 "round": r,
                 "position": position,

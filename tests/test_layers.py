@@ -31,7 +31,7 @@ LAYERS = {
     },
     "execution": {"child", "worker", "execute"},
     "sweep": {"config", "cases", "grid", "drive", "share", "launched", "axes", "sweeper", "program", "messages"},
-    "command line": {"hydra_app", "planned", "cli", "pytest_plugin", "validate"},
+    "command line": {"hydra_app", "planned", "cli", "pytest_plugin", "validate", "recompute"},
 }
 # What these know, a reader can learn without torch, Hydra or pandas; not even inside a function.
 PLAIN = LAYERS["facts"] - {"environment"}
