@@ -14,8 +14,9 @@ import pandas as pd
 from .case import InvalidValue
 from .table import load
 
-PRESET = "rigorous"
-"""Six fresh processes: what differs from process to process is then in the interval, whatever the run itself used."""
+CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
+"""Six fresh processes, whatever the run itself used: what differs from process to process is then in the interval. Each
+may be as short as usual, for many pairs in one process say nothing about the others."""
 
 STDERR = 2
 """The new run's own output goes where it cannot be mistaken for the comparison's."""
@@ -41,7 +42,7 @@ def _groups(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[str]]]:
 
 def _settings(key: Any) -> list[str]:
     methods, cache, cuda_graph = key
-    words = [f"methods=[{methods}]", f"measure={PRESET}"]
+    words = [f"methods=[{methods}]", *CAREFULLY]
     if _known(cache):
         words.append(f"measure.cache={cache}")
     if _known(cuda_graph):

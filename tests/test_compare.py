@@ -211,10 +211,11 @@ def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytes
     again = confirm.measure_again(typed(pd.DataFrame(rows)))
     assert again["config_id"].tolist() == [config_id(0), config_id(1), config_id(2)]
     assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 3
+    carefully = ["measure=default", "measure.processes=6", "measure.memory=false"]
     assert [command[6:] for command in commands] == [
-        ["methods=[explicit,unfold]", "measure=rigorous", "measure.cache=hot", "measure.cuda_graph=false"],
-        ["methods=[explicit]", "measure=rigorous", "measure.cache=cold", "measure.cuda_graph=false"],
-        ["methods=[pkg.mod:fn]", "measure=rigorous"],
+        ["methods=[explicit,unfold]", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
+        ["methods=[explicit]", *carefully, "measure.cache=cold", "measure.cuda_graph=false"],
+        ["methods=[pkg.mod:fn]", *carefully],
     ]
 
 
