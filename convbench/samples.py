@@ -79,15 +79,23 @@ class Samples:
         """Half-width (log scale, about a share of 1) that decides when to stop; statistics.spread_half_width."""
         return spread_half_width(self.log_ratios(method, baseline), self.ran_first(method, baseline))
 
-    def narrow(self, baseline: str) -> bool:
-        """Whether every method's ratio to the baseline is known as closely as was asked for.
+    def widest(self, baseline: str) -> float | None:
+        """The largest half-width (as a share) of what is to be known; None where something has no interval yet.
 
-        Where there is nothing to pair (the baseline alone, or a baseline that failed), every arm's own time.
+        Of every method's ratio to the baseline, or, where there is nothing to pair (the baseline alone, or a
+        baseline that failed), of every arm's own time.
         """
         others = [arm for arm in self.arms if arm != baseline]
         if not others or baseline not in self.arms:
-            return all(_narrow(_relative(median_interval(self.of(arm))), self.half_width) for arm in self.arms)
-        return all(_narrow(self.spread(arm, baseline), self.half_width) for arm in others)
+            widths = [_relative(median_interval(self.of(arm))) for arm in self.arms]
+        else:
+            widths = [self.spread(arm, baseline) for arm in others]
+        known = [width for width in widths if width is not None]
+        return max(known) if len(known) == len(widths) else None
+
+    def narrow(self, baseline: str) -> bool:
+        """Whether everything is known as closely as was asked for."""
+        return _narrow(self.widest(baseline), self.half_width)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` is the inverse."""

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "convbench"
 LAYERS = {
     "facts": {
         *("_version", "case", "spec", "record", "statistics", "units", "environment"),
-        *("interrupt", "rates", "samples", "source", "stage", "trust", "gpus", "nvml", "burst"),
+        *("interrupt", "rates", "samples", "source", "stage", "trust", "gpus", "nvml", "burst", "allotment"),
     },
     "measurement": {
         *("problem", "notebook", "gradients", "contraction", "reference", "accuracy", "methods", "switches"),

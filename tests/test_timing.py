@@ -174,6 +174,22 @@ def test_the_same_machine_is_sampled_as_long_whichever_arm_is_the_baseline(seed,
     assert samples.log_ratios("b", "a") == [-d for d in turned.log_ratios("a", "b")]
 
 
+def test_the_widest_ratio_decides():
+    stream = np.random.default_rng(0)
+
+    def cost(call: Call, calls: int, now: float) -> float:
+        assert isinstance(call, Named)
+        return 0.001 * calls * math.exp(float(stream.normal(0, {"a": 0.001, "b": 0.001, "c": 0.05}[call.name])))
+
+    samples = timing.measure(arms("a", "b", "c"), "a", DEFAULT, FakeClock(cost, DEFAULT), 0, silent)
+    assert samples.counters["stopped"] == "pairs"
+    assert samples.widest("a") == samples.spread("c", "a")
+    assert timing.columns(samples, "b", "a", DEFAULT)["converged"] is True
+    assert timing.columns(samples, "c", "a", DEFAULT)["converged"] is False
+    few = replace(samples, times=samples.times[:5], order=samples.order[:5])
+    assert few.widest("a") is None
+
+
 @pytest.mark.parametrize("slowdown", [1.0, 1.05, 2.0])
 def test_a_quiet_run_stops_at_the_first_look_whatever_the_difference(slowdown):
     samples = run(gaussian(0.001), 0, slowdown)
