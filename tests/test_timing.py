@@ -179,7 +179,7 @@ def test_the_widest_ratio_decides():
 
     def cost(call: Call, calls: int, now: float) -> float:
         assert isinstance(call, Named)
-        return 0.001 * calls * math.exp(float(stream.normal(0, {"a": 0.001, "b": 0.001, "c": 0.05}[call.name])))
+        return 0.001 * calls * math.exp(float(stream.normal(0, {"a": 0.001, "b": 0.001, "c": 0.2}[call.name])))
 
     samples = timing.measure(arms("a", "b", "c"), "a", DEFAULT, FakeClock(cost, DEFAULT), 0, silent)
     assert samples.counters["stopped"] == "pairs"
