@@ -107,7 +107,11 @@ class Measure:
         ):
             number(f"measure.{key}", getattr(self, key), 0)
         whole_number("measure.warmup_calls", self.warmup_calls, 1)
-        whole_number("measure.processes", self.processes, 1)
+        if whole_number("measure.processes", self.processes, 1) in range(2, 6):
+            raise InvalidValue(
+                "measure.processes",
+                f"measure.processes={self.processes} gives no 95% interval (five medians: 93.75%); give 1, or at least 6",
+            )
         one_of("measure.cache", self.cache, ("hot", "cold"))
 
 

@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from convbench import proofs, validate
 from convbench.case import InvalidValue
-from convbench.config import preset
+from convbench.config import folder, preset
 from convbench.proofs import Setup
+from convbench.spec import Measure
 from convbench.timing import ArmFailed
 from convbench.trust import Try
 
@@ -131,6 +132,26 @@ def test_load_runs_only_while_it_measures(said, monkeypatch):
     monkeypatch.setattr(burst, "load", Load)
     validate.main(["--load", "budget_s=10"])
     assert events == ["on", "off"]
+
+
+@pytest.mark.parametrize("name", ["none", "quick", "default", "rigorous"])
+def test_presets_give_every_number_of_a_measurement(name):
+    """What a preset leaves out would come from the code, where nobody looks for it."""
+    text = (folder("conf") / "measure" / f"{name}.yaml").read_text(encoding="utf-8")
+    given = [line.split(":")[0] for line in text.splitlines() if line and not line.startswith("#")]
+    assert given == [field.name for field in fields(Measure)]
+    measure = preset(name)
+    assert measure.name == name
+    assert measure.enabled is (name != "none")
+
+
+@pytest.mark.parametrize("processes,allowed", [(1, True), (2, False), (5, False), (6, True), (9, True)])
+def test_as_many_processes_as_give_an_interval(processes, allowed):
+    if allowed:
+        assert Measure(processes=processes).processes == processes
+    else:
+        with pytest.raises(InvalidValue, match="gives no 95% interval"):
+            Measure(processes=processes)
 
 
 def test_a_real_run_from_the_command_line():
