@@ -25,7 +25,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-TOP_LEVEL = {"convbench", "conf", "sweeps", "tests", "docs", ".ci"}
+TOP_LEVEL = {"convbench", "conf", "sweeps", "examples", "tests", "docs", ".ci"}
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -78,7 +78,8 @@ def test_license_is_whole() -> None:
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License\n                           Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
-    assert PROJECT["project"]["license"] == "Apache-2.0"
+    assert PROJECT["project"]["license"].startswith("Apache-2.0 AND ")
+    assert all((ROOT / name).is_file() for name in PROJECT["project"]["license-files"])
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,11 @@ def test_wheel_holds_package_configuration_and_license(archives: dict[str, Path]
     assert "convbench/conf/config.yaml" in names
     assert "convbench/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert any(name.endswith("licenses/convbench/report/vendor/LICENSES.txt") for name in names)
+    assert any(name.startswith("convbench/report/templates/") for name in names)
+    assert b"pytest_plugin" in zipfile.ZipFile(archives["wheel"]).read(
+        f"convbench-{__version__}.dist-info/entry_points.txt"
+    )
     assert {name.split("/")[0] for name in names} <= {
         "convbench",
         "hydra_plugins",
