@@ -110,7 +110,7 @@ class Measure:
         if whole_number("measure.processes", self.processes, 1) in range(2, 6):
             raise InvalidValue(
                 "measure.processes",
-                f"measure.processes={self.processes} gives no 95% interval (five medians: 93.75%); give 1, or at least 6",
+                f"measure.processes={self.processes} gives no 95% interval (five: 93.75%); give 1, or at least 6",
             )
         one_of("measure.cache", self.cache, ("hot", "cold"))
 

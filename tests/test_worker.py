@@ -210,22 +210,22 @@ def test_a_death_after_the_deadline_started_anew_is_no_timeout(make: Make) -> No
 
 def test_repetitions_are_fresh_processes_and_their_medians_are_combined(make: Make) -> None:
     worker = make()
-    measured = worker.run(make_spec("explicit", measure=Measure(processes=3)))
-    assert [sample["process"] for sample in measured.samples] == [0, 1, 2]
+    measured = worker.run(make_spec("explicit", measure=Measure(processes=7)))
+    assert [sample["process"] for sample in measured.samples] == list(range(7))
     explicit = measured.records[1]
-    # Arm 1 takes 2, 4 and 6 seconds in the three processes, always twice the baseline's time.
-    assert explicit["time_s"] == 4.0
+    # Arm 1 takes 2, 4, … 14 seconds in the seven processes, always twice the baseline's time.
+    assert explicit["time_s"] == 8.0
     assert explicit["speedup"] == pytest.approx(0.5)
-    assert explicit["samples"] == 18
-    assert explicit["tflops"] == 2.0, "the row came with 8 at one second"
+    assert explicit["samples"] == 42
+    assert explicit["tflops"] == 1.0, "the row came with 8 at one second"
     assert not children(), "a process that timed one repetition does nothing else"
 
 
 def test_repetition_that_fails_shows(make: Make) -> None:
-    spec = make_spec("faulty:calm", measure=Measure(processes=2), labels={"timing": "tests.faulty:calm"})
+    spec = make_spec("faulty:calm", measure=Measure(processes=6), labels={"timing": "tests.faulty:calm"})
     measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
-    assert measured.records[0]["time_s"] == 1.5
+    assert measured.records[0]["time_s"] == 3.5
 
 
 def test_environment_is_handed_on_once_per_child(make: Make) -> None:
