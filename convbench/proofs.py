@@ -85,7 +85,7 @@ def extra_calls(calls: int) -> int:
     return max(1, round(calls * EXTRA))
 
 
-TRY_SHARE = 1 / 15
+TRY_SHARE = 1 / 25
 """Share of the budget that the pairs of one try may take: on a noisy machine a try would else go on to its last pair,
 and too few would fit in to tell anything."""
 

@@ -79,7 +79,7 @@ def test_tries_restore_the_number_of_threads():
 
 
 def test_noise_cannot_make_one_try_eat_the_budget():
-    """Each try may take a fifteenth of the budget for its pairs, however long they would need."""
+    """Each try may take a twenty-fifth of the budget for its pairs, however long they would need."""
     endless = replace(QUICK, looks=(100_000,), half_width=0.0, max_time_s=1000.0)
     begun = time.perf_counter()
     found = list(proofs.tries(Setup("cpu", 1, endless, 0), 1.5))
