@@ -8,7 +8,6 @@ import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,16 @@ from .store import decode, decode_head, part_files, refused
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
+
+    Numbers = npt.NDArray[np.int64]
 
 BLOCK = 8192
 """Rows held at once: about 20 MB of text and columns."""
+PARSED = 1 << 20
+"""Bytes that one thread parses at a time."""
+MOST_OPEN = 64
 
 SAMPLES = (
     Column("config_id", str, "", "the configuration, as in the table"),
@@ -77,48 +82,81 @@ class _Lines:
     """Where the rows of the table are: file, offset and length of each, in the table's order. 60 bytes a row."""
 
     def __init__(self, files: Sequence[Path]) -> None:
+        import numpy as np
+
         self.files = files
         self.unreadable = 0
         self._names: dict[str, int] = {}
-        self._columns = {name: array("q") for name in ("position", "unit", "method", "file", "offset", "length")}
+        found = array("q")
         for number, path in enumerate(files):
-            self._scan(number, path)
-        self.order = self._latest()
+            self._scan(number, path, found)
+        table = np.frombuffer(found, np.int64).reshape(-1, 6)
+        self.order = table[_latest(*table[:, :3].T)]
 
-    def _scan(self, number: int, path: Path) -> None:
+    def _scan(self, number: int, path: Path, found: array[int]) -> None:
+        """Adds six numbers for each row: position, unit and method; file, offset and length."""
         offset = 0
+        names = self._names
         with path.open("rb") as file:
             for raw in file:
                 line = decode_head(raw)
                 if line:
-                    ids = [self._names.setdefault(name, len(self._names)) for name in (line.unit, line.method)]
-                    row = (line.position, *ids, number, offset, len(raw))
-                    for column, value in zip(self._columns.values(), row, strict=True):
-                        column.append(value)
+                    unit = names.setdefault(line.unit, len(names))
+                    method = names.setdefault(line.method, len(names))
+                    found.extend((line.position, unit, method, number, offset, len(raw)))
                 else:
                     self.unreadable += 1
                 offset += len(raw)
 
-    def _latest(self) -> np.ndarray[Any, Any]:
-        """Of the rows with the same unit and method the last one read, in the order of the sweep and of the arms."""
-        import numpy as np
-
-        position, unit, method = (np.frombuffer(self._columns[c], np.int64) for c in ("position", "unit", "method"))
-        read = np.arange(len(position))
-        grouped = np.lexsort((read, method, unit))
-        ends = np.flatnonzero((np.diff(unit[grouped]) != 0) | (np.diff(method[grouped]) != 0))
-        first = grouped[np.insert(ends + 1, 0, 0)] if len(grouped) else grouped
-        latest = grouped[np.append(ends, len(grouped) - 1)] if len(grouped) else grouped
-        return latest[np.lexsort((first, unit[latest], position[latest]))]
-
     def blocks(self) -> Iterator[bytes]:
         """The text of the rows in order, BLOCK lines at a time."""
-        with ExitStack() as stack:
-            opened = [stack.enter_context(path.open("rb", buffering=0)).fileno() for path in self.files]
-            where = [self._columns[name] for name in ("file", "offset", "length")]
+        import numpy as np
+
+        with _Files(self.files) as files:
             for start in range(0, max(len(self.order), 1), BLOCK):
-                rows = self.order[start : start + BLOCK].tolist()
-                yield b"".join(os.pread(opened[where[0][i]], where[2][i], where[1][i]) for i in rows)
+                file, offset, length = self.order[start : start + BLOCK, 3:].T
+                # Lines that follow one another in a file are read together.
+                breaks = np.flatnonzero((np.diff(file) != 0) | (np.diff(offset) != length[:-1])) + 1
+                runs = np.split(np.arange(len(file)), breaks)
+                yield b"".join(files.read(file[r[0]], offset[r[0]], int(length[r].sum())) for r in runs if len(r))
+
+
+def _latest(position: Numbers, unit: Numbers, method: Numbers) -> Numbers:
+    """Of the rows with the same unit and method the one read last, in the order of the sweep and of the arms."""
+    import numpy as np
+
+    read = np.arange(len(position))
+    if not len(read):
+        return read
+    grouped = np.lexsort((read, method, unit))
+    ends = np.flatnonzero((np.diff(unit[grouped]) != 0) | (np.diff(method[grouped]) != 0))
+    first = grouped[np.insert(ends + 1, 0, 0)]
+    latest: Numbers = grouped[np.append(ends, len(grouped) - 1)]
+    order: Numbers = latest[np.lexsort((first, unit[latest], position[latest]))]
+    return order
+
+
+class _Files:
+    """Reads from any of many files with few of them open at a time: a system allows 1,024 and less."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._open: dict[int, int] = {}
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+    def read(self, number: int, offset: int, length: int) -> bytes:
+        if number not in self._open:
+            if len(self._open) >= MOST_OPEN:
+                self.__exit__()
+            self._open[number] = os.open(self._paths[number], os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(self._open[number], length, offset)
 
 
 def _write_results(out: Path, lines: _Lines) -> None:
@@ -148,7 +186,9 @@ def _parse(block: bytes, schema: pa.Schema) -> pa.Table:
         return schema.empty_table()
     try:
         options = pyarrow.json.ParseOptions(explicit_schema=plain, unexpected_field_behavior="ignore")
-        read = pyarrow.json.ReadOptions(block_size=len(block) + 1, use_threads=False)
+        # No line may be longer than what is parsed at a time.
+        longest = max(len(line) for line in block.splitlines())
+        read = pyarrow.json.ReadOptions(block_size=max(PARSED, 2 * longest))
         rows = pyarrow.json.read_json(io.BytesIO(block), read, options).select(plain.names)
     except pa.ArrowInvalid:
         # One cell that its column cannot hold must not cost the table: cell by cell then.
