@@ -1,0 +1,141 @@
+"""The environment and its fingerprint: the same on the same machine, another where times could differ."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from convbench import environment
+from convbench.environment import FINGERPRINT, collect, cpu_model
+from convbench.spec import Switches
+
+USUAL = Switches()
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """What is kept for the process must not carry over from or to other tests."""
+    environment._machine.cache_clear()
+    environment._accelerator.cache_clear()
+    yield
+    environment._machine.cache_clear()
+    environment._accelerator.cache_clear()
+
+
+def fingerprint(switches: Switches = USUAL) -> str:
+    environment._machine.cache_clear()
+    return str(collect("cpu", switches)["environment_id"])
+
+
+def test_it_says_what_it_ran_on() -> None:
+    found = collect("cpu", Switches(threads=2))
+    assert found["torch"] == torch.__version__
+    assert found["python"] == platform.python_version()
+    assert found["cores"] == os.cpu_count()
+    assert found["threads"] == 2
+    assert found["device"] == "cpu"
+    assert "gpu" not in found
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_neither_clock_nor_name_nor_load_nor_place_changes_the_fingerprint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = fingerprint()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 99.0, 99.0))
+    monkeypatch.setattr(platform, "release", lambda: "0.0.1")
+    monkeypatch.setenv("HOSTNAME", "elsewhere")
+    monkeypatch.setenv("USER", "somebody")
+    monkeypatch.chdir(tmp_path)
+    assert fingerprint() == before
+
+
+def test_nothing_private_is_kept() -> None:
+    """torch's own build settings aside, which may name folders of the machine that built it."""
+    text = json.dumps({**collect("cpu", USUAL), "torch_config": None})
+    for private in (platform.node(), str(Path.home()), str(Path.cwd())):
+        assert private not in text
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"threads": 2}, {"tf32": True}, {"cudnn_benchmark": True}, {"deterministic": True}, {"onednn": False}],
+)
+def test_every_switch_changes_it(changed: dict[str, Any]) -> None:
+    assert fingerprint(replace(USUAL, **changed)) != fingerprint()
+
+
+def test_processor_cores_and_torch_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {fingerprint()}
+    for owner, name, value in (
+        (environment, "cpu_model", lambda: "another"),
+        (os, "cpu_count", lambda: 1000),
+        (torch, "__version__", "99.0"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, value)
+            seen.add(fingerprint())
+    assert len(seen) == 4
+    assert fingerprint() in seen
+
+
+class Properties:
+    name, total_memory, multi_processor_count, major, minor = "GPU 1", 10**9, 100, 9, 0
+
+
+def test_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    monkeypatch.setattr(environment, "_driver", lambda: "570.1")
+    found = collect("cuda", USUAL)
+    assert (found["device"], found["gpu"], found["compute_capability"]) == ("cuda", "GPU 1", "9.0")
+    assert found["environment_id"] != fingerprint()
+    environment._accelerator.cache_clear()
+    monkeypatch.setattr(environment, "_driver", lambda: "580.2")
+    assert collect("cuda", USUAL)["environment_id"] != found["environment_id"]
+
+
+def test_the_second_of_two_equal_gpus_is_the_same_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    assert collect("cuda:1", USUAL)["environment_id"] == collect("cuda", USUAL)["environment_id"]
+
+
+def test_fingerprint_names_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt name would be an empty part of every fingerprint."""
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    assert set(FINGERPRINT) <= collect("cuda", USUAL).keys()
+
+
+FILES = {
+    "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Fast 9000\ncpu family\t: 25\nmodel\t\t: 17\nstepping\t: 1\n",
+    "/proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX Kernel Module  570.86.15  Thu Jan 23\nGCC version:\n",
+}
+
+
+def test_processor_and_driver_are_read_from_what_linux_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda self: FILES[str(self)])
+    assert cpu_model() == "Fast 9000 (25.17.1)"
+    assert environment._driver() == "570.86.15"
+    monkeypatch.setitem(FILES, "/proc/cpuinfo", "processor\t: 0\n")
+    assert cpu_model() == platform.machine()
+
+
+def test_elsewhere_they_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(self: Path) -> str:
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert cpu_model() == (platform.processor() or platform.machine())
+    assert environment._driver() is None
+    monkeypatch.setattr(os, "sysconf", missing)
+    assert environment._memory_bytes() is None

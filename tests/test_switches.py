@@ -1,0 +1,64 @@
+"""torch's global switches: set for a configuration, and what they were before afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import pytest
+import torch
+
+from convbench.spec import Switches
+from convbench.switches import switched
+
+ALL = Switches(threads=2, tf32=True, cudnn_benchmark=True, deterministic=True, onednn=False)
+NONE = Switches(threads=1, tf32=False, cudnn_benchmark=False, deterministic=False, onednn=True)
+
+
+def found() -> Switches:
+    """Read with torch's own functions, not with the module under test."""
+    assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32
+    return Switches(
+        threads=torch.get_num_threads(),
+        tf32=torch.backends.cudnn.allow_tf32,
+        cudnn_benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        onednn=bool(torch.backends.mkldnn.enabled),
+    )
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    with switched(NONE):
+        yield
+
+
+def test_every_switch_is_set_and_restored() -> None:
+    assert all(getattr(ALL, f.name) != getattr(NONE, f.name) for f in fields(Switches))
+    with switched(ALL):
+        assert found() == ALL
+        with switched(NONE):
+            assert found() == NONE
+        assert found() == ALL
+    assert found() == NONE
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_restored_after_exceptions(error: type[BaseException]) -> None:
+    with pytest.raises(error), switched(ALL):
+        raise error
+    assert found() == NONE
+
+
+def test_what_the_code_inside_changed_is_undone() -> None:
+    with switched(ALL):
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(False)
+        torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
+    assert found() == NONE
+
+
+def test_what_the_code_inside_changed_is_undone_when_nothing_was_to_change() -> None:
+    with switched(NONE):
+        torch.use_deterministic_algorithms(True)
+    assert found() == NONE
