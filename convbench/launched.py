@@ -10,15 +10,14 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from hydra.core.utils import JobStatus
 
-from . import share, store
+from . import share, store, units
 from .case import InvalidValue
 from .config import Settings
 from .drive import Run, run_options, tell
@@ -33,6 +32,8 @@ ATTEMPTS = 3
 """How often a configuration is launched before it is given up."""
 LOOK_S = 0.5
 """Time between two looks at whether the sweep was interrupted, or whether jobs are still at work."""
+GRACE_S = 15.0
+"""How long a launcher may take to notice that its last job has ended."""
 
 
 class Jobs(Protocol):
@@ -74,11 +75,13 @@ class _Rounds:
         plan = self.run.out / "plan"
         plan.mkdir(exist_ok=True)
         for attempt in range(ATTEMPTS):
-            shares = self._write(plan, todo, max(1, self.chunk // 4**attempt))
-            with self._called_off_by_signal(shares):
-                failure = self._launch(shares)
-            begun = any(not path.exists() or path.with_suffix(".alive").exists() for path in shares)
-            self._wait_for_the_others(shares)
+            shares = self._write(plan, todo, max(1, self.chunk // 2**attempt))
+            watches = [Watch(path) for path in shares]
+            failure = self._launch(shares, watches)
+            begun = any(watch.begun or not watch.path.exists() for watch in watches)
+            # A launcher gives up with the first dead job; what the others measure must not be measured twice.
+            while any(watch.working() for watch in watches):
+                time.sleep(LOOK_S)
             call_off(shares)
             todo = self._lost(todo)
             if not todo or self.session.interrupt.signal is not None:
@@ -95,50 +98,48 @@ class _Rounds:
             share.write(shares[-1], self.sweep, todo[start : start + chunk], self.run)
         return shares
 
-    def _launch(self, shares: Sequence[Path]) -> str:
-        """Returns what went wrong, in a sentence, or nothing."""
+    def _launch(self, shares: Sequence[Path], watches: Sequence[Watch]) -> str:
+        """Launches and waits; returns what went wrong, in a sentence, or nothing.
+
+        The launcher waits in a thread: it hears no signal, and some wait for a dead job for ever.
+        """
+        said: list[str] = []
+        thread = threading.Thread(target=lambda: said.append(self._call(shares)), name="launcher", daemon=True)
+        thread.start()
+        busy = time.monotonic()
+        while thread.is_alive():
+            thread.join(LOOK_S)
+            if self.session.interrupt.signal is not None:
+                call_off(shares)
+            if any(watch.working() or watch.waiting() for watch in watches):
+                busy = time.monotonic()
+            elif time.monotonic() - busy > GRACE_S:
+                return "the launcher still waits for jobs that have ended"
+        return said[0]
+
+    def _call(self, shares: Sequence[Path]) -> str:
         first, self.launched = self.launched, self.launched + len(shares)
         try:
             returned = self.jobs.launch([[f"plan={quoted(path)}"] for path in shares], first)
         # A launcher passes on whatever its library raises for a job that died or a scheduler that is not there.
         except Exception as error:
-            return one_line(f"{type(error).__name__}: {error}")[:300]
+            return _short(f"{type(error).__name__}: {error}")
         failed = [job._return_value for job in returned if job.status != JobStatus.COMPLETED]
-        return one_line(str(failed[0]))[:300] if failed else ""
-
-    def _wait_for_the_others(self, shares: Sequence[Path]) -> None:
-        """A launcher gives up with the first dead job; what the others measure must not be measured twice."""
-        watches = [Watch(path) for path in shares if path.exists()]
-        while any(watch.working() for watch in watches):
-            time.sleep(LOOK_S)
+        return _short(str(failed[0])) if failed else ""
 
     def _lost(self, todo: Sequence[int]) -> list[int]:
         self.session.index = store.Index(self.run.out)
         return [place for place in todo if self.session.entries(self.sweep[place]) is None]
 
     def _report(self, lost: int, failure: str, last: bool) -> None:
-        what = f"{lost} configurations were lost with their jobs{f' ({failure})' if failure else ''}"
+        what = f"{units.count(lost, 'configuration')} lost with their jobs{f' ({failure})' if failure else ''}"
         remedy = "the same command with the same out tries them again" if last else "they are launched again"
         self.progress.warn(what, remedy)
 
-    @contextmanager
-    def _called_off_by_signal(self, shares: Sequence[Path]) -> Iterator[None]:
-        """Waiting for jobs does not hear a signal: calling the jobs off ends the wait."""
-        over = threading.Event()
 
-        def watch() -> None:
-            while not over.wait(LOOK_S):
-                if self.session.interrupt.signal is not None:
-                    call_off(shares)
-                    return
-
-        thread = threading.Thread(target=watch, name="interrupt", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+def _short(text: str) -> str:
+    text = one_line(text)
+    return text if len(text) <= 160 else f"{text[:160]}…"
 
 
 def warn_of_company(sweep: Sweep, launcher: Mapping[str, Any], progress: Progress) -> None:

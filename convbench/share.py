@@ -99,23 +99,29 @@ def _alive(path: Path) -> Iterator[None]:
 
 @dataclass
 class Watch:
-    """Tells whether the job behind a share is still at work: by its process here, by its beat elsewhere."""
+    """Tells what has become of the job behind a share. `begun` is true once it has shown itself."""
 
     path: Path
+    begun: bool = False
     _sign: str = field(default="", init=False)
     _seen: float = field(default=0.0, init=False)
 
+    def waiting(self) -> bool:
+        """Nobody has begun the share, and it is not called off."""
+        return not self.begun and not self.working() and self.path.exists()
+
     def working(self) -> bool:
+        """The job's beat goes on; a job whose process on this machine is gone needs to be silent for a moment only."""
         try:
             sign = self.path.with_suffix(".alive").read_text(encoding="utf-8")
             host, pid, _ = sign.split()
         except (OSError, ValueError):
             return False
-        if host == socket.gethostname():
-            return _runs(int(pid))
+        self.begun = True
         if sign != self._sign:
             self._sign, self._seen = sign, time.monotonic()
-        return time.monotonic() - self._seen < SILENCE_S
+        gone = host == socket.gethostname() and not _runs(int(pid))
+        return time.monotonic() - self._seen < (3 * BEAT_S if gone else SILENCE_S)
 
 
 def _runs(pid: int) -> bool:
