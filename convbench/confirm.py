@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -27,9 +29,24 @@ def measure_again(rows: pd.DataFrame) -> pd.DataFrame:
 
     Raises InvalidValue where convbench refuses to run them.
     """
-    with tempfile.TemporaryDirectory(prefix="convbench-confirm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="convbench-confirm-") as folder, _stoppable():
         tables = [_run(group, words, Path(folder) / str(i)) for i, (group, words) in enumerate(_groups(rows))]
     return pd.concat(tables, ignore_index=True)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """A signal ends this program with 130 or 143, and with it the run that it has started."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _groups(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[str]]]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -228,3 +232,22 @@ def test_second_measurement_that_is_refused_is_one_sentence(
     monkeypatch.setattr(subprocess, "run", refuse)
     assert run(*runs, "--confirm") == 2
     assert capsys.readouterr().err.endswith("--confirm could not measure again: no setting named 'kernal'\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_second_measurement_and_leaves_nothing(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    def hit(command: list[str], **_: object) -> None:
+        assert list(tmp_path.glob("convbench-confirm-*"))
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(subprocess, "run", hit)
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as caught:
+        run(*runs, "--confirm")
+    assert caught.value.code == 128 + number
+    assert signal.getsignal(number) is before
+    assert not list(tmp_path.glob("convbench-confirm-*"))
