@@ -25,7 +25,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-TOP_LEVEL = {"convbench", "conf", "sweeps", "examples", "tests", "docs", ".ci"}
+TOP_LEVEL = {"convbench", "conf", "sweeps", "examples", "tests", "docs", ".ci", ".github"}
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
