@@ -146,17 +146,15 @@ class _Configuration:
         for method in sorted(self.methods, key=lambda m: m.name != baseline):
             try:
                 got = self._judge(method, made, truth)
+                if method.name == baseline:
+                    results[baseline] = got
+                if baseline in results:
+                    method.row["equals_baseline"] = _same(got, results[baseline])
             except Unsupported as error:
                 method.row.update(status="unsupported", reason=_sentence(str(error)))
-                continue
-            except Exception as error:  # the methods' own code: any failure is a row
+            except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
                 method.row.update(_failure(error))
                 method.call = None
-                continue
-            if method.name == baseline:
-                results[baseline] = got
-            if baseline in results and method.row["accuracy"] is not None:
-                method.row["equals_baseline"] = _same(got, results[baseline])
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
         self.stage(method.name, "prepare")
@@ -236,7 +234,7 @@ def describe(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
     row["checked_fraction"] = truth.checked_fraction
     row["identity_fraction"] = truth.identity.fraction if truth.identity is not None else None
     row["loss"] = made.loss
-    if isinstance(got, Tensor) and got.numel() and got.is_floating_point():
+    if isinstance(got, Tensor) and got.numel() and got.is_floating_point() and got.device == made.device:
         mean, std = _moments(got)
         row["grad_mean"], row["grad_std"] = mean, std
         row["result_hash"] = _hash(got)
@@ -267,8 +265,10 @@ def _same(a: object, b: object) -> bool:
         return False
     if a.device != b.device:
         return False
-    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}[a.element_size()]
-    return torch.equal(a.detach().contiguous().view(integers), b.detach().contiguous().view(integers))
+    # As integers, so that NaN equals NaN and 0 differs from −0.
+    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}.get(a.element_size(), torch.uint8)
+    one, other = (t.detach().contiguous().view(-1).view(integers) for t in (a, b))
+    return torch.equal(one, other)
 
 
 @functools.lru_cache(maxsize=64)
@@ -282,7 +282,7 @@ def _synchronize(made: Problem) -> None:
         torch.cuda.synchronize(made.device)
 
 
-def _failure(error: Exception) -> dict[str, Any]:
+def _failure(error: BaseException) -> dict[str, Any]:
     text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
     exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
         words.lower() in str(error).lower() for words in OUT_OF_MEMORY
