@@ -1,0 +1,497 @@
+"""From one configuration to its rows: what is run in which order, and what a failure takes with it (its own row)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import convbench
+from convbench import memory, problem, reference, runner, timing
+from convbench.gradients import EXPLICIT
+from convbench.problem import Problem
+from convbench.record import COLUMNS, Record
+from convbench.samples import Samples
+from convbench.spec import Spec
+
+from .settings import make_spec
+
+Event = tuple[str, str]
+
+# The least that the timing accepts, with samples of a call or so.
+TIMED: dict[str, Any] = {
+    "measure__enabled": True, "measure__looks": [6], "measure__min_time_s": 0.0, "measure__max_time_s": 2.0,
+    "measure__sample_s": 1e-4, "measure__warmup_s": 0.0, "measure__warmup_calls": 1, "measure__memory": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def own() -> Iterator[ModuleType]:
+    """A module of own methods, with the list `events` of what was run."""
+    module = ModuleType("own_methods")
+    module.events = []  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
+
+
+@pytest.fixture(autouse=True)
+def known_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring them takes longer than all of these tests, and they have tests of their own."""
+    monkeypatch.setattr(runner, "_ceilings", lambda *key: {"ceiling_tflops": 1.0, "ceiling_gbps": 10.0})
+
+
+def run(spec: Spec, methods: list[str] | None = None) -> tuple[dict[str, Record], list[Event], runner.Result]:
+    """Rows by method, the stages that were announced, and the whole result."""
+    stages: list[Event] = []
+    result = runner.run(spec, methods or spec.arms, lambda method, phase: stages.append((method, phase)))
+    return {row["method"]: row for row in result.records}, stages, result
+
+
+def small(*methods: str, **settings: Any) -> Spec:
+    return make_spec(**{"size": 5, "kernel": 3, "methods": list(methods), **settings})
+
+
+# Devices that are not there.
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_missing_device_is_skipped_with_the_reason() -> None:
+    rows, stages, result = run(make_spec(device="cuda", methods=["autograd", "explicit"]))
+    assert {row["status"] for row in rows.values()} == {"skipped"}
+    assert {row["reason"] for row in rows.values()} <= {
+        "no CUDA: this torch is built without CUDA",
+        "no CUDA: torch finds no usable CUDA device",
+    }
+    assert rows["explicit"]["kernel_h"] == 9
+    assert (stages, result.samples, result.environment) == ([], [], None)
+
+
+def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runner.missing_device("cpu") is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert runner.missing_device("cuda") is None
+    assert runner.missing_device("cuda:1") is None
+    assert runner.missing_device("cuda:2") == "no cuda:2: torch finds 2 CUDA device(s)"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert runner.missing_device("cuda") == "no CUDA: torch finds no usable CUDA device"
+
+
+# Rows of methods that cannot be judged.
+
+
+def test_what_a_method_does_not_cover_is_unsupported() -> None:
+    rows, _, _ = run(small("explicit", "zero_insert", "upcast"))
+    for name in ("zero_insert", "upcast"):
+        assert rows[name]["status"] == "unsupported"
+        assert rows[name]["reason"].startswith(f"{name} covers")
+        assert "accuracy" not in rows[name]
+    assert rows["explicit"]["status"] == "ok"
+
+
+def raising(error: BaseException, at: str) -> Any:
+    def prepare(made: Problem) -> Any:
+        def call() -> Any:
+            raise error
+
+        if at == "prepare":
+            raise error
+        return call
+
+    return prepare
+
+
+@pytest.mark.parametrize("at", ["prepare", "call"])
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (RuntimeError("shape\n  mismatch"), "error", "RuntimeError: shape mismatch"),
+        (SystemExit(4), "error", "SystemExit: 4"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "oom", None),
+        (MemoryError(), "oom", "MemoryError:"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "oom", None),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "oom", None),
+        (convbench.Unsupported("only on\nSundays"), "unsupported", "only on Sundays"),
+    ],
+)
+def test_exceptions_are_a_row(own: ModuleType, error: BaseException, status: str, reason: str | None, at: str) -> None:
+    own.fails = raising(error, at)  # type: ignore[attr-defined]
+    rows, _, result = run(small("autograd", "own_methods:fails", "explicit"))
+    row = rows["own_methods:fails"]
+    assert row["status"] == status
+    assert reason is None or row["reason"] == reason
+    assert [r["method"] for r in result.records] == ["autograd", "own_methods:fails", "explicit"]
+    assert (rows["autograd"]["accuracy"], rows["explicit"]["accuracy"]) == ("ok", "ok")
+
+
+def test_a_real_allocation_that_fails_is_oom(own: ModuleType) -> None:
+    own.greedy = lambda made: lambda: torch.empty(2**55)  # type: ignore[attr-defined]
+    rows, _, _ = run(small("own_methods:greedy"))
+    assert rows["own_methods:greedy"]["status"] == "oom"
+
+
+def test_an_interrupt_is_not_swallowed(own: ModuleType) -> None:
+    own.stopped = raising(KeyboardInterrupt(), "call")  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        run(small("own_methods:stopped"))
+
+
+def test_long_reasons_are_cut(own: ModuleType) -> None:
+    own.wordy = raising(RuntimeError("word " * 1000), "call")  # type: ignore[attr-defined]
+    reason = run(small("own_methods:wordy"))[0]["own_methods:wordy"]["reason"]
+    assert len(reason) == runner.REASON_LENGTH
+    assert reason.endswith("…")
+
+
+@pytest.mark.parametrize(("module", "function"), [(problem, "make"), (reference, "compute")])
+def test_what_all_need_fails_for_all(monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str) -> None:
+    def fail(*arguments: object) -> None:
+        raise MemoryError("2 TB")
+
+    monkeypatch.setattr(module, function, fail)
+    rows, stages, _ = run(small("autograd", "explicit", **TIMED))
+    assert {(row["status"], row["reason"]) for row in rows.values()} == {("oom", "MemoryError: 2 TB")}
+    assert all(method == "" for method, _ in stages)
+
+
+# Accuracy.
+
+
+def test_a_wrong_method_is_called_once_and_not_timed(own: ModuleType) -> None:
+    def wrong(made: Problem) -> Any:
+        def call() -> torch.Tensor:
+            own.events.append("called")
+            return made.input
+
+        return call
+
+    own.wrong = wrong  # type: ignore[attr-defined]
+    rows, stages, result = run(small("autograd", "own_methods:wrong", "explicit", **TIMED))
+    assert rows["own_methods:wrong"]["accuracy"] == "fail"
+    assert "bound" in rows["own_methods:wrong"]["reason"]
+    assert own.events == ["called"]
+    assert ("own_methods:wrong", "timing") not in stages
+    assert "time_s" not in rows["own_methods:wrong"]
+    assert result.samples[0]["arms"] == ["autograd", "explicit"]
+    assert rows["explicit"]["time_s"] > 0
+    judged = [i for i, (_, phase) in enumerate(stages) if phase == "accuracy"]
+    timed = [i for i, (_, phase) in enumerate(stages) if phase == "timing"]
+    assert max(judged) < min(timed)
+
+
+def test_the_figures_are_those_of_the_result() -> None:
+    spec = small("autograd", "explicit")
+    row = run(spec)[0]["explicit"]
+    made = problem.make(spec)
+    got = EXPLICIT.wanted(made)().numpy()
+    assert row["result_hash"] == hashlib.sha256(np.ascontiguousarray(got).tobytes()).hexdigest()[:16]
+    assert row["grad_mean"] == pytest.approx(got.astype(float).mean(), rel=1e-12)
+    assert row["grad_std"] == pytest.approx(got.astype(float).std(), rel=1e-12)
+    assert row["reduction_length"] == 9
+    assert row["checked_fraction"] == 1.0
+    assert "identity_fraction" not in row
+    assert "loss" not in row
+
+
+@pytest.mark.parametrize(("max_flops", "covered"), [(1e6, None), (3e5, 1.0), (1e5, 1 / 3), (1e4, None)])
+def test_what_was_checked_is_recorded(max_flops: float, covered: float | None) -> None:
+    """The whole reference costs 691,200 operations, the identity over 4 channels a quarter: of three images or one."""
+    row = run(small("explicit", size=40, batch=3, reference__max_flops=max_flops))[0]["explicit"]
+    assert row["accuracy"] == "ok"
+    assert (row["checked_fraction"] == 1.0) is (max_flops == 1e6)
+    assert row.get("identity_fraction") == covered
+
+
+def test_equal_bytes_have_equal_hashes_whatever_their_layout(own: ModuleType) -> None:
+    def laid_out_differently(made: Problem) -> Any:
+        return lambda: EXPLICIT.wanted(made)().contiguous(memory_format=torch.channels_last)
+
+    own.last = laid_out_differently  # type: ignore[attr-defined]
+    rows, _, _ = run(small("explicit", "own_methods:last", baseline="explicit"))
+    assert rows["explicit"]["result_hash"] == rows["own_methods:last"]["result_hash"]
+    assert rows["own_methods:last"]["equals_baseline"] is True
+
+
+def test_results_beyond_the_limit_have_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 4 * 5 * 5 * 4
+    for limit, hashed in ((size, True), (size - 1, False)):
+        monkeypatch.setattr(runner, "HASHED_BYTES", limit)
+        assert ("result_hash" in run(small("explicit"))[0]["explicit"]) is hashed
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_equality_with_the_baseline_is_bitwise(own: ModuleType, dtype: str) -> None:
+    """One element next to its right value, and a −0 in place of 0."""
+
+    def almost(made: Problem) -> Any:
+        def call() -> torch.Tensor:
+            result = EXPLICIT.wanted(made)()
+            result.view(-1)[7] = torch.nextafter(result.view(-1)[7], torch.tensor(9e9, dtype=made.dtype))
+            return result
+
+        return call
+
+    own.almost = almost  # type: ignore[attr-defined]
+    rows, _, _ = run(small("autograd", "explicit", "own_methods:almost", dtype=dtype))
+    found = {name: row["equals_baseline"] for name, row in rows.items()}
+    assert found == {"autograd": True, "explicit": True, "own_methods:almost": False}
+    assert rows["explicit"]["result_hash"] != rows["own_methods:almost"]["result_hash"]
+    zero = torch.zeros(3, dtype=problem.DTYPES[dtype])
+    assert not runner._same(zero, -zero)
+    assert runner._same(zero / 0, zero / 0)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [None, torch.zeros(3, dtype=torch.int8), torch.zeros(3, dtype=torch.complex128), torch.zeros((), dtype=torch.bool)],
+)
+def test_a_baseline_that_returns_anything_is_its_row_alone(own: ModuleType, returned: object) -> None:
+    own.odd = lambda made: lambda: returned  # type: ignore[attr-defined]
+    rows, _, _ = run(small("explicit", baseline="own_methods:odd"))
+    assert rows["own_methods:odd"]["accuracy"] == "fail"
+    assert rows["own_methods:odd"].get("equals_baseline", False) is isinstance(returned, torch.Tensor)
+    assert rows["explicit"]["accuracy"] == "ok"
+    assert rows["explicit"]["equals_baseline"] is False
+
+
+def test_a_result_on_another_device_fails(own: ModuleType) -> None:
+    own.elsewhere = lambda made: lambda: made.input.to("meta")  # type: ignore[attr-defined]
+    row = run(small("own_methods:elsewhere"))[0]["own_methods:elsewhere"]
+    assert (row["status"], row["accuracy"]) == ("ok", "fail")
+    assert row["reason"] == "the result is on meta; the problem is on cpu"
+
+
+def test_figures_that_are_not_finite_are_unknown(own: ModuleType) -> None:
+    own.infinite = lambda made: lambda: made.input / 0  # type: ignore[attr-defined]
+    row = run(small("own_methods:infinite"))[0]["own_methods:infinite"]
+    assert row["accuracy"] == "fail"
+    assert not {"grad_mean", "grad_std"} & row.keys()
+
+
+def test_without_a_baseline_nothing_is_said_of_it(own: ModuleType) -> None:
+    rows, _, _ = run(small("autograd", "explicit"), ["explicit"])
+    assert list(rows) == ["explicit"]
+    assert "equals_baseline" not in rows["explicit"]
+    own.fails = raising(RuntimeError("no"), "call")  # type: ignore[attr-defined]
+    rows, _, _ = run(small("explicit", baseline="own_methods:fails"))
+    assert "equals_baseline" not in rows["explicit"]
+
+
+def test_repeatability_compares_two_calls(own: ModuleType) -> None:
+    def alternating(made: Problem) -> Any:
+        results = [EXPLICIT.wanted(made)() for _ in range(2)]
+        results[1].view(-1)[3] *= 1 + 2**-20
+        return lambda: results.pop(0)
+
+    own.alternating = alternating  # type: ignore[attr-defined]
+    rows, _, _ = run(small("explicit", "own_methods:alternating", deterministic="check"))
+    assert rows["explicit"]["repeatable"] is True
+    assert rows["own_methods:alternating"]["repeatable"] is False
+    assert rows["own_methods:alternating"]["accuracy"] == "ok"
+    assert "repeatable" not in run(small("explicit"))[0]["explicit"]
+
+
+def test_the_notebooks_figures_are_in_its_row() -> None:
+    """Printed by the notebook: cost 656.59412, mean −0.0020146435, standard deviation 0.62366945."""
+    rows, _, _ = run(make_spec(fill="notebook", methods=["autograd", "explicit"]))
+    for row in rows.values():
+        assert row["loss"] == pytest.approx(656.59412, rel=1e-6)
+        assert row["grad_mean"] == pytest.approx(-0.0020146435, rel=1e-5)
+        assert row["grad_std"] == pytest.approx(0.62366945, rel=1e-6)
+        assert row["equals_baseline"] is True
+
+
+# What is run, where and in which order.
+
+
+def test_stages_are_announced_before_anything_of_a_method_runs(own: ModuleType) -> None:
+    events: list[Event] = []
+
+    def watched(made: Problem) -> Any:
+        events.append(("own_methods:watched", "prepare runs"))
+        call = EXPLICIT.wanted(made)
+
+        def watched_call() -> torch.Tensor:
+            events.append(("own_methods:watched", "call runs"))
+            return call()
+
+        return watched_call
+
+    own.watched = watched  # type: ignore[attr-defined]
+    spec = small("explicit", "own_methods:watched", baseline="explicit", **{**TIMED, "measure__memory": True})
+    runner.run(spec, spec.arms, lambda method, phase: events.append((method, phase)))
+    assert events[:2] == [("", "problem"), ("", "reference")]
+    announced = {"prepare runs": "prepare", "call runs": "accuracy"}
+    seen: list[str] = []
+    for i, (method, what) in enumerate(events):
+        if not what.endswith("runs"):
+            continue
+        last = next((m, phase) for m, phase in reversed(events[:i]) if not phase.endswith("runs"))
+        assert last[0] == method
+        seen.append(last[1])
+        assert what == "prepare runs" or last[1] in ("accuracy", "timing", "memory")
+        if len(seen) <= 2:
+            assert last[1] == announced[what]
+    assert {"prepare", "accuracy", "timing", "memory"} == set(seen)
+    phases = [phase for _, phase in events if not phase.endswith("runs")]
+    assert list(dict.fromkeys(phases)) == [
+        "problem",
+        "reference",
+        "prepare",
+        "accuracy",
+        "timing",
+        "ceilings",
+        "memory",
+    ]
+
+
+def test_measure_none_times_nothing() -> None:
+    rows, stages, result = run(small("autograd", "explicit"))
+    assert {phase for _, phase in stages} == {"problem", "reference", "prepare", "accuracy"}
+    assert result.samples == []
+    for row in rows.values():
+        assert row["accuracy"] == "ok"
+        assert row["prepare_s"] > 0
+        assert not {"time_s", "speedup", "samples", "flops", "peak_bytes", "saved_bytes"} & row.keys()
+
+
+def test_rows_are_in_the_order_that_was_asked_for() -> None:
+    rows, stages, _ = run(small("unfold", "explicit", "autograd"))
+    assert list(rows) == ["unfold", "explicit", "autograd"]
+    judged = [method for method, phase in stages if phase == "accuracy"]
+    assert judged == ["autograd", "unfold", "explicit"]
+
+
+def test_switches_hold_while_methods_run_and_no_longer(own: ModuleType) -> None:
+    def note(made: Problem) -> Any:
+        def call() -> torch.Tensor:
+            own.events.append((torch.get_num_threads(), torch.is_inference_mode_enabled()))
+            return EXPLICIT.wanted(made)()
+
+        return call
+
+    own.note = note  # type: ignore[attr-defined]
+    own.note_grad = convbench.with_autograd(lambda made: note(made))  # type: ignore[attr-defined]
+    before = torch.get_num_threads()
+    run(small("own_methods:note", "own_methods:note_grad", threads=before + 1))
+    assert own.events == [(before + 1, True), (before + 1, False)]
+    assert torch.get_num_threads() == before
+
+
+def test_provenance() -> None:
+    begun = datetime.now(timezone.utc)
+    rows, _, result = run(small("autograd", "explicit"))
+    assert result.environment is not None
+    for row in rows.values():
+        assert row["environment_id"] == result.environment["environment_id"]
+        assert row["convbench_version"] == convbench.__version__
+        assert row["config_id"] == small("autograd", "explicit").config_id
+        assert abs((datetime.fromisoformat(row["started_at"]) - begun).total_seconds()) < 60
+        assert 0 < row["elapsed_s"] < 60
+        assert row.keys() <= COLUMNS.keys()
+
+
+# Timing.
+
+
+def test_speed_columns_are_those_of_the_samples() -> None:
+    spec = small("autograd", "explicit", **TIMED)
+    rows, _, result = run(spec)
+    (raw,) = result.samples
+    samples = Samples.from_dict(json.loads(json.dumps(raw)))
+    for name, row in rows.items():
+        derived = timing.columns(samples, name, "autograd", spec.measure)
+        assert {key: value for key, value in derived.items() if value is not None} == {
+            key: row[key] for key, value in derived.items() if value is not None
+        }
+        assert row["samples"] == 6
+        # 2·9 taps·4 channels·25 positions; input 100, weight 36 and output 49 elements of 4 bytes.
+        assert row["flops"] == 1800
+        assert row["bytes"] == 4 * (100 + 36 + 49)
+        assert row["tflops"] == pytest.approx(1800 / row["time_s"] / 1e12)
+        assert row["ceiling_share"] == pytest.approx(max(1800 / 1e12, 740 / 1e10) / row["time_s"])
+
+
+def after(calls: int, error: Exception) -> Any:
+    """A right method that raises from its call number `calls` on."""
+
+    def prepare(made: Problem) -> Any:
+        right, left = EXPLICIT.wanted(made), iter(range(calls - 1))
+
+        def call() -> torch.Tensor:
+            if next(left, None) is None:
+                raise error
+            return right()
+
+        return call
+
+    return prepare
+
+
+@pytest.mark.parametrize("calls", [2, 3, 20])
+def test_a_method_that_fails_while_it_is_timed_drops_out(own: ModuleType, calls: int) -> None:
+    own.tires = after(calls, ValueError("tired"))  # type: ignore[attr-defined]
+    rows, _, result = run(small("autograd", "own_methods:tires", "explicit", **TIMED))
+    row = rows["own_methods:tires"]
+    assert (row["status"], row["reason"], row["accuracy"]) == ("error", "ValueError: tired", "ok")
+    assert "time_s" not in row
+    assert result.samples[0]["arms"] == ["autograd", "explicit"]
+    assert rows["explicit"]["speedup"] > 0
+
+
+def test_running_out_of_memory_while_timed_is_oom(own: ModuleType) -> None:
+    own.grows = after(5, torch.OutOfMemoryError("CUDA out of memory"))  # type: ignore[attr-defined]
+    rows, _, result = run(small("own_methods:grows", baseline="own_methods:grows", **TIMED))
+    assert rows["own_methods:grows"]["status"] == "oom"
+    assert result.samples == []
+    assert "flops" not in rows["own_methods:grows"]
+
+
+def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType) -> None:
+    own.fails = raising(RuntimeError("no"), "call")  # type: ignore[attr-defined]
+    rows, _, _ = run(small("explicit", baseline="own_methods:fails", **TIMED))
+    assert rows["explicit"]["time_s"] > 0
+    assert "speedup" not in rows["explicit"]
+
+
+# Memory.
+
+
+def test_memory_is_measured_after_the_timing() -> None:
+    rows, stages, _ = run(small("autograd", "explicit", **{**TIMED, "measure__memory": True}))
+    # Autograd keeps at least the weight that grad_input needs; a call allocates at least its result.
+    assert rows["autograd"]["saved_bytes"] >= 36 * 4
+    assert rows["explicit"]["peak_bytes"] >= 100 * 4
+    assert [method for method, phase in stages if phase == "memory"] == ["autograd", "explicit"]
+    without, _, _ = run(small("autograd", "explicit", **TIMED))
+    assert not {"saved_bytes", "peak_bytes"} & without["autograd"].keys()
+
+
+def test_times_stand_where_memory_could_not_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> int:
+        raise RuntimeError("no profiler")
+
+    monkeypatch.setattr(memory, "peak_bytes", fail)
+    row = run(small("explicit", baseline="explicit", **{**TIMED, "measure__memory": True}))[0]["explicit"]
+    assert (row["status"], row["reason"]) == ("ok", "memory not measured: no profiler")
+    assert row["time_s"] > 0
+    assert not {"saved_bytes", "peak_bytes"} & row.keys()
+
+
+@pytest.mark.gpu
+def test_on_a_gpu() -> None:
+    rows, _, _ = run(small("autograd", "explicit", device="cuda", fill="integer", **{**TIMED, "measure__memory": True}))
+    for row in rows.values():
+        assert (row["status"], row["accuracy"]) == ("ok", "exact")
+        assert row["time_s"] > 0
+        assert row["peak_bytes"] >= 400
