@@ -7,6 +7,7 @@ method can do to a process is survived inside the job.
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -74,14 +75,14 @@ class _Rounds:
     def until_done(self, todo: list[int]) -> None:
         plan = self.run.out / "plan"
         plan.mkdir(exist_ok=True)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS if todo else 0):
             shares = self._write(plan, todo, max(1, self.chunk // 2**attempt))
             watches = [Watch(path) for path in shares]
             failure = self._launch(shares, watches)
-            begun = any(watch.begun or not watch.path.exists() for watch in watches)
             # A launcher gives up with the first dead job; what the others measure must not be measured twice.
-            while any(watch.working() for watch in watches):
+            while sum(watch.working() for watch in watches):
                 time.sleep(LOOK_S)
+            begun = any(watch.begun or not watch.path.exists() for watch in watches)
             call_off(shares)
             todo = self._lost(todo)
             if not todo or self.session.interrupt.signal is not None:
@@ -165,5 +166,5 @@ def call_off(shares: Sequence[Path]) -> None:
 
 
 def quoted(path: Path) -> str:
-    """A path as Hydra's grammar reads it."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A path as Hydra's grammar reads it: a backslash is one unless a quote follows it."""
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", str(path)) + "'"
