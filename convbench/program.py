@@ -111,8 +111,11 @@ class Program:
         folder = launched.quoted(out / "jobs")
         master.hydra.sweep.dir = str(out / "jobs")
         master.hydra.overrides.hydra.append(f"hydra.sweep.dir={folder}")
-        # Without Slurm's accounting it warns every few seconds that it does not know how jobs are; share.Watch does.
-        logging.getLogger("submitit").setLevel(logging.ERROR)
+        if "submitit" in master.hydra.launcher._target_:
+            import submitit  # sets its logger up
+
+            # Without Slurm's accounting it says every few seconds that it does not know how jobs are; share.Watch does.
+            logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
         jobs = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=self, config=master)
         launched.warn_of_company(sweep, master.hydra.launcher, progress)
         self.measuring = True
