@@ -102,6 +102,8 @@ def run(arguments: Sequence[str], program: Program) -> None:
     version.setbase("1.3")
     parser = _parser()
     args = parser.parse_args(list(arguments))
+    # Hydra wants the plus sign, since no sweep is chosen by default; nobody means anything else without it.
+    args.overrides = [f"+{word}" if word.startswith(f"{GROUP}=") else word for word in args.overrides]
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*is not available", category=UserWarning)
         if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion or args.resolve:
@@ -120,7 +122,7 @@ def _compose_and_run(args: argparse.Namespace, program: Program) -> None:
         if not os.path.isdir(place):
             raise InvalidValue("--config-dir", f"--config-dir={args.config_dir}: no such folder")
         path.prepend("command-line", f"file://{place}", SearchPathQuery(provider="schema"))
-    several = args.multirun or any(word.startswith(("+sweep=", "sweep=", "cases=")) for word in args.overrides)
+    several = args.multirun or any(word.startswith(("+sweep=", "cases=")) for word in args.overrides)
     hydra = Hydra.create_main_hydra2("convbench", path)
     try:
         go = hydra.multirun if several else hydra.run

@@ -254,6 +254,10 @@ def test_files_that_disagree_about_the_whole_sweep_are_refused(tmp_path: Path) -
         configurations([folder, "+sweep=mine,kernels"])
 
 
+def test_the_plus_sign_may_be_left_out() -> None:
+    assert list(configurations(["sweep=kernels"])) == list(configurations(["+sweep=kernels"]))
+
+
 @pytest.mark.parametrize("name", ["notebook", "bias", "kernels"])
 def test_the_saved_questions(name: str) -> None:
     sweep = configurations([f"+sweep={name}"])
