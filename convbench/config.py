@@ -15,7 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from .case import InvalidValue, whole_number
 from .methods import METHODS
 from .objective import Objective
-from .spec import Budget, Measure, Spec, one_of
+from .spec import Budget, Measure, Spec, number, one_of
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -94,6 +94,7 @@ class Schema:
     memory_limit: Any = MISSING
     retry: str = MISSING
     strict: bool = MISSING
+    budget_s: float | None = MISSING
     objective: str = MISSING
     chunk: int = MISSING
     plan: str | None = MISSING
@@ -101,7 +102,7 @@ class Schema:
 
 RUN_KEYS = (
     *("cases", "on_illegal", "shuffle", "shuffle_seed", "limit", "shard"),
-    *("out", "isolation", "memory_limit", "retry", "strict", "objective", "chunk", "plan"),
+    *("out", "isolation", "memory_limit", "retry", "strict", "budget_s", "objective", "chunk", "plan"),
 )
 """Settings of the sweep as a whole. The others belong to a configuration and can differ within a sweep."""
 
@@ -213,6 +214,7 @@ class Settings:
     limit: int | None
     shard: tuple[int, int]
     chunk: int
+    budget_s: float | None
     objective: Objective
     plan: Path | None
 
@@ -233,6 +235,7 @@ class Settings:
             limit=None if limit is None else whole_number("limit", limit, 1),
             shard=_shard(values["shard"]),
             chunk=whole_number("chunk", values["chunk"], 1),
+            budget_s=None if values["budget_s"] is None else number("budget_s", values["budget_s"], 1),
             objective=Objective.of(values["objective"]),
             plan=Path(values["plan"]) if values["plan"] else None,
         )

@@ -63,7 +63,7 @@ class Rows(Progress):
 
 
 def run_options(settings: Settings, out: Path, chunk: str | None = None) -> RunOptions:
-    return RunOptions(out, settings.isolation, settings.memory_limit, settings.retry, chunk)
+    return RunOptions(out, settings.isolation, settings.memory_limit, settings.retry, chunk, settings.budget_s)
 
 
 def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
@@ -73,8 +73,10 @@ def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
     outcomes: list[Outcome] = []
     with progress, driving(run):
         tell(sweep, progress)
-        for start in range(0, len(sweep), settings.chunk):
-            part = sweep[start : start + settings.chunk]
+        # A time budget is divided among all configurations, so that they are one part.
+        step = settings.chunk if settings.budget_s is None else max(1, len(sweep))
+        for start in range(0, len(sweep), step):
+            part = sweep[start : start + step]
             outcomes.append(execute(part, run, progress, part.positions))
             if outcomes[-1].signal is not None:
                 break

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from . import store
+from .budgeted import run_within
 from .case import InvalidValue
 from .interrupt import Interrupt, Interrupted
 from .merge import merge
 from .record import FAILED, Record
 from .source import code_key
 from .spec import Spec
-from .worker import InProcess, Isolated, Worker
+from .worker import InProcess, Isolated, Measured, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class RunOptions:
     """Where rows go and how configurations are run.
 
     `isolation` is process or none; `memory_limit` in bytes above what the child needs for itself;
-    `retry` is none or failed; `chunk` names a job of a launcher (it takes no lock and merges nothing).
+    `retry` is none or failed; `chunk` names a job of a launcher (it takes no lock and merges nothing);
+    `budget_s` is what all configurations together may take, which then share the pairs among them.
     """
 
     out: Path
@@ -32,6 +34,7 @@ class RunOptions:
     memory_limit: int | None = None
     retry: str = "none"
     chunk: str | None = None
+    budget_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -89,8 +92,15 @@ class Session:
 
     def measure(self, position: int, spec: Spec) -> list[Record]:
         """Runs one configuration and appends its rows. Raises Interrupted, and InvalidValue when it cannot."""
+        return self.keep(position, spec, self.visit(spec))
+
+    def visit(self, spec: Spec, process: int = 0) -> Measured:
+        """Runs one configuration and keeps nothing. Raises as `measure` does."""
         self._rows.open()
-        measured = self._worker.run(spec)
+        return self._worker.run(spec, process)
+
+    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
+        """Appends what was measured; rows of the same configuration that were appended before count no more."""
         for key, environment in measured.environments.items():
             store.keep_environment(self.run.out, key, environment)
         unit, codes = store.unit_of(spec), self.codes(spec)
@@ -181,7 +191,10 @@ def execute(
         observer.begin(len(specs), len(specs) - len(todo))
         outcome = Outcome()
         try:
-            _run_all(session, todo, observer)
+            if run.budget_s is None:
+                _run_all(session, todo, observer)
+            else:
+                run_within(run.budget_s, session, todo, observer)
         finally:
             outcome = _outcome(specs, session)
             outcome.already_done = len(specs) - len(todo)

@@ -106,6 +106,12 @@ class Program:
     ) -> Run:
         from . import drive, launched
 
+        if settings.budget_s is not None:
+            raise InvalidValue(
+                "budget_s",
+                f"budget_s={settings.budget_s:g} is divided by one program that sees all intervals; it cannot be used "
+                "with a launcher: leave out budget_s or hydra/launcher",
+            )
         context, master = hydra
         out = settings.out or drive.fresh_folder(Path("results").absolute())
         folder = launched.quoted(out / "jobs")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ._version import __version__
 from .case import InvalidValue
@@ -19,9 +19,6 @@ from .interrupt import Interrupt, Interrupted
 from .record import FAILED, Record, record
 from .spec import Spec, Switches
 from .stage import IDLE
-
-if TYPE_CHECKING:
-    from .samples import Samples
 
 ATTEMPTS = 3
 """So many children in a row may die before they take up a configuration; then something is wrong with all of them."""
@@ -40,9 +37,9 @@ class Measured:
 
 
 class Worker(Protocol):
-    """What runs configurations."""
+    """What runs configurations; `process` seeds the order of the samples, so that another pass has another order."""
 
-    def run(self, spec: Spec) -> Measured: ...
+    def run(self, spec: Spec, process: int = 0) -> Measured: ...
     def close(self) -> None: ...
 
 
@@ -117,10 +114,10 @@ class Isolated:
         self._children = Children(memory_limit, interrupt)
         self._environments: dict[tuple[str, Switches], str] = {}
 
-    def run(self, spec: Spec) -> Measured:
+    def run(self, spec: Spec, process: int = 0) -> Measured:
         if spec.measure.enabled and spec.measure.processes > 1:
             return self._repeated(spec)
-        return self._once(spec)
+        return self._once(spec, process)
 
     def close(self) -> None:
         self._children.close()
@@ -185,10 +182,10 @@ class Isolated:
 class InProcess:
     """Runs configurations in this process, for debugging: nothing is limited and nothing is survived."""
 
-    def run(self, spec: Spec) -> Measured:
+    def run(self, spec: Spec, process: int = 0) -> Measured:
         from .runner import run
 
-        result = run(spec, spec.arms, lambda method, phase: None)
+        result = run(spec, spec.arms, lambda method, phase: None, process)
         environment = result.environment or {}
         return Measured(
             result.records, result.samples, {environment["environment_id"]: environment} if environment else {}
@@ -218,7 +215,7 @@ def _failed(
 
 def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
     """One result from several processes: accuracy of the first, speed of all, and what failed in any."""
-    from .samples import Samples
+    from .samples import Samples, combine
 
     samples = [sample for run in runs for sample in run.samples]
     parts = [Samples.from_dict(sample) for sample in samples]
@@ -227,18 +224,15 @@ def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
         row = dict(next((r for r in rows if r["status"] != "ok"), rows[0]))
         timed = [part for part in parts if {row["method"], spec.baseline} <= set(part.arms)]
         if row["status"] == "ok" and len(timed) > 1:
-            row.update(_combined_speed(spec, row, timed))
+            row.update(with_rates(row, combine(timed, row["method"], spec.baseline, spec.measure)))
         row["elapsed_s"] = sum(r.get("elapsed_s", 0.0) for r in rows)
         records.append(record(row))
     environments = {key: value for run in runs for key, value in run.environments.items()}
     return Measured(records, samples, environments)
 
 
-def _combined_speed(spec: Spec, row: Record, timed: Sequence[Samples]) -> dict[str, Any]:
-    """The speed columns of one method from all processes; its rates change as its time does."""
-    from .samples import combine
-
-    columns = combine(timed, row["method"], spec.baseline, spec.measure)
+def with_rates(row: Record, columns: dict[str, Any]) -> dict[str, Any]:
+    """New speed columns for a row, with its rates, which change as its time does."""
     if row.get("time_s") and columns.get("time_s"):
         faster = row["time_s"] / columns["time_s"]
         rates = ("tflops", "gbps", "ceiling_share")

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from .. import findings, units
 from .._version import __version__
+from ..evidence import SEVERITIES, Finding
 from ..rows import Rows
 from . import summary
 from .data import Runs
@@ -68,13 +69,13 @@ def templates() -> jinja2.Template:
     return environment.get_template("page.html.j2")
 
 
-def found_in(runs: Runs) -> list[tuple[str, findings.Finding]]:
+def found_in(runs: Runs) -> list[tuple[str, Finding]]:
     """(run's name, finding), the gravest first; each run is searched by itself, as it was when it ended."""
     found = []
     for name in runs.names:
         table = runs.table[runs.table["run"] == name]
         found += [(name, finding) for finding in findings.find(Rows(len(table), column_of(table)))]
-    return sorted(found, key=lambda one: findings.SEVERITIES.index(one[1].severity))
+    return sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
 
 
 def column_of(table: pd.DataFrame) -> Callable[[str], Any]:

@@ -1,0 +1,162 @@
+"""A sweep within a time budget, on a clock of its own: who gets the pairs, when it ends, what it leaves behind."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from convbench import budgeted
+from convbench.case import InvalidValue
+from convbench.execute import Outcome
+from convbench.interrupt import Interrupt
+from convbench.record import Record, record
+from convbench.samples import Samples
+from convbench.spec import Spec
+from convbench.worker import Measured
+
+from .settings import make_spec
+
+OVERHEAD_S = 0.3
+PAIR_S = 0.02
+
+
+class Machine:
+    """A session on which a visit costs OVERHEAD_S and PAIR_S a pair; `noise[kernel]` is the spread of a log ratio."""
+
+    def __init__(self, noise: dict[int, float]) -> None:
+        self.now = 100.0
+        self.noise = noise
+        self.interrupt = Interrupt()
+        self.rows: dict[int, list[Record]] = {}
+        self.samples: dict[int, Samples] = {}
+        self.order: list[int] = []
+        self.fails_at: tuple[int, int] | None = None
+
+    def visit(self, spec: Spec, process: int = 0) -> Measured:
+        kernel, pairs = spec.case.kernel[0], spec.measure.looks[0]
+        assert spec.measure.looks == (pairs,)
+        self.now += OVERHEAD_S + pairs * PAIR_S
+        self.order.append(kernel)
+        rows = [
+            record({**spec.columns(), "method": m, "status": "ok", "accuracy": "ok", "elapsed_s": OVERHEAD_S})
+            for m in spec.arms
+        ]
+        if self.fails_at == (kernel, process):
+            rows[1] = record({**spec.columns(), "method": spec.arms[1], "status": "crash", "reason": "killed"})
+            return Measured(rows, [self._samples(spec, pairs, process, spec.arms[:1]).to_dict()])
+        return Measured(rows, [self._samples(spec, pairs, process, spec.arms).to_dict()])
+
+    def _samples(self, spec: Spec, pairs: int, process: int, arms: tuple[str, ...]) -> Samples:
+        rng = random.Random(f"{spec.case.kernel}{process}")
+        spread = self.noise[spec.case.kernel[0]]
+        samples = Samples(arms, 0, 0.03, 0.001, process=process)
+        for _ in range(pairs):
+            samples.times.append(
+                [PAIR_S / 2 * (2.0 if a == 0 else rng.lognormvariate(0, spread)) for a in range(len(arms))]
+            )
+            samples.calls.append([1] * len(arms))
+            order = list(range(len(arms)))
+            rng.shuffle(order)
+            samples.order.append(order)
+        samples.counters["sampling_s"] = pairs * PAIR_S
+        return samples
+
+    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
+        self.rows[position] = measured.records
+        if measured.samples:
+            self.samples[position] = Samples.from_dict(measured.samples[0])
+        return measured.records
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.finished: list[int] = []
+
+    def begin(self, total: int, already_done: int) -> None: ...
+    def start(self, spec: Spec) -> None: ...
+    def end(self, outcome: Outcome) -> None: ...
+
+    def finish(self, spec: Spec, records: Any) -> None:
+        self.finished.append(spec.case.kernel[0])
+
+
+def sweep(kernels: list[int]) -> list[tuple[int, Spec]]:
+    return [(n, make_spec(kernel=k, measure__enabled=True, measure__name="default")) for n, k in enumerate(kernels)]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine(dict.fromkeys(range(1, 11), 0.01) | {7: 0.3})
+    monkeypatch.setattr("convbench.budgeted.time.monotonic", lambda: machine.now)
+    return machine
+
+
+def test_ends_within_five_percent_and_everybody_has_the_minimum(machine: Machine) -> None:
+    watcher = Watcher()
+    for budget_s in (30.0, 120.0):
+        machine.__init__(machine.noise)  # type: ignore[misc]
+        begun = machine.now
+        budgeted.run_within(budget_s, machine, sweep(list(range(1, 11))), watcher)
+        assert machine.now - begun == pytest.approx(budget_s, rel=0.05)
+        assert all(machine.samples[n].rounds >= 20 for n in range(10))
+    assert sorted(watcher.finished) == sorted([*range(1, 11)] * 2)
+
+
+def test_the_widest_interval_gets_the_most_pairs(machine: Machine) -> None:
+    budgeted.run_within(60.0, machine, sweep(list(range(1, 11))), Watcher())
+    pairs = {machine.rows[n][0]["kernel_h"]: machine.samples[n].rounds for n in machine.rows}
+    assert max(pairs, key=lambda k: pairs[k]) == 7
+    assert pairs[7] > 3 * sorted(pairs.values())[-2]
+
+
+def test_rows_follow_from_all_pairs(machine: Machine) -> None:
+    todo = sweep([7])
+    budgeted.run_within(20.0, machine, todo, Watcher())
+    explicit = machine.rows[0][1]
+    assert explicit["samples"] == machine.samples[0].rounds > 20
+    assert explicit["run_key"] == todo[0][1].run_key
+    ratios = sorted(b / m for b, m in machine.samples[0].times)
+    assert ratios[0] < explicit["speedup_low"] < explicit["speedup"] < explicit["speedup_high"] < ratios[-1]
+
+
+def test_a_method_that_dies_in_a_later_visit_has_died_and_the_others_keep_their_figures(machine: Machine) -> None:
+    machine.fails_at = (7, 1)
+    budgeted.run_within(20.0, machine, sweep([7]), Watcher())
+    baseline, explicit = machine.rows[0]
+    assert (explicit["status"], explicit["reason"]) == ("crash", "killed")
+    assert baseline["status"] == "ok"
+    assert baseline["samples"] == 20
+    assert machine.order == [7, 7]
+
+
+def test_a_signal_ends_it_between_visits(machine: Machine) -> None:
+    keep = machine.keep
+
+    def keep_and_interrupt(position: int, spec: Spec, measured: Measured) -> list[Record]:
+        machine.interrupt.signal = 15
+        return keep(position, spec, measured)
+
+    machine.keep = keep_and_interrupt  # type: ignore[method-assign]
+    budgeted.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
+    assert list(machine.rows) == [0]
+
+
+def test_without_timing_every_configuration_is_visited_once(machine: Machine) -> None:
+    visit = machine.visit
+
+    def untimed(spec: Spec, process: int = 0) -> Measured:
+        return replace(visit(spec, process), samples=[])
+
+    machine.visit = untimed  # type: ignore[method-assign]
+    budgeted.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
+    assert machine.order == [1, 2, 3]
+
+
+def test_fresh_processes_cannot_share_a_budget(machine: Machine) -> None:
+    todo = [(0, make_spec(measure__enabled=True, measure__name="rigorous", measure__processes=6))]
+    with pytest.raises(InvalidValue, match="measure=rigorous takes 6 processes"):
+        budgeted.run_within(60.0, machine, todo, Watcher())
+    budgeted.run_within(60.0, machine, [], Watcher())
