@@ -6,11 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from convbench.case import InvalidValue
+from convbench.config import RUN_KEYS, Settings, folder
 from convbench.grid import Sweep
 from convbench.hydra_app import run
 from convbench.messages import sentence
 from convbench.program import Program
+
+
+def run_settings(**changes: Any) -> Settings:
+    """The shipped settings of a sweep as a whole, some of them changed."""
+    written = OmegaConf.load(folder("conf") / "config.yaml")
+    return Settings.of({key: written[key] for key in RUN_KEYS} | changes)
 
 
 class Collector(Program):

@@ -14,30 +14,14 @@ from hypothesis import strategies as st
 
 from convbench.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
 from convbench.cases import READERS, mistaken_labels, read
-from convbench.config import Settings, folder
+from convbench.config import folder
 from convbench.grid import Grid, choose
-from convbench.objective import Objective
 from convbench.record import COLUMNS
 
-from .composed import configurations
+from .composed import configurations, run_settings
 from .settings import NOTEBOOK
 
-SWEEP = Settings(
-    out=None,
-    cases=None,
-    isolation="process",
-    memory_limit=None,
-    retry="none",
-    strict=False,
-    on_illegal="skip",
-    shuffle=False,
-    shuffle_seed=0,
-    limit=None,
-    shard=(1, 1),
-    chunk=200,
-    objective=Objective.of("min:speedup"),
-    plan=None,
-)
+SWEEP = run_settings()
 
 
 def written(tmp_path: Path, text: str, name: str = "cases.csv") -> Path:

@@ -21,35 +21,14 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from convbench import gpus, launched, share
 from convbench.case import InvalidValue
-from convbench.config import Settings
 from convbench.execute import Outcome, RunOptions
 from convbench.grid import Sweep
-from convbench.objective import Objective
 from convbench.progress import Progress
 from convbench.spec import Spec
 
-from .composed import configurations
+from .composed import configurations, run_settings
 
 TINY = ("measure=none", "size=4", "kernel=3", "in_channels=1", "methods=[autograd,explicit]")
-
-
-def settings(out: Path, chunk: int) -> Settings:
-    return Settings(
-        out=out,
-        cases=None,
-        isolation="none",
-        memory_limit=None,
-        retry="none",
-        strict=False,
-        on_illegal="skip",
-        shuffle=False,
-        shuffle_seed=0,
-        limit=None,
-        shard=(1, 1),
-        chunk=chunk,
-        objective=Objective.of("min:speedup"),
-        plan=None,
-    )
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -177,7 +156,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spread(sweep: Sweep, out: Path, jobs: Jobs, chunk: int = 4) -> Any:
-    return launched.spread(sweep, settings(out, chunk), jobs, Progress(len(sweep)))
+    return launched.spread(sweep, run_settings(out=str(out), chunk=chunk, isolation="none"), jobs, Progress(len(sweep)))
 
 
 @pytest.mark.usefixtures("soon")

@@ -32,7 +32,7 @@ LAYERS = {
     "execution": {"child", "worker", "execute", "duet_pair"},
     "sweep": {"config", "cases", "grid", "drive", "share", "launched", "axes", "sweeper", "program", "messages"},
     "command line": {
-        *("cli", "hydra_app", "planned", "pytest_plugin", "validate", "recompute", "listing", "export"),
+        *("cli", "hydra_app", "planned", "pytest_plugin", "validate", "recompute", "export"),
         *("compare", "confirm", "duet", "duet_rows"),
     },
 }
