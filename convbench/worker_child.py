@@ -140,7 +140,9 @@ def _failure(error: BaseException, stage: Stage) -> dict[str, Any]:
     queued = isinstance(error, DeviceLost) and mark.phase == "timing"
     return {
         "status": "oom" if isinstance(error, MemoryError) else "error",
-        "reason": str(error) if isinstance(error, DeviceLost) else f"{type(error).__name__}: {error}",
+        "reason": str(error)
+        if isinstance(error, DeviceLost)
+        else f"{type(error).__name__}: {error}".removesuffix(": "),
         # Samples are queued in batches; which of them did it, the device does not say.
         "method": -1 if queued else mark.method,
         "phase": mark.phase,

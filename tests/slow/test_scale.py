@@ -1,0 +1,142 @@
+"""What 10,000 and 100,000 configurations cost, beside plain Hydra in the same run.
+
+`pytest -m slow -s tests/slow/test_scale.py` prints the table of docs/robustness.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from convbench import store
+from tests.processes import ROOT, make_spec
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+TINY = ["op=conv2d", "size=4", "kernel=3", "in_channels=1", "out_channels=1", "methods=[autograd,explicit]"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`cpu_s` is the program's with its children; `peak_mb` its own largest memory; `first_s` start to first row."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    first_s: float
+
+
+def watch(command: Sequence[str], parts: Path) -> Cost:
+    """Runs a program to its end. Raises AssertionError where it fails."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    begun, begun_at = time.monotonic(), time.time()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0.0
+    while True:
+        with contextlib.suppress(OSError):
+            found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+            peak = max(peak, int(found[1]) / 1024 if found else 0.0)
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.05)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    first = min((line.written for line in first_lines(parts) if line), default=begun_at)
+    return Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, peak, first - begun_at)
+
+
+def first_lines(parts: Path) -> Iterator[store.Line | None]:
+    for path in parts.glob("*.jsonl"):
+        with path.open("rb") as file:
+            yield store.decode_head(file.readline())
+
+
+def sweep(count: int, out: Path) -> Cost:
+    words = ["-m", f"seed=range(0,{count})", *TINY, "measure=none", f"out={out}"]
+    return watch([sys.executable, "-m", "convbench", *words], out / "parts")
+
+
+def own_work_s(out: Path) -> float:
+    """Seconds that one configuration spent on its tensors, its reference and its methods."""
+    return float(pd.read_parquet(out / "results.parquet", columns=["elapsed_s"])["elapsed_s"].mean())
+
+
+def plain_hydra(count: int, folder: Path) -> Cost:
+    """Hydra's own sweeper and launcher over trivial jobs, with five small config groups."""
+    conf = folder / "conf"
+    groups = ["a", "b", "c", "d", "e"]
+    for group in groups:
+        (conf / group).mkdir(parents=True)
+        (conf / group / "one.yaml").write_text("x: 1\ny: 2\n")
+    (conf / "config.yaml").write_text(
+        "defaults:\n" + "".join(f"  - {g}: one\n" for g in groups) + "  - _self_\nseed: 0\n"
+    )
+    (folder / "app.py").write_text(
+        "import hydra\n"
+        "@hydra.main(version_base=None, config_path='conf', config_name='config')\n"
+        "def main(config): pass\n"
+        "main()\n"
+    )
+    words = ["-m", f"seed=range(0,{count})", f"hydra.sweep.dir={folder / 'out'}"]
+    return watch([sys.executable, str(folder / "app.py"), *words], folder)
+
+
+def test_overhead_beside_plain_hydra(tmp_path: Path) -> None:
+    small = sweep(1_000, tmp_path / "small")
+    large = sweep(10_000, tmp_path / "large")
+    hydra = [plain_hydra(count, tmp_path / f"hydra{count}") for count in (20, 120)]
+    # What a run costs once is left out on both sides.
+    per = (large.wall_s - small.wall_s) / 9_000, (large.cpu_s - small.cpu_s) / 9_000
+    per_job = (hydra[1].wall_s - hydra[0].wall_s) / 100, (hydra[1].cpu_s - hydra[0].cpu_s) / 100
+    overhead_s = per[0] - own_work_s(tmp_path / "large")
+    print("\n| | convbench, 10,000 | plain Hydra, 100 trivial jobs | ratio |\n|---|---|---|---|")
+    for name, own, plain in (
+        ("wall time per configuration", per[0], per_job[0]),
+        ("CPU time per configuration", per[1], per_job[1]),
+        ("wall time beyond its own work", overhead_s, per_job[0]),
+    ):
+        print(f"| {name} | {own * 1e3:.2f} ms | {plain * 1e3:.0f} ms | {plain / own:.0f} |")
+    print(f"| start to first row | {large.first_s:.1f} s | | |")
+    print(f"| parent's memory, 1,000 / 10,000 | {small.peak_mb:.0f} / {large.peak_mb:.0f} MB | | |")
+    # The processors' time holds on a busy machine as well; on an idle one the wall time is no longer.
+    assert per[1] <= 0.005
+    assert per_job[1] / per[1] >= 50
+    assert large.peak_mb <= 1.1 * small.peak_mb
+    assert large.first_s <= 5
+
+
+def test_a_hundred_thousand_configurations(tmp_path: Path) -> None:
+    cost = sweep(100_000, tmp_path / "out")
+    print(f"\n100,000: {cost.wall_s:.0f} s, first row after {cost.first_s:.1f} s, parent {cost.peak_mb:.0f} MB")
+    assert cost.first_s <= 30
+    assert cost.peak_mb <= 400
+    assert len(pd.read_parquet(tmp_path / "out" / "results.parquet", columns=["seed"])) == 200_000
+
+
+def test_merge_of_four_hundred_thousand_rows(tmp_path: Path) -> None:
+    store.prepare(tmp_path)
+    part = store.Part(tmp_path, store.ROWS)
+    part.open()
+    columns = {**make_spec().columns(), "status": "ok", "accuracy": "ok", "time_s": 1e-5 / 3, "speedup": 1.25}
+    for n in range(100_000):
+        names = {"seed": n, "config_id": f"{n:016x}", "run_key": f"{n:016x}"}
+        part.append(b"".join(store.encode(n, f"{n:016x}", "", {**columns, **names, "method": m}) for m in "abcd"))
+    part.close()
+    program = "import sys; from pathlib import Path; from convbench.merge import merge; merge(Path(sys.argv[1]))"
+    cost = watch([sys.executable, "-c", program, str(tmp_path)], tmp_path / "parts")
+    print(f"\nmerge of 100,000 × 4 rows: {cost.wall_s:.1f} s, {cost.peak_mb:.0f} MB")
+    seeds = pd.read_parquet(tmp_path / "results.parquet", columns=["seed"])["seed"]
+    assert (seeds == [n for n in range(100_000) for _ in range(4)]).all()
+    assert cost.wall_s <= 60
+    assert cost.peak_mb <= 400
