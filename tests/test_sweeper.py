@@ -22,6 +22,9 @@ from convbench.spec import Spec
 from .composed import configurations
 
 
+ROOT = Path(__file__).parent.parent
+
+
 def swept(*arguments: str) -> Sweep:
     return configurations(["-m", *arguments])
 
@@ -302,7 +305,7 @@ def test_cases_are_found_beside_the_user_s_sweeps(tmp_path: Path) -> None:
 def test_a_large_grid_is_checked_quickly_and_held_small() -> None:
     """10,000 configurations in a process of their own: torch is not there, and memory does not grow with them."""
     program = (
-        "import json, resource, sys, time; from convbench.hydra_app import configurations\n"
+        "import json, resource, sys, time; from tests.composed import configurations\n"
         "out = []\n"
         "for n in (100, 10_000):\n"
         "    began = time.perf_counter()\n"
@@ -311,7 +314,7 @@ def test_a_large_grid_is_checked_quickly_and_held_small() -> None:
         "    out.append((time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))\n"
         "print(json.dumps([out, 'torch' in sys.modules, 'pandas' in sys.modules]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     ((few_s, few_kb), (many_s, many_kb)), torch, pandas = json.loads(done.stdout)
     assert not torch
     assert not pandas
