@@ -21,7 +21,6 @@ from convbench.spec import Spec
 
 from .composed import configurations
 
-
 ROOT = Path(__file__).parent.parent
 
 
