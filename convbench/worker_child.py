@@ -29,6 +29,7 @@ class Pipe:
     def __init__(self, requests: int, replies: int, stage: Stage) -> None:
         self._requests, self._replies, self._stage = requests, replies, stage
         self.copied = False
+        self._pid = os.getpid()
         self._pipe = os.fstat(replies).st_ino
         for fd in (requests, replies, stage.fd):
             os.set_inheritable(fd, False)
@@ -37,6 +38,8 @@ class Pipe:
     def _disown(self) -> None:
         self.copied = True
         die_with_parent()
+        if os.getppid() != self._pid:
+            os._exit(1)
         for fd in (self._requests, self._replies):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -118,35 +121,34 @@ class _Watch:
         self._last = ("", "")
 
     def __call__(self, method: str, phase: str) -> None:
-        # Not between the samples: it would take time where it is measured, and errors are synchronized there.
-        if self._device and (method, phase) != self._last and not (phase == self._last[1] == "timing"):
-            self._check(self._device)
+        # Not between samples: errors are read there anyway, and nothing that need not be stands beside timed regions.
+        if (method, phase) != self._last and not (method and phase == self._last[1] == "timing"):
+            self.check()
         self._last = (method, phase)
         self._mark(method, phase)
 
-    def _check(self, device: str) -> None:
-        import torch
+    def check(self) -> None:
+        """Raises DeviceLost if the device does not answer; the method that is marked is the one that did it."""
+        if self._device:
+            _ask_device(self._device)
 
-        try:
-            if torch.cuda.is_initialized():
-                torch.cuda.synchronize(device)
-        except RuntimeError as error:
-            raise DeviceLost(str(error).splitlines()[0]) from error
+
+def _ask_device(device: str) -> None:
+    import torch
+
+    try:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise DeviceLost(str(error).splitlines()[0]) from error
 
 
 def _failure(error: BaseException, stage: Stage) -> dict[str, Any]:
     """What escaped the runner (SystemExit, MemoryError, DeviceLost …), with the method that it came from."""
     mark = stage.read()
-    queued = isinstance(error, DeviceLost) and mark.phase == "timing"
-    return {
-        "status": "oom" if isinstance(error, MemoryError) else "error",
-        "reason": str(error)
-        if isinstance(error, DeviceLost)
-        else f"{type(error).__name__}: {error}".removesuffix(": "),
-        # Samples are queued in batches; which of them did it, the device does not say.
-        "method": -1 if queued else mark.method,
-        "phase": mark.phase,
-    }
+    named = str(error) if isinstance(error, DeviceLost) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    status = "oom" if isinstance(error, MemoryError) else "error"
+    return {"status": status, "reason": named, "method": mark.method, "phase": mark.phase}
 
 
 class _Server:
@@ -175,6 +177,7 @@ class _Server:
         spec = Spec.from_dict(request["spec"])
         watch = _Watch(self._pipe, spec.device)
         result = run(spec, request["methods"], watch, request["process"])
+        watch.check()
         kept = spec.measure.samples or spec.measure.processes > 1
         environment = result.environment or {}
         key = environment.get("environment_id")

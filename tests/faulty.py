@@ -220,6 +220,17 @@ def forks_in_c_and_dies(problem: Any) -> Call:
     return call
 
 
+def breaks_device(problem: Any) -> Call:
+    """An illegal access on the device, which answers nothing from then on. Only where the device is a stand-in."""
+
+    def call() -> None:
+        import torch
+
+        torch.break_it()  # type: ignore[attr-defined]
+
+    return call
+
+
 def slow(problem: Any) -> Call:
     """The right answer after a while."""
     right = _right(problem)

@@ -136,7 +136,12 @@ def test_the_reference_may_take_longer_than_a_method(make: Make) -> None:
 
 def test_death_while_timed_names_the_method_that_was_executing(make: Make) -> None:
     measured = make().run(
-        make_spec("faulty:calm", "explicit", measure=Measure(), labels={"timing": "tests.faulty:calm"})
+        make_spec(
+            "faulty:calm",
+            "explicit",
+            measure=Measure(),
+            labels={"timing": "tests.faulty:calm", "fault": "tests.faulty:segfault"},
+        )
     )
     assert statuses(measured) == {"autograd": "ok", "calm": "crash", "explicit": "ok"}
     assert reason(measured, "calm").endswith("(timing)")
@@ -148,6 +153,29 @@ def test_memory_limit_is_relative_to_what_the_child_needs_itself(make: Make) -> 
     measured = worker.run(make_spec("faulty:allocates", "faulty:calm"))
     assert statuses(measured) == {"autograd": "ok", "allocates": "oom", "calm": "ok"}
     assert "MemoryError" in reason(measured, "allocates")
+
+
+@pytest.mark.parametrize("order", [("breaks_device", "calm"), ("calm", "breaks_device")])
+def test_method_that_breaks_the_device_is_named_and_the_others_get_a_whole_one(
+    make: Make, order: tuple[str, str]
+) -> None:
+    worker = make()
+    measured = worker.run(make_spec(*(f"faulty:{name}" for name in order), device="cuda"))
+    assert statuses(measured) == {"autograd": "ok", "breaks_device": "error", "calm": "ok"}
+    assert reason(measured, "breaks_device") == "CUDA error: an illegal memory access was encountered (accuracy)"
+    assert statuses(worker.run(make_spec("faulty:calm", device="cuda"))) == {"autograd": "ok", "calm": "ok"}
+
+
+def test_device_that_breaks_while_timed_costs_nothing_to_the_next_configuration(make: Make) -> None:
+    worker = make()
+    spec = make_spec(
+        "explicit",
+        device="cuda",
+        measure=Measure(),
+        labels={"timing": "explicit", "fault": "tests.faulty:breaks_device"},
+    )
+    assert statuses(worker.run(spec)) == {"autograd": "ok", "explicit": "error"}
+    assert statuses(worker.run(make_spec("faulty:calm", device="cuda"))) == {"autograd": "ok", "calm": "ok"}
 
 
 @pytest.fixture
@@ -227,7 +255,11 @@ def test_repetitions_are_fresh_processes_and_their_medians_are_combined(make: Ma
 
 
 def test_repetition_that_fails_shows(make: Make) -> None:
-    spec = make_spec("faulty:calm", measure=Measure(processes=6), labels={"timing": "tests.faulty:calm"})
+    spec = make_spec(
+        "faulty:calm",
+        measure=Measure(processes=6),
+        labels={"timing": "tests.faulty:calm", "fault": "tests.faulty:segfault"},
+    )
     measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
     assert measured.records[0]["time_s"] == 3.5

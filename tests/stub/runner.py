@@ -47,7 +47,7 @@ def run(spec: Spec, methods: Sequence[str], stage: Callable[[str, str], None], p
         for method in methods:
             stage(method, "timing")
             if spec.labels.get("timing") == method:
-                _call(method.replace("calm", "segfault"))
+                _call(spec.labels["fault"])
         samples = [_samples(spec, methods, process)]
         for row in rows:
             row.update(time_s=1.0, tflops=8.0)
