@@ -78,8 +78,8 @@ def _run(arguments: list[str]) -> int:
     program = Program()
     try:
         run(arguments, program)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else MISTAKE
+    except SystemExit as stop:  # Hydra has shown what was asked for, or said what is wrong
+        return MISTAKE if stop.code else 0
     except BrokenPipeError:
         raise
     except Exception as error:

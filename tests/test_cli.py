@@ -100,6 +100,7 @@ MISTAKES = [
     (["--cfg"], "expected one argument"),
     (["--cfg", "job", "kernal=3"], "no setting named 'kernal'; did you mean kernel?"),
     (["--resolve", "kernal=3"], "--resolve"),
+    (["--experimental-rerun=x"], "--experimental-rerun needs Hydra's own job files"),
     (["repor"], "no command named 'repor'; did you mean report?"),
     (["frobnicate"], "no command named 'frobnicate'; there are report, compare"),
     (["kernel"], "kernel needs a value: kernel=…"),
