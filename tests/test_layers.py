@@ -29,7 +29,7 @@ LAYERS = {
         *("aligned", "layouts", "selection", "sections", "progress", "follow", "following", "terminal", "report"),
         *("change", "gate", "compare_output", "methods_list"),
     },
-    "execution": {"child", "worker", "execute", "duet_pair"},
+    "execution": {"child", "worker", "execute", "budgeted", "duet_pair"},
     "sweep": {"config", "cases", "grid", "drive", "share", "launched", "axes", "sweeper", "program", "messages"},
     "command line": {
         *("cli", "hydra_app", "planned", "pytest_plugin", "validate", "recompute", "export"),
