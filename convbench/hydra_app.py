@@ -103,9 +103,7 @@ def run(arguments: Sequence[str], program: Program) -> None:
     parser = _parser()
     args = parser.parse_args(list(arguments))
     if args.experimental_rerun:
-        raise InvalidValue(
-            "options", "--experimental-rerun needs Hydra's own job files, which are not written here"
-        )
+        raise InvalidValue("options", "--experimental-rerun needs Hydra's own job files, which are not written here")
     # Hydra wants the plus sign, since no sweep is chosen by default; nobody means anything else without it.
     args.overrides = [f"+{word}" if word.startswith(f"{GROUP}=") else word for word in args.overrides]
     with warnings.catch_warnings():
