@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,11 @@ from hypothesis import HealthCheck, settings
 # torch's thread pool spins; with several test processes on two cores that costs more than it brings.
 # Set before anything imports torch, and inherited by every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell without job control starts its background jobs with SIGINT ignored, which children inherit; the tests
+# of interrupts would then wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run: a failure in CI is then the failure that a developer sees. No deadline,
 # because a shared machine pauses a test for longer than any sensible one.
