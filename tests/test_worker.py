@@ -324,7 +324,12 @@ def test_second_signal_stops_at_once(make: Make) -> None:
     assert stopped.value.signal == signal.SIGINT
 
 
-def test_child_that_cannot_start_is_one_sentence(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_that_cannot_start_is_one_sentence(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without `site`, so that an installed convbench is not found either.
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
     monkeypatch.setattr(sys, "path", ["/nowhere"])
     monkeypatch.chdir("/")
     with pytest.raises(InvalidValue, match=r"the child process cannot start: .*No module named 'convbench'"):
