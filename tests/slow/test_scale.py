@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench import store
+from convbench.results import store
 from tests.processes import ROOT, make_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -28,9 +28,9 @@ TINY = ["op=conv2d", "size=4", "kernel=3", "in_channels=1", "out_channels=1", "m
 
 @dataclass(frozen=True)
 class Cost:
-    """`cpu_s` is the program's with its children, memory its own: while it measures, and at most (it merges at the end).
+    """`cpu_s` is the program's with its children; memory is its own: while it measures, and the most of all.
 
-    `first_s` is from its start to the first row.
+    It merges at the end. `first_s` is from its start to the first row.
     """
 
     wall_s: float
@@ -148,7 +148,9 @@ def test_merge_of_four_hundred_thousand_rows(tmp_path: Path) -> None:
         names = {"seed": n, "config_id": f"{n:016x}", "run_key": f"{n:016x}"}
         part.append(b"".join(store.encode(n, f"{n:016x}", "", {**columns, **names, "method": m}) for m in "abcd"))
     part.close()
-    program = "import sys; from pathlib import Path; from convbench.merge import merge; merge(Path(sys.argv[1]))"
+    program = (
+        "import sys; from pathlib import Path; from convbench.results.merge import merge; merge(Path(sys.argv[1]))"
+    )
     cost = watch([sys.executable, "-c", program, str(tmp_path)], tmp_path / "parts")
     print(f"\nmerge of 100,000 × 4 rows: {cost.wall_s:.1f} s, {cost.peak_mb:.0f} MB")
     seeds = pd.read_parquet(tmp_path / "results.parquet", columns=["seed"])["seed"]
