@@ -11,7 +11,7 @@ from ._version import __version__
 from .methods import Unsupported, plain, with_autograd
 
 if TYPE_CHECKING:
-    from .table import load
+    from .results.table import load
 
 __all__ = ["Unsupported", "__version__", "load", "plain", "with_autograd"]
 
@@ -19,7 +19,7 @@ __all__ = ["Unsupported", "__version__", "load", "plain", "with_autograd"]
 def __getattr__(name: str) -> Any:
     """`load` on first use: importing convbench must not cost the import of pandas."""
     if name == "load":
-        from .table import load
+        from .results.table import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

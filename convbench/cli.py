@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from .case import InvalidValue
+from .facts.case import InvalidValue
 
 if TYPE_CHECKING:
-    from .program import Program
+    from .sweep.program import Program
 
 COMMANDS = {
     "report": "convbench.report",
-    "compare": "convbench.compare",
-    "export": "convbench.export",
-    "validate": "convbench.validate",
-    "recompute": "convbench.recompute",
-    "methods": "convbench.methods_list",
-    "duet": "convbench.duet",
+    "compare": "convbench.comparison.command",
+    "export": "convbench.commands.export",
+    "validate": "convbench.validation.command",
+    "recompute": "convbench.commands.recompute",
+    "methods": "convbench.commands.methods",
+    "duet": "convbench.duet.command",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
@@ -57,7 +57,7 @@ def _is_command(word: str) -> bool:
 
 def _command(word: str, rest: list[str]) -> int:
     if word not in COMMANDS:
-        from .config import KEYS, did_you_mean
+        from .sweep.config import KEYS, did_you_mean
 
         if word in KEYS:
             raise InvalidValue(word, f"{word} needs a value: {word}=…")
@@ -71,9 +71,9 @@ def _command(word: str, rest: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from .hydra_app import run
-    from .messages import sentence
-    from .program import Program
+    from .sweep.hydra_app import run
+    from .sweep.messages import sentence
+    from .sweep.program import Program
 
     program = Program()
     try:
@@ -95,8 +95,9 @@ def _conclude(program: Program) -> int:
     """Prints the summary of what was run, and says how it went as an exit code."""
     refused = [*program.refused, *map(str, program.illegal)]
     if program.runs:
-        from . import drive, terminal
-        from .execute import exit_code
+        from .execution.execute import exit_code
+        from .sweep import drive
+        from .terminal import summary as terminal
 
         last = program.runs[-1]
         outcome = drive.whole([run.outcome for run in program.runs])

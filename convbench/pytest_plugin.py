@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .problem import Problem
-    from .reference import Reference
-    from .spec import Spec
+    from .facts.spec import Spec
+    from .measurement.problem import Problem
+    from .measurement.reference import Reference
 
 SWEEPS = pytest.StashKey[dict[Path, "Saved"]]()
 
@@ -64,8 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def compose(name: str, words: list[str]) -> tuple[Path, Saved]:
     """The file that stands for a sweep in the collection, and the sweep; raises pytest.UsageError."""
-    from .case import InvalidValue
-    from .planned import planned, saved
+    from .facts.case import InvalidValue
+    from .sweep.planned import planned, saved
 
     try:
         path, arguments = saved(name)
@@ -97,7 +97,7 @@ class SweepFile(pytest.File):
     def problem(self, spec: Spec) -> tuple[Problem, Reference]:
         """The configuration's tensors and reference, kept for its other methods, which follow."""
         if self._latest is None or self._latest[0] is not spec:
-            from . import problem, reference
+            from .measurement import problem, reference
 
             self._latest = None
             made = problem.make(spec)
@@ -105,7 +105,7 @@ class SweepFile(pytest.File):
         return self._latest[1:]
 
     def collect(self) -> Iterator[pytest.Item]:
-        from .table import configuration_name
+        from .results.table import configuration_name
 
         seen: set[str] = set()
         for spec in self.saved.specs:
@@ -141,10 +141,10 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
     import torch
 
+    from .measurement.switches import switched
     from .methods import Unsupported
     from .methods.own import CannotLoad, load, uses_autograd
     from .runner import describe, missing_device
-    from .switches import switched
 
     missing = missing_device(spec.device)
     if missing is not None:

@@ -17,16 +17,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import accuracy, ceilings, clocks, environment, memory, problem, reference, timing
 from ._version import __version__
+from .facts import environment
+from .facts.rates import rates
+from .facts.record import Record, record
+from .facts.spec import Spec
+from .measurement import accuracy, memory, problem, reference
+from .measurement.problem import Problem
+from .measurement.reference import Reference
+from .measurement.switches import switched
 from .methods import Unsupported
 from .methods.own import CannotLoad, load, uses_autograd
-from .problem import Problem
-from .rates import rates
-from .record import Record, record
-from .reference import Reference
-from .spec import Spec
-from .switches import switched
+from .timing import ceilings, clocks
+from .timing import rounds as timing
 
 Stage = Callable[[str, str], None]
 HASHED_BYTES = 2**26

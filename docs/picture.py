@@ -7,7 +7,7 @@ python docs/picture.py results/picture docs/table.svg "python -m convbench -m ke
 import argparse
 from pathlib import Path
 
-from convbench import terminal
+from convbench.terminal import summary as terminal
 
 parser = argparse.ArgumentParser(description="Draws a run's final table as an SVG.")
 parser.add_argument("folder", type=Path, help="the folder that a sweep wrote (its out=)")

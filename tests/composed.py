@@ -8,12 +8,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from convbench.case import InvalidValue
-from convbench.config import RUN_KEYS, Settings, folder
-from convbench.grid import Sweep
-from convbench.hydra_app import run
-from convbench.messages import sentence
-from convbench.program import Program
+from convbench.facts.case import InvalidValue
+from convbench.sweep.config import RUN_KEYS, Settings, folder
+from convbench.sweep.grid import Sweep
+from convbench.sweep.hydra_app import run
+from convbench.sweep.messages import sentence
+from convbench.sweep.program import Program
 
 
 def run_settings(**changes: Any) -> Settings:

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import convbench
-from convbench.compare import JUDGED
-from convbench.gate import Judgement, Policy, judge
-from convbench.record import Record
-from convbench.table import records
+from convbench.comparison.command import JUDGED
+from convbench.comparison.gate import Judgement, Policy, judge
+from convbench.facts.record import Record
+from convbench.results.table import records
 
 TWIN = "tests.twin:tenth_slower"
 SWEEP = [

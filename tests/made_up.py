@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convbench.case import ConvCase
-from convbench.record import Record, record
-from convbench.spec import Budget, Measure, Spec, Switches
+from convbench.facts.case import ConvCase
+from convbench.facts.record import Record, record
+from convbench.facts.spec import Budget, Measure, Spec, Switches
 
 CASE: Mapping[str, Any] = {
     "op": "conv_transpose2d",

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from convbench import problem
-from convbench.gradients import EXPLICIT
-from convbench.problem import Problem
-from convbench.spec import Spec
+from convbench.facts.spec import Spec
+from convbench.measurement import problem
+from convbench.measurement.gradients import EXPLICIT
+from convbench.measurement.problem import Problem
 
 from .settings import make_spec
 

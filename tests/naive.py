@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from convbench.case import ConvCase
+from convbench.facts.case import ConvCase
 
 Array = npt.NDArray[np.float64]
 Position = tuple[int, ...]

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from convbench.case import OPS, ConvCase
+from convbench.facts.case import OPS, ConvCase
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 PREFIX = {

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from convbench.case import ConvCase
-from convbench.execute import Outcome
-from convbench.record import Record
-from convbench.spec import Budget, Measure, Spec, Switches
+from convbench.execution.execute import Outcome
+from convbench.facts.case import ConvCase
+from convbench.facts.record import Record
+from convbench.facts.spec import Budget, Measure, Spec, Switches
 
 ROOT = Path(__file__).parent.parent
 CASE: dict[str, Any] = {

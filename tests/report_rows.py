@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convbench.case import ConvCase
-from convbench.record import COLUMNS, Record, record
-from convbench.rows import ARROW
-from convbench.spec import Budget, Measure, Spec, Switches
+from convbench.facts.case import ConvCase
+from convbench.facts.record import COLUMNS, Record, record
+from convbench.facts.spec import Budget, Measure, Spec, Switches
+from convbench.results.rows import ARROW
 
 METHODS = ("autograd", "explicit", "aten", "unfold", "mypkg.kernels:my_dgrad")
 FACTOR = {"autograd": 1.0, "explicit": 1.35, "aten": 1.06, "unfold": 0.55, "mypkg.kernels:my_dgrad": 1.8}

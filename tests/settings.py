@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from convbench.case import IllegalCase, InvalidValue
-from convbench.spec import Budget, Measure, Spec
+from convbench.facts.case import IllegalCase, InvalidValue
+from convbench.facts.spec import Budget, Measure, Spec
 
 NOTEBOOK: dict[str, Any] = {
     "op": "conv_transpose2d",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from convbench.record import Record, record
-from convbench.statistics import median_interval
+from convbench.facts.record import Record, record
+from convbench.facts.statistics import median_interval
 
 METHODS = ("explicit", "unfold")
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from convbench.cuda_clock import CudaClock
-from convbench.spec import Measure
+from convbench.facts.spec import Measure
+from convbench.timing.cuda_clock import CudaClock
 
 CYCLES_PER_S = 1.5e9
 RECORD_S = 1e-6

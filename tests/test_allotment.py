@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench.allotment import FEWEST_PAIRS, Allotment
+from convbench.timing.allotment import FEWEST_PAIRS, Allotment
 
 MINIMUM = 20
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from convbench import budgeted
-from convbench.case import InvalidValue
-from convbench.execute import Outcome
-from convbench.interrupt import Interrupt
-from convbench.record import Record, record
-from convbench.samples import Samples
-from convbench.spec import Spec
-from convbench.worker import Measured
+from convbench.execution import budgeted
+from convbench.execution.execute import Outcome
+from convbench.execution.interrupt import Interrupt
+from convbench.execution.worker import Measured
+from convbench.facts.case import InvalidValue
+from convbench.facts.record import Record, record
+from convbench.facts.spec import Spec
+from convbench.timing.samples import Samples
 
 from .settings import make_spec
 
@@ -90,7 +90,7 @@ def sweep(kernels: list[int]) -> list[tuple[int, Spec]]:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(dict.fromkeys(range(1, 11), 0.01) | {7: 0.3})
-    monkeypatch.setattr("convbench.budgeted.time.monotonic", lambda: machine.now)
+    monkeypatch.setattr("convbench.execution.budgeted.time.monotonic", lambda: machine.now)
     return machine
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 
-from convbench.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue, describe
-from convbench.gradients import forward
-from convbench.record import COLUMNS
+from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue, describe
+from convbench.facts.record import COLUMNS
+from convbench.measurement.gradients import forward
 
 from . import naive
 from .settings import NOTEBOOK, cases

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from convbench.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
-from convbench.cases import READERS, mistaken_labels, read
-from convbench.config import folder
-from convbench.grid import Grid, choose
-from convbench.record import COLUMNS
+from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
+from convbench.facts.record import COLUMNS
+from convbench.sweep.cases import READERS, mistaken_labels, read
+from convbench.sweep.config import folder
+from convbench.sweep.grid import Grid, choose
 
 from .composed import configurations, run_settings
 from .settings import NOTEBOOK

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from convbench import ceilings
+from convbench.timing import ceilings
 
 
 @pytest.fixture

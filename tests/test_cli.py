@@ -18,13 +18,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from convbench import cli, drive
-from convbench.case import InvalidValue
-from convbench.config import KEYS, Settings
-from convbench.grid import Sweep
-from convbench.hydra_app import run
+from convbench import cli
+from convbench.facts.case import InvalidValue
 from convbench.methods import METHODS
-from convbench.program import Program
+from convbench.sweep import drive
+from convbench.sweep.config import KEYS, Settings
+from convbench.sweep.grid import Sweep
+from convbench.sweep.hydra_app import run
+from convbench.sweep.program import Program
 
 from .composed import configurations
 

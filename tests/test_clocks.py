@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from convbench import clocks, timing
-from convbench.case import InvalidValue
-from convbench.clocks import Call, CpuClock, FakeClock, Reading
-from convbench.spec import Measure
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Measure
+from convbench.timing import clocks
+from convbench.timing import rounds as timing
+from convbench.timing.clocks import Call, CpuClock, FakeClock, Reading
 
 MEASURE = Measure()
 

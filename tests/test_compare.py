@@ -16,9 +16,11 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from convbench import cli, compare, confirm
-from convbench.record import Record
-from convbench.table import typed
+from convbench import cli
+from convbench.comparison import command as compare
+from convbench.comparison import confirm
+from convbench.facts.record import Record
+from convbench.results.table import typed
 from tests.simulated import config_id, row, timed_row
 from tests.test_table import write
 

@@ -10,10 +10,21 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from convbench import config
-from convbench.case import InvalidValue
-from convbench.config import KEYS, RUN_KEYS, SPEC_KEYS, Schema, Settings, bytes_of, did_you_mean, flat, folder, spec_of
-from convbench.objective import Objective
+from convbench.facts.case import InvalidValue
+from convbench.results.objective import Objective
+from convbench.sweep import config
+from convbench.sweep.config import (
+    KEYS,
+    RUN_KEYS,
+    SPEC_KEYS,
+    Schema,
+    Settings,
+    bytes_of,
+    did_you_mean,
+    flat,
+    folder,
+    spec_of,
+)
 
 from .composed import configurations
 from .settings import NOTEBOOK

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from convbench import cuda_clock, nvml, timing
-from convbench.clocks import Arm, clock_for
-from convbench.cuda_clock import CudaClock
-from convbench.samples import Samples
-from convbench.spec import Measure
+from convbench.facts.spec import Measure
+from convbench.timing import cuda_clock, nvml
+from convbench.timing import rounds as timing
+from convbench.timing.clocks import Arm, clock_for
+from convbench.timing.cuda_clock import CudaClock
+from convbench.timing.samples import Samples
 
 from .simulated_cuda import Machine, SimulatedClock
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convbench import record
+from convbench.facts import record
 
 ROOT = Path(__file__).parent.parent
 COLUMNS_PAGE = ROOT / "docs" / "columns.md"
@@ -32,14 +32,14 @@ INTRODUCTION = """# The table
 
 `results.parquet` and `results.csv` hold the same: one row per configuration and method, these columns in this order.
 Unknown is empty, never 0. Times are seconds, sizes bytes, rates per second; they are scaled for display only. This page
-is written from `convbench/record.py` by `python -m tests.test_docs`; a test compares the two.
+is written from `convbench/facts/record.py` by `python -m tests.test_docs`; a test compares the two.
 
 `convbench.load(DIR)` reads the table with these types: `int` as `Int64`, `float` as `Float64`, `bool` as `boolean`,
 `str` as `string`, each with room for unknown."""
 
 
 def columns_page() -> str:
-    """docs/columns.md, written from convbench/record.py."""
+    """docs/columns.md, written from convbench/facts/record.py."""
     lines = [INTRODUCTION]
     for name, (columns, about) in GROUPS.items():
         lines += [

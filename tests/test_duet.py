@@ -14,13 +14,17 @@ from typing import Any
 import pytest
 
 import convbench
-from convbench import cli, compare, duet, duet_pair, planned
-from convbench.case import InvalidValue
-from convbench.clocks import Reading
-from convbench.duet_rows import rows_of
-from convbench.record import Record
-from convbench.samples import Samples
-from convbench.table import records
+from convbench import cli
+from convbench.comparison import command as compare
+from convbench.duet import command as duet
+from convbench.duet import pair as duet_pair
+from convbench.duet.rows import rows_of
+from convbench.facts.case import InvalidValue
+from convbench.facts.record import Record
+from convbench.results.table import records
+from convbench.sweep import planned
+from convbench.timing.clocks import Reading
+from convbench.timing.samples import Samples
 
 STUB = Path(__file__).parent / "stub_side.py"
 QUICK = ["measure.looks=[6]", "measure.min_time_s=0", "device=cpu", "kernel=3,5"]
@@ -195,7 +199,7 @@ def test_one_pair_of_processes_gives_no_interval() -> None:
 
 def test_real_side_judges_and_samples() -> None:
     """The other end of the pipes, in this process: real torch, a tiny configuration."""
-    from convbench.duet_child import Side
+    from convbench.duet.child import Side
 
     spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"])[0][0]
     side = Side()
@@ -223,15 +227,15 @@ def test_child_loads_this_convbench_and_nothing_else_of_this_environment(tmp_pat
     """The boot code finds the package by its path alone, from an interpreter that has no packages at all."""
     home = str(Path(convbench.__file__).parent)
     code = duet_pair.BOOT.replace(
-        "from convbench.duet_child import main\nmain()", "print(sorted(sys.path), convbench_facts())"
+        "from convbench.duet.child import main\nmain()", "print(sorted(sys.path), convbench_facts())"
     )
     code = code.replace(
         "import importlib.util, sys",
-        "import importlib.util, sys\ndef convbench_facts():\n import convbench.spec\n return convbench.spec.__file__",
+        "import importlib.util, sys\ndef convbench_facts():\n from convbench.facts import spec\n return spec.__file__",
     )
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, home], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().endswith(f"{home}/spec.py")
+    assert done.stdout.strip().endswith(f"{home}/facts/spec.py")
     assert "site-packages" not in done.stdout.split("]")[0]

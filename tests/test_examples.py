@@ -19,12 +19,13 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from convbench import accuracy, cli, problem, reference
-from convbench.case import COLUMN_PREFIX, IllegalCase
+from convbench import cli
+from convbench.facts.case import COLUMN_PREFIX, IllegalCase
+from convbench.facts.spec import Spec
+from convbench.measurement import accuracy, problem, reference
+from convbench.measurement.problem import Problem
 from convbench.methods import Unsupported
 from convbench.methods.own import load
-from convbench.problem import Problem
-from convbench.spec import Spec
 from examples import plain_dgrad
 
 from .settings import make_spec, specs

@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench import store
-from convbench.case import InvalidValue
-from convbench.execute import Outcome, RunOptions, driving, execute, exit_code, review
-from convbench.interrupt import StopNow
-from convbench.source import code_key
-from convbench.spec import Measure, Spec
+from convbench.execution.execute import Outcome, RunOptions, driving, execute, exit_code, review
+from convbench.execution.interrupt import StopNow
+from convbench.execution.source import code_key
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Measure, Spec
+from convbench.results import store
 
 from .processes import ROOT, Notes, children, make_spec, use_stub
 
@@ -132,7 +132,7 @@ def test_job_of_a_launcher_neither_locks_nor_merges(run: RunOptions) -> None:
         program = """if True:
             import sys
             from pathlib import Path
-            from convbench.execute import RunOptions, execute
+            from convbench.execution.execute import RunOptions, execute
             from tests.processes import Notes, make_spec
             run = RunOptions(Path(sys.argv[1]), chunk="1")
             execute([make_spec(seed=7)], run, Notes(), [7])
@@ -218,7 +218,7 @@ def test_failure_in_the_middle_still_merges(run: RunOptions, monkeypatch: pytest
         if len(calls) == 2:
             raise InvalidValue("out", "the disk is full")
 
-    monkeypatch.setattr("convbench.execute.store.Part.append", full)
+    monkeypatch.setattr("convbench.execution.execute.store.Part.append", full)
     notes = Notes()
     with pytest.raises(InvalidValue, match="the disk is full"), driving(run):
         execute(specs(4), run, notes)

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from convbench import cli
-from convbench.record import COLUMNS, Record
-from convbench.samples import Samples
+from convbench.facts.record import COLUMNS, Record
+from convbench.timing.samples import Samples
 from tests.simulated import config_id, row, timed_row
 from tests.test_table import write
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from convbench.execute import RunOptions, driving, execute
-from convbench.spec import Measure
+from convbench.execution.execute import RunOptions, driving, execute
+from convbench.facts.spec import Measure
 
 from .processes import ROOT, Notes, children, make_spec
 
@@ -63,7 +63,7 @@ def test_without_isolation_faults_that_python_can_catch_are_rows(tmp_path: Path)
     program = """if True:
         import sys
         from pathlib import Path
-        from convbench.execute import RunOptions, driving, execute
+        from convbench.execution.execute import RunOptions, driving, execute
         from tests.processes import Notes, make_spec
         run = RunOptions(Path(sys.argv[1]), isolation="none")
         spec = make_spec("faulty:raises", "faulty:gives_nan", "faulty:calm")

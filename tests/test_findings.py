@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.evidence import EXAMPLES
-from convbench.findings import SEPARATION, find
-from convbench.record import Record
-from convbench.rows import Rows
+from convbench.facts.record import Record
+from convbench.results.rows import Rows
+from convbench.terminal.evidence import EXAMPLES
+from convbench.terminal.findings import SEPARATION, find
 from tests.made_up import row, skipped, spec, timed, timing
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convbench.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
-from convbench.gate import Judgement, Policy, confirm, judge, suspects
-from convbench.record import Record
+from convbench.comparison.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
+from convbench.comparison.gate import Judgement, Policy, confirm, judge, suspects
+from convbench.facts.record import Record
 from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row
 
 POLICY = Policy()

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from convbench import gradients, problem, reference
-from convbench.gradients import EXPLICIT
+from convbench.facts.spec import Spec
+from convbench.measurement import gradients, problem, reference
+from convbench.measurement.gradients import EXPLICIT
+from convbench.measurement.problem import Problem
 from convbench.methods import METHODS, Unsupported, autograd
 from convbench.methods.own import load, uses_autograd
-from convbench.problem import Problem
-from convbench.spec import Spec
 
 from . import naive
 from .settings import make_spec, specs

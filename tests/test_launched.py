@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from convbench import gpus, launched, share
-from convbench.case import InvalidValue
-from convbench.execute import Outcome, RunOptions
-from convbench.grid import Sweep
-from convbench.progress import Progress
-from convbench.spec import Spec
+from convbench.execution import gpus
+from convbench.execution.execute import Outcome, RunOptions
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Spec
+from convbench.sweep import launched, share
+from convbench.sweep.grid import Sweep
+from convbench.terminal.progress import Progress
 
 from .composed import configurations, run_settings
 
@@ -71,7 +72,7 @@ def test_a_share_that_is_called_off_is_not_begun(tmp_path: Path) -> None:
 
 def test_a_job_at_work_stops_when_its_share_is_taken_away(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from convbench import share\n"
+        "import sys, time; from pathlib import Path; from convbench.sweep import share\n"
         "share.BEAT_S = 0.05\n"
         "with share._alive(Path(sys.argv[1])):\n"
         "    time.sleep(60)\n"
@@ -249,7 +250,7 @@ def test_each_job_takes_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(gpus, "WAIT_S", 0.02)
     program = (
-        "import os, sys; from pathlib import Path; from convbench import gpus\n"
+        "import os, sys; from pathlib import Path; from convbench.execution import gpus\n"
         "index, _ = gpus._first_free(2, Path(sys.argv[1])); print(index, flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

@@ -12,48 +12,50 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "convbench"
 
-# From the bottom to the top. A module may import modules of its own layer (without a cycle) and of the
-# layers below. A new module gets a place here; the package's subpackages count as one module each.
+# From the bottom to the top: packages (and modules that stand by themselves). One may import what is in its own
+# layer and in those below. A new package gets a place here.
 LAYERS = {
-    "facts": {
-        *("_version", "case", "spec", "record", "statistics", "units", "environment"),
-        *("interrupt", "rates", "samples", "source", "stage", "trust", "gpus", "nvml", "burst", "allotment"),
-    },
-    "measurement": {
-        *("problem", "notebook", "gradients", "contraction", "reference", "accuracy", "methods", "switches"),
-        *("clocks", "cuda_clock", "timing", "ceilings", "memory", "runner", "worker_child"),
-        *("proofs", "duet_child"),
-    },
-    "results": {
-        *("store", "merge", "rows", "table", "wording", "screen", "objective", "findings", "evidence", "statements"),
-        *("aligned", "layouts", "selection", "sections", "progress", "follow", "following", "terminal", "report"),
-        *("change", "gate", "compare_output", "methods_list"),
-    },
-    "execution": {"child", "worker", "execute", "budgeted", "duet_pair"},
-    "sweep": {"config", "cases", "grid", "drive", "share", "launched", "axes", "sweeper", "program", "messages"},
-    "command line": {
-        *("cli", "hydra_app", "planned", "pytest_plugin", "validate", "recompute", "export"),
-        *("compare", "confirm", "duet", "duet_rows"),
-    },
+    "facts": {"_version", "facts"},
+    "timing": {"timing"},
+    "measurement": {"measurement"},
+    "methods": {"methods"},
+    "one configuration": {"runner"},
+    "results": {"results"},
+    "execution": {"execution"},
+    "what a person sees": {"terminal", "report"},
+    "sweep": {"sweep"},
+    "decisions": {"commands", "comparison", "duet", "validation"},
+    "command line": {"cli", "pytest_plugin"},
 }
+# The package's own face takes `load` from below when it is asked for.
+FACE = {"__init__", "__main__"}
 # What these know, a reader can learn without torch, Hydra or pandas; not even inside a function.
-PLAIN = LAYERS["facts"] - {"environment"}
+PLAIN = {
+    *("facts.case", "facts.spec", "facts.record", "facts.statistics", "facts.rates", "facts.units"),
+    *("timing.samples", "timing.allotment", "timing.nvml", "validation.trust", "validation.burst"),
+    *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
+}
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}
-KNOW_HYDRA = {"config", "axes", "sweeper", "program", "launched", "messages", "hydra_app"}
-# `methods` itself holds names only; what computes is in its submodules.
-WITHOUT_TORCH = {"methods", "clocks", "timing", "burst"}
-# Imported by the process that drives the sweep, the terminal, the report and the gate.
-PARENT_SIDE = {*LAYERS["results"], *LAYERS["execution"], *LAYERS["sweep"], *LAYERS["command line"]}
+KNOW_HYDRA = {f"sweep.{m}" for m in ("config", "axes", "sweeper", "program", "launched", "messages", "hydra_app")}
+# Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
+CHILDS_SIDE = {
+    *("runner", "execution.worker_child", "duet.child", "validation.proofs"),
+    *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
+}
 
 
-def files_of(module: str) -> list[Path]:
-    single = PACKAGE / f"{module}.py"
-    return [single] if single.exists() else sorted((PACKAGE / module).rglob("*.py"))
+def name_of(path: Path) -> str:
+    """`facts.case` for facts/case.py, `methods` for methods/__init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def modules() -> set[str]:
-    found = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir() if p.suffix == ".py" or any(p.glob("*.py"))}
-    return found - {"__init__", "__pycache__"}
+def modules() -> dict[str, Path]:
+    return {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[0]
 
 
 def imported_names(node: ast.AST, path: Path) -> list[str]:
@@ -62,12 +64,10 @@ def imported_names(node: ast.AST, path: Path) -> list[str]:
         return [alias.name for alias in node.names]
     if not isinstance(node, ast.ImportFrom):
         return []
-    if not node.level:
-        return [node.module or ""]
-    inside = path.relative_to(PACKAGE.parent).parts[: -node.level]
+    inside = path.relative_to(PACKAGE.parent).parts[: -node.level] if node.level else ()
     base = ".".join((*inside, *([node.module] if node.module else [])))
-    # `from . import a, b` names modules; `from .a import b` names a.
-    return [base] if node.module else [f"{base}.{alias.name}" for alias in node.names]
+    # `from .a import b` may name the module a.b or a name in a.
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
 
 
 def imports(path: Path, *, deferred: bool = True) -> set[str]:
@@ -90,52 +90,69 @@ def at_import(node: ast.AST) -> list[ast.AST]:
 
 
 def own_imports(module: str, *, deferred: bool = True) -> set[str]:
-    """Names of the convbench modules that a module imports, itself left out."""
-    names = {name for path in files_of(module) for name in imports(path, deferred=deferred)}
-    parts = [name.split(".") for name in names if name.startswith("convbench.")]
-    return {p[1] for p in parts} & modules() - {module}
+    """The convbench modules that a module imports, itself left out."""
+    known = modules()
+    names = {name.removeprefix("convbench.") for name in imports(known[module], deferred=deferred)}
+    return (names & known.keys()) - {module, "__init__"}
 
 
-def test_every_module_has_a_layer() -> None:
+def needed(module: str) -> set[str]:
+    """Modules that must be imported before this one is whole: an empty package is not waited for."""
+    return {name for name in own_imports(module, deferred=False) if "." in name or name in ("methods", "runner", "cli")}
+
+
+def test_every_package_has_a_layer() -> None:
     placed = [m for layer in LAYERS.values() for m in layer]
     assert len(placed) == len(set(placed))
-    assert modules() - {"__main__"} == set(placed), "give every module one place in LAYERS"
+    assert {package_of(m) for m in modules()} - FACE == set(placed), "give every package one place in LAYERS"
+    assert set(modules()) >= PLAIN | KNOW_HYDRA | CHILDS_SIDE
 
 
-@pytest.mark.parametrize("module", sorted(modules() - {"__main__"}))
+@pytest.mark.parametrize("module", sorted(modules()))
 def test_imports_go_down_only(module: str) -> None:
     height = {m: i for i, layer in enumerate(LAYERS.values()) for m in layer}
-    up = sorted(m for m in own_imports(module) if height.get(m, 0) > height.get(module, len(height)))
+    at = height.get(package_of(module), len(height))
+    known = modules()
+    tree = ast.parse(known[module].read_text(encoding="utf-8"))
+    unread = type_checking(tree)
+    nodes = [node for node in ast.walk(tree) if node not in unread]
+    names = {n.removeprefix("convbench.") for node in nodes for n in imported_names(node, known[module])}
+    up = sorted(n for n in names & known.keys() if height.get(package_of(n), -1) > at)
     assert not up, f"{module} imports from a layer above: {up}"
 
 
+def type_checking(tree: ast.AST) -> set[ast.AST]:
+    """Nodes that only a type checker reads."""
+    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+    return {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
+
+
 def test_no_import_cycle() -> None:
-    graph = {module: own_imports(module, deferred=False) for module in modules()}
+    graph = {module: needed(module) for module in modules()}
     assert list(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("module", sorted(PLAIN))
 def test_facts_know_no_framework(module: str) -> None:
-    used = {name.split(".")[0] for path in files_of(module) for name in imports(path)}
-    assert not used & HEAVY
+    assert not {name.split(".")[0] for name in imports(modules()[module])} & HEAVY
 
 
-@pytest.mark.parametrize("module", sorted(modules() - KNOW_HYDRA - {"__main__"}))
-def test_hydra_is_known_to_the_command_line_and_the_sweeper_alone(module: str) -> None:
-    used = {name.split(".")[0] for path in files_of(module) for name in imports(path)}
-    assert not used & {"hydra", "omegaconf"}
+@pytest.mark.parametrize("module", sorted(modules().keys() - KNOW_HYDRA))
+def test_hydra_is_known_to_the_sweep_alone(module: str) -> None:
+    assert not {name.split(".")[0] for name in imports(modules()[module])} & {"hydra", "omegaconf"}
 
 
-@pytest.mark.parametrize("module", sorted(PARENT_SIDE))
-def test_parent_side_takes_measurement_only_on_demand(module: str) -> None:
-    """All but a few that know no torch themselves; that these do not is seen by the next test."""
-    below = own_imports(module, deferred=False) & LAYERS["measurement"] - WITHOUT_TORCH
-    assert not below, f"{module} imports {sorted(below)}, and with it torch, when it is imported"
+def parents_side() -> list[str]:
+    """Modules that the driving process may import: of the methods' package the registry alone."""
+    left_out = {"measurement", "__main__"}
+    candidates = {m for m in modules() if package_of(m) not in left_out and not m.startswith("methods.")}
+    return sorted(candidates - CHILDS_SIDE)
 
 
 def test_driving_process_is_free_of_torch() -> None:
     """A real interpreter imports every module of the parent side; torch must not have come along."""
-    names = [f"convbench.{module}" for module in sorted(PARENT_SIDE)]
+    names = ["convbench" if m == "__init__" else f"convbench.{m}" for m in parents_side()]
+    assert len(names) > 50
     code = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; sys.exit('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120, check=False
@@ -146,15 +163,17 @@ def test_driving_process_is_free_of_torch() -> None:
 def test_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk finds imports in every form: plain, from, relative, of a package, inside a function."""
     package = tmp_path / "convbench"
-    (package / "methods").mkdir(parents=True)
-    for name in ("cli", "case", "spec", "methods/__init__"):
+    for name in ("__init__", "cli", "facts/__init__", "facts/case", "facts/spec", "methods/__init__", "methods/x"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / f"{name}.py").write_text("")
-    (package / "record.py").write_text(
+    (package / "facts" / "record.py").write_text(
         "import torch.nn\nfrom . import case\nfrom .spec import Spec\ndef late():\n    import convbench.methods.x\n"
     )
-    (package / "methods" / "x.py").write_text("from ..cli import main\n")
+    (package / "methods" / "y.py").write_text("from ..cli import main\n")
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", package)
-    assert own_imports("record") == {"case", "spec", "methods"}
-    assert own_imports("record", deferred=False) == {"case", "spec"}
-    assert "torch.nn" in imports(package / "record.py")
-    assert own_imports("methods") == {"cli"}
+    assert own_imports("facts.record") == {"facts.case", "facts.spec", "facts", "methods.x"}
+    assert needed("facts.record") == {"facts.case", "facts.spec"}
+    assert "torch.nn" in imports(package / "facts" / "record.py")
+    assert own_imports("methods.y") == {"cli"}
+    with pytest.raises(AssertionError, match="layer above"):
+        test_imports_go_down_only("facts.record")

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convbench import memory
+from convbench.measurement import memory
 
 X, W = torch.ones(2, 3, 8, 8), torch.ones(4, 3, 3, 3)
 MIB = 2**20

@@ -17,11 +17,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from convbench import accuracy, cli, methods, methods_list, problem, reference, runner
+from convbench import cli, methods, runner
+from convbench.commands import methods as methods_list
+from convbench.facts.record import Record
+from convbench.facts.spec import Spec
+from convbench.measurement import accuracy, problem, reference
 from convbench.methods import METHODS, Unsupported
 from convbench.methods.own import CannotLoad, load, uses_autograd
-from convbench.record import Record
-from convbench.spec import Spec
 
 from .settings import make_spec, specs
 

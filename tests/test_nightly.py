@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from convbench.record import Record
-from convbench.table import typed
+from convbench.facts.record import Record
+from convbench.results.table import typed
 from tests import made_up
 
 SCRIPT = Path(__file__).parent.parent / ".ci" / "nightly.py"

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from convbench import problem
-from convbench.gradients import EXPLICIT
-from convbench.notebook import Stream
-from convbench.spec import Spec
+from convbench.facts.spec import Spec
+from convbench.measurement import problem
+from convbench.measurement.gradients import EXPLICIT
+from convbench.measurement.notebook import Stream
 
 from .settings import make_spec, specs
 

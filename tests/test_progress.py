@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from convbench import progress, screen
-from convbench.following import Follower
-from convbench.progress import Progress, Tally, frame
-from convbench.store import Part, encode, unit_of
+from convbench.results.store import Part, encode, unit_of
+from convbench.terminal import progress, screen
+from convbench.terminal.following import Follower
+from convbench.terminal.progress import Progress, Tally, frame
 from tests.made_up import row, skipped, spec
 
 SPECS = [spec(kernel=k) for k in range(1, 18)]
@@ -227,7 +227,7 @@ def test_a_hundred_thousand_configurations_cost_little(view):
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {root!r})
-from convbench.progress import Progress
+from convbench.terminal.progress import Progress
 from tests.made_up import row, spec
 with Progress() as watching:
     watching.begin(3, 0)

@@ -12,11 +12,12 @@ from itertools import islice
 
 import pytest
 
-from convbench import burst, proofs, timing
-from convbench.clocks import Arm, FakeClock, clock_for
-from convbench.proofs import Setup, SlowedClock
-from convbench.samples import Samples
-from convbench.spec import Measure
+from convbench.facts.spec import Measure
+from convbench.timing import rounds as timing
+from convbench.timing.clocks import Arm, FakeClock, clock_for
+from convbench.timing.samples import Samples
+from convbench.validation import burst, proofs
+from convbench.validation.proofs import Setup, SlowedClock
 
 QUICK = Measure(looks=(6,), min_time_s=0.0, sample_s=0.001, warmup_s=0.01, max_time_s=5.0)
 
@@ -128,7 +129,7 @@ def test_load_keeps_cores_busy_and_leaves_nothing_behind():
 
 @needs_proc
 def test_load_ends_with_a_parent_that_was_killed():
-    code = "import time; from convbench import burst\nwith burst.load(cores=1): print('up', flush=True); time.sleep(60)"
+    code = "import time; from convbench.validation import burst\nwith burst.load(cores=1): print('up', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()

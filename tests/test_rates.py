@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.rates import rates
-from convbench.record import COLUMNS
+from convbench.facts.rates import rates
+from convbench.facts.record import COLUMNS
 
 counts = st.integers(1, 10**15)
 positive = st.floats(1e-9, 1e3)

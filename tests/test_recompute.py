@@ -11,13 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 import pytest
 
-from convbench import recompute, store, timing
-from convbench.case import InvalidValue
-from convbench.merge import merge
-from convbench.rates import rates
-from convbench.record import record
-from convbench.samples import Samples
-from convbench.spec import Spec
+from convbench.commands import recompute
+from convbench.facts.case import InvalidValue
+from convbench.facts.rates import rates
+from convbench.facts.record import record
+from convbench.facts.spec import Spec
+from convbench.results import store
+from convbench.results.merge import merge
+from convbench.timing import rounds as timing
+from convbench.timing.samples import Samples
 
 from .processes import make_spec
 from .test_timing import gaussian, run

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from convbench.record import COLUMNS, FAILED, STATUSES, VERDICTS, record
-from convbench.statistics import speed_verdict
+from convbench.facts.record import COLUMNS, FAILED, STATUSES, VERDICTS, record
+from convbench.facts.statistics import speed_verdict
 
 # The columns that other programs rely on, in their order; more may stand between them.
 CASE = (

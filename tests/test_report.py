@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.record import Record
+from convbench.facts.record import Record
 from convbench.report import data, main, page, payload
 from tests import report_rows
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench import wording
-from convbench.rows import ARROW, Rows, partners
+from convbench.results import wording
+from convbench.results.rows import ARROW, Rows, partners
 from tests.made_up import row, spec
 
 RECORDS = [
@@ -96,7 +96,7 @@ def test_partners_differ_in_one_column_only(values):
 def test_reading_needs_no_pandas(tmp_path: Path):
     pq.write_table(pa.table({"time_s": [1.0, None], "method": ["a", None]}), tmp_path / "t.parquet")
     code = (
-        "import sys; from convbench.rows import Rows; from pathlib import Path\n"
+        "import sys; from convbench.results.rows import Rows; from pathlib import Path\n"
         f"rows = Rows.read(Path({str(tmp_path / 't.parquet')!r})); rows.numbers('time_s'); rows.take([1, 0])\n"
         "rows.groups(('method',)); print('pandas' in sys.modules)"
     )

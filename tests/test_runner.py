@@ -15,12 +15,14 @@ import pytest
 import torch
 
 import convbench
-from convbench import memory, problem, reference, runner, timing
-from convbench.gradients import EXPLICIT
-from convbench.problem import Problem
-from convbench.record import COLUMNS, Record
-from convbench.samples import Samples
-from convbench.spec import Spec
+from convbench import runner
+from convbench.facts.record import COLUMNS, Record
+from convbench.facts.spec import Spec
+from convbench.measurement import memory, problem, reference
+from convbench.measurement.gradients import EXPLICIT
+from convbench.measurement.problem import Problem
+from convbench.timing import rounds as timing
+from convbench.timing.samples import Samples
 
 from .settings import make_spec
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from convbench import statistics
-from convbench.statistics import Interval
+from convbench.facts import statistics
+from convbench.facts.statistics import Interval
 
 floats = st.floats(-1e6, 1e6, allow_nan=False)
 

@@ -21,13 +21,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench import store
-from convbench.case import InvalidValue
-from convbench.follow import Follower
-from convbench.merge import SAMPLES, merge
-from convbench.record import COLUMNS, Record, record
-from convbench.samples import ROW_COLUMNS, Samples
-from convbench.spec import Spec
+from convbench.facts.case import InvalidValue
+from convbench.facts.record import COLUMNS, Record, record
+from convbench.facts.spec import Spec
+from convbench.results import store
+from convbench.results.follow import Follower
+from convbench.results.merge import SAMPLES, merge
+from convbench.timing.samples import ROW_COLUMNS, Samples
 
 from .processes import ROOT, make_spec
 
@@ -161,7 +161,7 @@ def test_no_rows_make_an_empty_table_with_all_columns(tmp_path: Path) -> None:
 
 
 def test_table_is_in_the_sweep_s_order_whoever_measured_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convbench.merge.BLOCK", 7)
+    monkeypatch.setattr("convbench.results.merge.BLOCK", 7)
     order = list(range(40))
     random.Random(0).shuffle(order)
     for start in range(0, 40, 8):
@@ -174,7 +174,7 @@ def test_table_is_in_the_sweep_s_order_whoever_measured_what(tmp_path: Path, mon
 
 def test_later_rows_replace_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr("convbench.store.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr("convbench.results.store.time.time", lambda: float(next(clock)))
     spec = make_spec("explicit")
     first = line_of(spec, time_s=1.0) + line_of(spec, "explicit", time_s=1.0)
     second = line_of(spec, time_s=2.0)
@@ -229,7 +229,7 @@ def test_one_write_per_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store.prepare(tmp_path)
     part = store.Part(tmp_path, store.ROWS)
     part.open()
-    monkeypatch.setattr("convbench.store.os.write", count)
+    monkeypatch.setattr("convbench.results.store.os.write", count)
     four_rows = line_of(make_spec()) * 4
     part.append(four_rows)
     part.close()
@@ -269,7 +269,7 @@ def test_environments_are_gathered(tmp_path: Path) -> None:
 
 
 def test_second_process_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
-    program = "import sys, time; from pathlib import Path; from convbench import store\n" + (
+    program = "import sys, time; from pathlib import Path; from convbench.results import store\n" + (
         "with store.locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
     )
     first = subprocess.Popen([sys.executable, "-c", program, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -355,7 +355,7 @@ def test_half_a_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     part.append(line)
     write_to = os.write
     with monkeypatch.context() as patch:
-        patch.setattr("convbench.store.os.write", lambda fd, data: write_to(fd, data[:100]))
+        patch.setattr("convbench.results.store.os.write", lambda fd, data: write_to(fd, data[:100]))
         with pytest.raises(InvalidValue, match="the disk is full"):
             part.append(line_of(make_spec(seed=1)))
     assert part.path.read_bytes() == line

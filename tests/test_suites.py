@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from convbench import cases
-from convbench.record import CASE
+from convbench.facts.record import CASE
+from convbench.sweep import cases
 
 from .networks import NETWORKS, SWEEPS, Layer, read, table, walks
 

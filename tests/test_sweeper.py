@@ -15,9 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench.case import InvalidValue
-from convbench.grid import MOST, Sweep
-from convbench.spec import Spec
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Spec
+from convbench.sweep.grid import MOST, Sweep
 
 from .composed import configurations
 

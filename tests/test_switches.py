@@ -8,8 +8,8 @@ from dataclasses import fields
 import pytest
 import torch
 
-from convbench.spec import Switches
-from convbench.switches import switched
+from convbench.facts.spec import Switches
+from convbench.measurement.switches import switched
 
 ALL = Switches(threads=2, tf32=True, cudnn_benchmark=True, deterministic=True, onednn=False)
 NONE = Switches(threads=1, tf32=False, cudnn_benchmark=False, deterministic=False, onednn=True)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import convbench
-from convbench.case import InvalidValue
-from convbench.record import COLUMNS, Record
-from convbench.table import records
+from convbench.facts.case import InvalidValue
+from convbench.facts.record import COLUMNS, Record
+from convbench.results.table import records
 from tests.simulated import row, timed_row
 
 WANTED = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}

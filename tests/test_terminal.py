@@ -17,11 +17,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from convbench import screen, terminal
-from convbench.record import COLUMNS, Record
-from convbench.rows import ARROW, Rows
-from convbench.selection import badness
-from convbench.terminal import Context
+from convbench.facts.record import COLUMNS, Record
+from convbench.results.rows import ARROW, Rows
+from convbench.terminal import screen
+from convbench.terminal import summary as terminal
+from convbench.terminal.selection import badness
+from convbench.terminal.summary import Context
 from tests.made_up import row, skipped, spec, timed
 
 WIDTHS = (40, 60, 80, 120, 200)
@@ -265,7 +266,7 @@ def written(folder: Path, records: list[Record]) -> Path:
     return folder
 
 
-SHOW = "import sys; from pathlib import Path; from convbench import terminal; terminal.show(Path(sys.argv[1]))"
+SHOW = "import sys; from pathlib import Path; from convbench.terminal import summary; summary.show(Path(sys.argv[1]))"
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench import statistics, timing
-from convbench.clocks import Call, FakeClock
-from convbench.samples import OBSERVED, Samples
-from convbench.spec import Measure
-from convbench.timing import Arm, ArmFailed
+from convbench.facts import statistics
+from convbench.facts.spec import Measure
+from convbench.timing import rounds as timing
+from convbench.timing.clocks import Call, FakeClock
+from convbench.timing.rounds import Arm, ArmFailed
+from convbench.timing.samples import OBSERVED, Samples
 
 DEFAULT = Measure(min_time_s=0.0, warmup_s=0.0)
 RUNS = 600

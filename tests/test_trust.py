@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from convbench import trust
-from convbench.statistics import Interval
-from convbench.trust import Try, judge
+from convbench.facts.statistics import Interval
+from convbench.validation import trust
+from convbench.validation.trust import Try, judge
 
 TRUTH = 1 / 1.05
 GOOD = Try(

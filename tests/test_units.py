@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench import units
+from convbench.facts import units
 
 
 @pytest.mark.parametrize(

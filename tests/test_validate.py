@@ -8,13 +8,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from convbench import proofs, validate
-from convbench.case import InvalidValue
-from convbench.config import folder, preset
-from convbench.proofs import Setup
-from convbench.spec import Measure
-from convbench.timing import ArmFailed
-from convbench.trust import Try
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Measure
+from convbench.sweep.config import folder, preset
+from convbench.timing.rounds import ArmFailed
+from convbench.validation import command as validate
+from convbench.validation import proofs
+from convbench.validation.proofs import Setup
+from convbench.validation.trust import Try
 
 from .test_trust import GOOD, OFF
 
@@ -118,7 +119,7 @@ def test_a_device_that_fails_meanwhile_has_exit_code_4(monkeypatch, capsys):
 
 
 def test_load_runs_only_while_it_measures(said, monkeypatch):
-    from convbench import burst
+    from convbench.validation import burst
 
     events = []
 

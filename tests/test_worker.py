@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from convbench.case import InvalidValue
-from convbench.interrupt import Interrupt, Interrupted, StopNow
-from convbench.spec import Measure, Spec
-from convbench.stage import Stage
-from convbench.worker import Isolated, Measured
+from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
+from convbench.execution.stage import Stage
+from convbench.execution.worker import Isolated, Measured
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Measure, Spec
 
 from .processes import ROOT, alive, children, make_spec, use_stub
 
@@ -340,8 +340,8 @@ def test_no_child_survives_a_parent_that_is_killed() -> None:
     """A real driver is killed with kill -9 while its child hangs and a fork of the child sleeps."""
     program = """if True:
         import sys
-        from convbench.interrupt import Interrupt
-        from convbench.worker import Isolated
+        from convbench.execution.interrupt import Interrupt
+        from convbench.execution.worker import Isolated
         from tests.processes import make_spec
         with Interrupt() as interrupt:
             worker = Isolated(None, interrupt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from ..spec import WRT
+from ..facts.spec import WRT
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..problem import Problem
+from ..measurement.problem import Problem
 from . import Unsupported
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..gradients import forward
-from ..problem import Problem
+from ..measurement.gradients import forward
+from ..measurement.problem import Problem
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..gradients import EXPLICIT
-from ..problem import Problem
+from ..measurement.gradients import EXPLICIT
+from ..measurement.problem import Problem
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..gradients import EXPLICIT
-from ..problem import Problem
+from ..measurement.gradients import EXPLICIT
+from ..measurement.problem import Problem
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

@@ -17,9 +17,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..case import ConvCase
-from ..gradients import Contractions, crop, last_axes
-from ..problem import Problem
+from ..facts.case import ConvCase
+from ..measurement.gradients import Contractions, crop, last_axes
+from ..measurement.problem import Problem
 from . import Unsupported
 from .zero_insert import insert_zeros
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..problem import Problem
+from ..measurement.problem import Problem
 from . import Unsupported
 
 Prepare = Callable[[Problem], Callable[[], Tensor]]

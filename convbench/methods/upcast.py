@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..case import ConvCase
-from ..gradients import EXPLICIT, Contraction, Contractions, grad_bias
-from ..problem import Problem
+from ..facts.case import ConvCase
+from ..measurement.gradients import EXPLICIT, Contraction, Contractions, grad_bias
+from ..measurement.problem import Problem
 from . import Unsupported
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..case import ConvCase
-from ..gradients import CONV, last_axes
-from ..problem import Problem
+from ..facts.case import ConvCase
+from ..measurement.gradients import CONV, last_axes
+from ..measurement.problem import Problem
 from . import Unsupported
 
 

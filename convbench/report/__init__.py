@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from ..case import InvalidValue
+from ..facts.case import InvalidValue
 
 
 class Arguments(argparse.ArgumentParser):

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..case import COLUMN_PREFIX
-from ..record import COLUMNS
-from ..table import load, table_files
-from ..wording import CASE_SETTINGS, PHRASES, RUN_SETTINGS, case_name, columns_of, labels_of, value_of
+from ..facts.case import COLUMN_PREFIX
+from ..facts.record import COLUMNS
+from ..results.table import load, table_files
+from ..results.wording import CASE_SETTINGS, PHRASES, RUN_SETTINGS, case_name, columns_of, labels_of, value_of
 
 AXES = (*CASE_SETTINGS, *RUN_SETTINGS, "baseline", "method")
 """What a sweep can vary, by the names that a person writes."""

@@ -13,10 +13,11 @@ import pandas as pd
 import pyarrow as pa
 from markupsafe import Markup
 
-from .. import findings, units
 from .._version import __version__
-from ..evidence import SEVERITIES, Finding
-from ..rows import Rows
+from ..facts import units
+from ..results.rows import Rows
+from ..terminal import findings
+from ..terminal.evidence import SEVERITIES, Finding
 from . import summary
 from .data import Runs
 from .payload import MOST_ROWS, in_script, payload

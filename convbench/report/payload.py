@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..case import COLUMN_PREFIX
-from ..record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
-from ..spec import Measure
+from ..facts.case import COLUMN_PREFIX
+from ..facts.record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
+from ..facts.spec import Measure
 from .data import Runs, plain
 
 MOST_ROWS = 30_000

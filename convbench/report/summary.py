@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..record import FAILED, SPEEDS, STATUSES, VERDICTS
+from ..facts.record import FAILED, SPEEDS, STATUSES, VERDICTS
 from .data import AXES, Runs, plain
 
 EXAMPLES = 2

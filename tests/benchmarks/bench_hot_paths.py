@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from convbench import accuracy, problem, reference
-from convbench.case import ConvCase
+from convbench.facts.case import ConvCase
+from convbench.facts.record import record
+from convbench.facts.spec import Budget, Measure, Spec
+from convbench.measurement import accuracy, problem, reference
 from convbench.methods import explicit
-from convbench.record import record
-from convbench.spec import Budget, Measure, Spec
 
 CASE = {
     "op": "conv_transpose2d",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import convbench
-from convbench.table import records
+from convbench.results.table import records
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench.execute import RunOptions, driving, execute
-from convbench.spec import Measure, Spec
+from convbench.execution.execute import RunOptions, driving, execute
+from convbench.facts.spec import Measure, Spec
 from tests.processes import Notes, children, make_spec
 from tests.test_faults import QUICK
 

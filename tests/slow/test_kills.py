@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench.store import decode_head
+from convbench.results.store import decode_head
 from tests.processes import ROOT, alive, children
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

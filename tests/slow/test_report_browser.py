@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from convbench.record import Record
+from convbench.facts.record import Record
 from convbench.report import main
 from tests import report_rows
 from tests.slow.webdriver import CHROMIUM, DRIVER, Browser

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convbench.record import Record, record
-from convbench.spec import Spec
+from convbench.facts.record import Record, record
+from convbench.facts.spec import Spec
 
 ENVIRONMENT = {"environment_id": "stub", "cpu": "none"}
 

@@ -1,0 +1,212 @@
+"""`python -m convbench export DIR --format …`: a finished run for other tools; nothing is measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..comparison.output import escape
+from ..facts import units
+from ..facts.case import InvalidValue
+from ..facts.record import CASE, SETTING, Record
+from ..results.table import configuration_name, load, records, table_files
+from ..timing.samples import Samples
+
+CONFIGURATION = tuple(
+    column.name
+    for column in (*CASE, *SETTING)
+    if column.name not in ("method", "baseline", "measure", "config_id", "run_key", "labels")
+)
+FIGURES = ("speedup", "speedup_low", "speedup_high", "speed", "accuracy", "bound_ratio", "equals_baseline", "converged")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its table, and its rows in the table's order."""
+
+    path: Path
+    table: pd.DataFrame
+    rows: list[Record]
+
+    def beside(self, name: str) -> list[Path]:
+        """The files of this name that lie beside the run's table, or beside the tables of its shards."""
+        return [f for table in table_files(self.path) if (f := table.parent / name).is_file()]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the export and returns 0; raises InvalidValue."""
+    parser = argparse.ArgumentParser(prog="python -m convbench export", description="Write a finished run for others.")
+    parser.add_argument("run", metavar="DIR", type=Path, help="folder that a sweep wrote, or a folder with its shards")
+    parser.add_argument("--format", choices=tuple(FORMATS), required=True, help="what to write")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write there instead of to standard output")
+    args = parser.parse_args(argv)
+    table = load(args.run)
+    text = FORMATS[args.format](Run(args.run, table, records(table)))
+    if args.out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        args.out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidValue(
+            "--out", f"--out {args.out} cannot be written ({error.strerror}); give another path"
+        ) from error
+    return 0
+
+
+def as_csv(run: Run) -> str:
+    """The table as CSV with every column, unknown cells empty."""
+    return str(run.table.to_csv(index=False))
+
+
+def as_markdown(run: Run) -> str:
+    """A table for a job summary or an issue, one line per configuration and method."""
+    lines = [
+        "| configuration | method | time | speedup | accuracy | status |",
+        "|---|---|--:|---|---|---|",
+    ]
+    for row in run.rows:
+        speedup = units.interval(row.get("speedup"), row.get("speedup_low"), row.get("speedup_high"))
+        cells = (
+            configuration_name(row),
+            row["method"],
+            units.time(row.get("time_s")),
+            "baseline" if row["method"] == row.get("baseline") else f"{speedup} {row.get('speed', '')}".strip(),
+            row.get("accuracy", units.MISSING),
+            row["status"] if row["status"] == "ok" else f"{row['status']}: {row.get('reason', '')}",
+        )
+        lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def as_gha(run: Run) -> str:
+    """github-action-benchmark's `customSmallerIsBetter`: the method's time as a share of the baseline's, from pairs.
+
+    A row without a ratio is left out, never written as 0.
+    """
+    entries = []
+    for row in run.rows:
+        if row["method"] == row.get("baseline") or "speedup" not in row:
+            continue
+        entry: dict[str, Any] = {
+            "name": f"{configuration_name(row)} · {row['method']}",
+            "unit": f"time / {row['baseline']}'s time",
+            "value": 1 / row["speedup"],
+            "extra": f"config_id {row['config_id']}, accuracy {row.get('accuracy', 'not judged')}, "
+            f"{units.time(row.get('time_s'))} per call",
+        }
+        if "speedup_low" in row and "speedup_high" in row:
+            entry["range"] = f"{1 / row['speedup_high']:.4f} to {1 / row['speedup_low']:.4f}"
+        entries.append(entry)
+    if not entries:
+        raise InvalidValue(
+            "--format",
+            f"{run.path} holds no ratio to a baseline; run the sweep with a baseline and without measure=none",
+        )
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_pytest_benchmark(run: Run) -> str:
+    """What `pytest --benchmark-json` writes, so that `pytest-benchmark compare` reads it; from the raw samples."""
+    from pytest_benchmark import __version__ as version
+
+    environment = _environment(run)
+    content = {
+        "machine_info": _machine_info(environment),
+        "commit_info": {
+            "id": "unversioned",
+            "time": None,
+            "author_time": None,
+            "dirty": False,
+            "project": "convbench",
+            "branch": "(unknown)",
+        },
+        "benchmarks": _benchmarks(run),
+        "datetime": min((row["started_at"] for row in run.rows if "started_at" in row), default=None),
+        "version": version,
+    }
+    return json.dumps(content, indent=4, ensure_ascii=True) + "\n"
+
+
+def _benchmarks(run: Run) -> list[dict[str, Any]]:
+    files = run.beside("samples.parquet")
+    if not files:
+        raise InvalidValue(
+            "--format",
+            f"{run.path} holds no raw samples, from which pytest-benchmark's minimum, quartiles and deviation come; "
+            "run the sweep with measure.samples=true",
+        )
+    kept = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    samples = {
+        str(key): Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
+        for key, group in kept.groupby("run_key", sort=False)
+    }
+    return [
+        _benchmark(row, parts)
+        for row in run.rows
+        if row["status"] == "ok" and (parts := _with_method(samples.get(row["run_key"], []), row["method"]))
+    ]
+
+
+def _with_method(parts: Sequence[Samples], method: str) -> list[Samples]:
+    return [part for part in parts if method in part.arms]
+
+
+def _benchmark(row: Record, parts: Sequence[Samples]) -> dict[str, Any]:
+    """One benchmark: seconds per call of every sample in the order taken, and pytest-benchmark's own statistics."""
+    from pytest_benchmark.stats import Stats
+
+    method, name = row["method"], configuration_name(row)
+    stats: Any = Stats()  # type: ignore[no-untyped-call]
+    stats.data = [seconds for part in parts for seconds in part.of(method)]
+    return {
+        "group": name,
+        "name": f"{method}[{name}]",
+        "fullname": f"convbench::{method}[{row['config_id']}]",
+        "params": {key: row[key] for key in (*CONFIGURATION, "method") if key in row},
+        "param": row["config_id"],
+        "extra_info": {key: row[key] for key in ("config_id", "baseline", *FIGURES) if key in row},
+        "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True, "min_rounds": stats.rounds},
+        "stats": {**stats.as_dict(), "data": stats.data, "iterations": row.get("calls_per_sample", 1)},
+    }
+
+
+def _environment(run: Run) -> Mapping[str, Any]:
+    """The run's environment (the first, if it has several); empty where environment.json is not there or damaged."""
+    for file in run.beside("environment.json"):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict):
+            return next((one for one in content.values() if isinstance(one, dict)), content)
+    return {}
+
+
+def _machine_info(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """pytest-benchmark's keys; what convbench does not record, the host's name first of all, stays empty."""
+    return {
+        "node": "",
+        "processor": environment.get("architecture", ""),
+        "machine": environment.get("architecture", ""),
+        "python_implementation": "",
+        "python_version": environment.get("python", ""),
+        "system": environment.get("system", ""),
+        "cpu": {"brand_raw": environment.get("cpu", ""), "count": environment.get("cores")},
+        "convbench": dict(environment),
+    }
+
+
+FORMATS: dict[str, Callable[[Run], str]] = {
+    "pytest-benchmark": as_pytest_benchmark,
+    "gha": as_gha,
+    "csv": as_csv,
+    "markdown": as_markdown,
+}

@@ -1,0 +1,161 @@
+"""`python -m convbench recompute DIR`: the speed columns of a finished run once more, from its raw samples alone."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..facts.case import InvalidValue
+from ..facts.rates import rates
+from ..facts.spec import Measure
+from ..results import store
+from ..terminal.screen import console
+from ..timing.samples import Samples, combine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FOLLOWS = (
+    *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
+    *("speedup", "speedup_low", "speedup_high", "speed"),
+)
+"""Columns that follow from the samples alone."""
+
+RATES = ("tflops", "gbps", "ceiling_share")
+"""Columns that follow from the time and what else is in the row."""
+
+SAME = 1e-9
+"""Relative difference up to which a value counts as the same; rates may have been rounded in another order."""
+
+READ = ("config_id", "run_key", "labels", "method", "baseline", "flops", "bytes", "ceiling_tflops", "ceiling_gbps")
+
+Key = tuple[str, str, str | None]
+"""config_id, run_key and labels: one measured configuration."""
+
+
+@dataclass(slots=True)
+class Recomputed:
+    """How many rows have samples, and of those the changed ones by column."""
+
+    rows: int = 0
+    changed: dict[str, int] = field(default_factory=dict)
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(
+        prog="python -m convbench recompute",
+        description="Compute the speed columns of a run's table again from its raw samples (samples.parquet, which "
+        "measure.samples=true keeps) and write the table in place. Exit code 0, or 2 where a file is at fault.",
+    )
+    out.add_argument("dir", metavar="DIR", type=Path, help="folder of a run (its out=)")
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Rewrites DIR/results.parquet and DIR/results.csv; returns 0 and raises InvalidValue."""
+    out: Path = parser().parse_args(argv).dir
+    for name in ("results.parquet", "samples.parquet"):
+        if not (out / name).is_file():
+            hint = "measure with measure.samples=true" if name.startswith("samples") else "give the folder of a run"
+            raise InvalidValue("DIR", f"{out} has no {name}; {hint}")
+    with store.locked(out):
+        found = recompute(out)
+    screen = console()
+    screen.print(f"{found.rows} rows recomputed from their samples.")
+    for column, count in found.changed.items():
+        screen.print(f"{column} changed in {count} rows.")
+    if not found.changed:
+        screen.print("Every value is as it was.")
+    return 0
+
+
+def recompute(out: Path) -> Recomputed:
+    """Writes the tables of `out` with every column that follows from the samples computed again."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(out / "results.parquet")
+    samples = _samples(out / "samples.parquet")
+    names = [name for name in dict.fromkeys((*READ, *FOLLOWS, *RATES)) if name in table.column_names]
+    rows = table.select(names).to_pylist()
+    found = Recomputed()
+    for row in rows:
+        parts = samples.get(_key(row), [])
+        if any(row["method"] in part.arms for part in parts) and row["time_s"] is not None:
+            found.rows += 1
+            _update(row, speed_columns(row, parts), found)
+    table = _with_columns(table, rows)
+    with _replacing(out / "results.parquet") as parquet, _replacing(out / "results.csv") as csv:
+        pyarrow.parquet.write_table(table, parquet)
+        pyarrow.csv.write_csv(table, csv)
+    return found
+
+
+def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str, Any]:
+    """The columns FOLLOWS and RATES of one row, from the samples of its configuration, one Samples per process."""
+    method, baseline = row["method"], row["baseline"]
+    parts = [part for part in parts if method in part.arms]
+    paired = [part for part in parts if baseline in part.arms]
+    measure = Measure(margin=parts[0].margin, half_width=parts[0].half_width)
+    columns = combine(paired or parts[:1], method, baseline, measure)
+    figures = rates(row["flops"], row["bytes"], columns["time_s"], row["ceiling_tflops"], row["ceiling_gbps"])
+    return {name: {**figures, **columns}.get(name) for name in (*FOLLOWS, *RATES)}
+
+
+def _samples(path: Path) -> dict[Key, list[Samples]]:
+    """The samples of every configuration. Its rows stand together in the file, so that few are held as rows at once."""
+    return {key: Samples.from_rows(rows) for key, rows in groupby(_rows(path), _key)}
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["config_id"], row["run_key"], row.get("labels")
+
+
+def _update(row: dict[str, Any], columns: Mapping[str, Any], found: Recomputed) -> None:
+    for name, value in columns.items():
+        if name in row and not _same(row[name], value):
+            row[name] = value
+            found.changed[name] = found.changed.get(name, 0) + 1
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=SAME)
+    return bool(a == b)
+
+
+def _with_columns(table: pa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    for name in (*FOLLOWS, *RATES):
+        if name in table.column_names:
+            place = table.schema.get_field_index(name)
+            wanted = table.schema.field(place)
+            table = table.set_column(place, wanted, pa.array([row[name] for row in rows], wanted.type))
+    return table
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `path` when all is written: a reader sees the old file or the new one."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.recomputing")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

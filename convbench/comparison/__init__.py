@@ -1,0 +1,1 @@
+"""The gate: two runs compared, with verdicts that hold on a noisy machine."""

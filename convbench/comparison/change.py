@@ -1,0 +1,156 @@
+"""The change of one number between two runs, with the uncertainty of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist, median
+
+from ..facts.record import Record
+
+NORMAL = NormalDist()
+Z95 = NORMAL.inv_cdf(0.975)
+
+ENOUGH = 8
+"""From so many cells on, their median says more about the noise than a constant would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The log of a median with its standard error and the degrees of freedom of that error."""
+
+    value: float
+    se: float
+    freedom: float
+
+
+def log_ratio_se(row: Record, middle: str, low: str, high: str) -> Estimate | None:
+    """The log of a row's median with a standard error from its 95% interval; None where the row has no such figure.
+
+    se = log(high / low) / (2 · 1.96). The ends are order statistics; the width between two of n that
+    are 95% apart varies by about 0.71 / n^¼ of itself, so that se² has about √n degrees of freedom.
+    """
+    ends = [row.get(name) for name in (low, middle, high)]
+    if any(end is None or not math.isfinite(end) or end <= 0 for end in ends):
+        return None
+    se = math.log(row[high] / row[low]) / (2 * Z95)
+    return Estimate(math.log(row[middle]), max(se, 0.0), math.sqrt(max(row.get("samples", 6), 6)))
+
+
+def t_tail(t: float, freedom: float) -> float:
+    """P(T > t) of Student's t, by Wallace's transformation to a normal deviate (Ann. Math. Stat. 30, 1959).
+
+    z = (8ν + 1)/(8ν + 3) · √(ν ln(1 + t²/ν)); right to a few per cent of the tail for ν ≥ 3.
+    """
+    if math.isinf(freedom):
+        return NORMAL.cdf(-t)
+    z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
+    return NORMAL.cdf(-math.copysign(z, t))
+
+
+def t_quantile(freedom: float, tail: float = 0.025) -> float:
+    """The t beyond which `tail` < ½ lies: the inverse of `t_tail`."""
+    z = -NORMAL.inv_cdf(tail)
+    if math.isinf(freedom):
+        return z
+    scaled = z * (8 * freedom + 3) / (8 * freedom + 1)
+    return math.sqrt(freedom * math.expm1(scaled * scaled / freedom))
+
+
+def _added(*errors: tuple[float, float]) -> tuple[float, float]:
+    """The standard error of a sum and its degrees of freedom, from those of the independent parts."""
+    total = sum(se**2 for se, _ in errors)
+    spent = sum(se**4 / freedom for se, freedom in errors)
+    return math.sqrt(total), total**2 / spent if spent else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Standard deviation between two runs of the same code, and how well it is known."""
+
+    spread: float
+    freedom: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How much slower NEW is, as a log ratio: above 0 is slower. `what` is ratio (paired) or time (absolute)."""
+
+    what: str
+    log: float
+    se: float
+    freedom: float
+
+    @classmethod
+    def of(cls, what: str, log: float, was: Estimate, now: Estimate) -> Change:
+        """The change between two estimates: se² = Σ seᵢ², with Welch's and Satterthwaite's degrees of freedom."""
+        se, freedom = _added((was.se, was.freedom), (now.se, now.freedom))
+        return cls(what, log, se, freedom)
+
+    def widened(self, between: Between) -> Change:
+        """The same change where the runs differ by more than their own intervals show."""
+        se, freedom = _added((self.se, self.freedom), (between.spread, between.freedom))
+        return replace(self, se=se, freedom=freedom)
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95% interval of `log`."""
+        return self.log - t_quantile(self.freedom) * self.se
+
+    @property
+    def high(self) -> float:
+        return self.log + t_quantile(self.freedom) * self.se
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p-value of the claim that the true change is above `bound`."""
+        return self._tail(self.log - bound)
+
+    def p_below(self, bound: float) -> float:
+        return self._tail(bound - self.log)
+
+    def shows(self, bound: float, p: float) -> float:
+        """The smallest change whose claim to be above `bound` would have had a p-value of `p` or less here."""
+        return bound + t_quantile(self.freedom, p) * self.se
+
+    def _tail(self, distance: float) -> float:
+        if self.se == 0:
+            return 0.0 if distance > 0 else 1.0
+        return t_tail(distance / self.se, self.freedom)
+
+    def against(self, common: float) -> Change:
+        """This change of a time, taken outright and against the `common` change of the run's times: what of it both
+        agree on, 0 where one says slower and the other faster."""
+        both = (self.log, self.log - common)
+        return replace(self, log=max(min(both), 0.0) if self.log > 0 else min(max(both), 0.0))
+
+    def __str__(self) -> str:
+        ratio, low, high = (math.exp(value) for value in (self.log, self.low, self.high))
+        word, sign = ("slower", 1) if self.log >= 0 else ("faster", -1)
+        if sign < 0:
+            ratio, low, high = 1 / ratio, 1 / high, 1 / low
+        unit = "against the baseline" if self.what == "ratio" else "in absolute time"
+        return f"{ratio:.2f}× {word} {unit} (95%: {low:.2f} to {high:.2f})"
+
+
+def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:
+    """How far apart unchanged cells of one method lie, from the cells that changed the other way.
+
+    Judging slowdowns (`side` 1) takes the cells that became faster, and the other way round (−1): what really
+    changed cannot hide itself by counting as noise. The spread is median |change| / 0.6745 (a half-normal
+    distribution) less what the cells' own intervals explain, and at least `least`. It counts as known: what it is
+    off by, the margin covers (simulated in tests/test_gate.py).
+    """
+    sizes = [abs(change.log) for change in changes if change.log * side < 0]
+    if len(sizes) < ENOUGH:
+        return Between(least)
+    found = (median(sizes) / NORMAL.inv_cdf(0.75)) ** 2 - median(change.se**2 for change in changes)
+    return Between(math.sqrt(max(found, least**2)))
+
+
+def seen_in_times(residuals: Sequence[float]) -> Between:
+    """How far absolute times wander between runs: the larger of what the median and the 90th percentile of |residual|
+    say (0.6745 σ and 1.645 σ of a normal distribution), with 3 degrees of freedom, for times have heavy tails."""
+    sizes = sorted(abs(value) for value in residuals)
+    rank = math.ceil(0.9 * len(sizes)) - 1
+    return Between(max(median(sizes) / NORMAL.inv_cdf(0.75), sizes[rank] / NORMAL.inv_cdf(0.95)), 3.0)

@@ -1,0 +1,83 @@
+"""Measures configurations of a finished run again, in fresh processes, by running convbench on their rows."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+
+from ..facts.case import InvalidValue
+from ..results.table import load
+
+CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
+"""Six fresh processes, whatever the run itself used: what differs from process to process is then in the interval. Each
+may be as short as usual, for many pairs in one process say nothing about the others."""
+
+STDERR = 2
+"""The new run's own output goes where it cannot be mistaken for the comparison's."""
+
+
+def measure_again(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table of a new run of the configurations and methods in `rows` (a part of a table).
+
+    Raises InvalidValue where convbench refuses to run them.
+    """
+    with tempfile.TemporaryDirectory(prefix="convbench-confirm-") as folder, _stoppable():
+        tables = [_run(group, words, Path(folder) / str(i)) for i, (group, words) in enumerate(_groups(rows))]
+    return pd.concat(tables, ignore_index=True)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """A signal ends this program with 130 or 143, and with it the run that it has started."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _groups(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[str]]]:
+    """Configurations that one command can measure, with the settings that a cases file cannot hold."""
+    methods = rows.groupby("config_id")["method"].agg(lambda names: ",".join(sorted(set(names))))
+    keyed = rows.assign(methods=rows["config_id"].map(methods)).drop_duplicates("config_id")
+    for key, group in keyed.groupby(["methods", "cache", "cuda_graph"], dropna=False, sort=False):
+        yield group.drop(columns="methods"), _settings(key)
+
+
+def _settings(key: Any) -> list[str]:
+    methods, cache, cuda_graph = key
+    words = [f"methods=[{methods}]", *CAREFULLY]
+    if _known(cache):
+        words.append(f"measure.cache={cache}")
+    if _known(cuda_graph):
+        words.append(f"measure.cuda_graph={str(bool(cuda_graph)).lower()}")
+    return words
+
+
+def _known(value: Any) -> bool:
+    return not pd.isna(value)
+
+
+def _run(rows: pd.DataFrame, words: list[str], folder: Path) -> pd.DataFrame:
+    folder.mkdir()
+    cases, out = folder / "suspects.csv", folder / "run"
+    rows.to_csv(cases, index=False)
+    command = [sys.executable, "-m", "convbench", "-m", f"cases={cases}", f"out={out}", *words]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=STDERR, stderr=subprocess.PIPE, text=True)
+    if done.returncode not in (0, 1, 3):
+        said = done.stderr.strip().splitlines()
+        raise InvalidValue("--confirm", f"--confirm could not measure again: {said[-1] if said else done.returncode}")
+    return load(out)

@@ -1,0 +1,277 @@
+"""Decides whether a run regressed against an older one: pure logic on rows, nothing is read or printed here."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from ..facts.record import FAILED, VERDICTS, Record
+from ..facts.statistics import q_values
+from .change import Change, log_ratio_se, seen_between, seen_in_times
+
+Key = tuple[str, str]
+"""(config_id, method): names a cell in every run."""
+
+LEVEL = 0.05
+"""Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
+
+COARSE = 1.25
+"""Where half of the cells could not have shown a slowdown of this size, there was no comparison worth the name."""
+
+NOTICEABLE = 1.10
+"""From this factor on, a change that decides nothing is still worth a line."""
+
+ENOUGH_TIMES = 10
+"""From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`margin`: slowdowns up to this are nobody's business. `spread`: standard deviation of a log ratio between two
+    processes that run the same code (memory layout and the like; docs/compare.md has the measurement), the
+    least that is assumed where the runs themselves show less. `speed`: False judges accuracy and status alone.
+    """
+
+    margin: float = 0.03
+    spread: float = 0.01
+    speed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One cell that is worth a line. `kind` is one of KINDS, `text` says what happened, `change` by how much."""
+
+    kind: str
+    key: Key
+    row: Record
+    text: str
+    change: Change | None = None
+    q: float | None = None
+
+
+KINDS = ("vanished", "unmeasured", "accuracy", "untimed", "slower", "advisory", "faster", "better", "cleared")
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What comparing two runs gave. `failures` make it a regression; `advice` does not.
+
+    `cells`: common to both runs; `timed`: those judged by speed; `resolution`: the smallest slowdown, as a factor,
+    that half of the cells with paired ratios could have shown. `fresh`: rows of cells that only the new run has.
+    `rows`: the new run's rows by cell.
+    """
+
+    cells: int = 0
+    timed: int = 0
+    resolution: float | None = None
+    failures: list[Finding] = field(default_factory=list)
+    advice: list[Finding] = field(default_factory=list)
+    improvements: list[Finding] = field(default_factory=list)
+    fresh: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    rows: dict[Key, Record] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """regression; nothing (no cell in common); untrusted (`resolution` is beyond COARSE); or good."""
+        if self.cells and self.failures:
+            return "regression"
+        if not self.cells:
+            return "nothing"
+        return "untrusted" if self.resolution is not None and self.resolution > COARSE else "good"
+
+    @property
+    def exit_code(self) -> int:
+        return {"regression": 1, "nothing": 4, "untrusted": 4, "good": 0}[self.verdict]
+
+
+def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
+    """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
+    result = Judgement()
+    old_cells, new_cells = _cells(base, "BASE", result), _cells(new, "NEW", result)
+    result.rows = new_cells
+    common = [key for key in old_cells if key in new_cells]
+    result.cells = len(common)
+    result.fresh = [row for key, row in new_cells.items() if key not in old_cells]
+    if not common:
+        return result
+    for key, row in old_cells.items():
+        if key not in new_cells:
+            result.failures.append(Finding("vanished", key, row, "is in BASE and not in NEW"))
+    pairs = {key: (old_cells[key], new_cells[key]) for key in common}
+    steady = {key: pair for key, pair in pairs.items() if not _outcome_changed(key, *pair, result)}
+    if policy.speed:
+        _judge_speed(steady, policy, result)
+    return result
+
+
+def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Record]:
+    """Rows by cell; of a cell measured more than once, the row with the most samples (the last of equals) counts."""
+    cells: dict[Key, Record] = {}
+    for row in sorted(rows, key=lambda row: row.get("samples", 0)):
+        cells[row["config_id"], row["method"]] = row
+    if len(cells) < len(rows):
+        result.notes.append(
+            f"{run} holds {len(rows) - len(cells)} further rows of cells measured more than once; "
+            "of each cell the row with the most samples counts"
+        )
+    return {key: cells[key] for row in rows if (key := (row["config_id"], row["method"])) in cells}
+
+
+def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> bool:
+    """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
+    was, now = old["status"], new["status"]
+    if was != "ok" and now == "ok":
+        result.improvements.append(Finding("better", key, new, f"status was {was} and is ok"))
+    elif was == "ok" and now != "ok":
+        reason = f": {new['reason']}" if "reason" in new else ""
+        result.failures.append(Finding("unmeasured", key, new, f"status was ok and is {now}{reason}"))
+    elif was != now:
+        result.advice.append(Finding("advisory", key, new, f"status was {was} and is {now}"))
+    if was != "ok" or now != "ok":
+        return True
+    before, after = old.get("accuracy"), new.get("accuracy")
+    if before == after:
+        return before == "fail"
+    if after is None or (before is not None and VERDICTS.index(after) > VERDICTS.index(before)):
+        reason = f": {new['reason']}" if "reason" in new else ""
+        result.failures.append(
+            Finding("accuracy", key, new, f"accuracy was {before} and is {after or 'not judged'}{reason}")
+        )
+        return True
+    result.improvements.append(Finding("better", key, new, f"accuracy was {before or 'not judged'} and is {after}"))
+    return False
+
+
+def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: Judgement) -> None:
+    """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them."""
+    changes: dict[Key, Change] = {}
+    for key, (old, new) in pairs.items():
+        lost = _lost_timing(old, new)
+        if lost:
+            result.failures.append(Finding("untimed", key, new, lost))
+        elif (change := ratio_change(old, new)) is not None:
+            changes[key] = change
+    times = _time_changes({key: pair for key, pair in pairs.items() if key not in changes}, result)
+    result.timed = len(changes) + len(times)
+    margin = math.log1p(policy.margin)
+    slower = {**_widened(changes, 1, policy), **times}
+    faster = {**_widened(changes, -1, policy), **times}
+    if changes:
+        result.resolution = math.exp(median(slower[key].shows(margin, LEVEL / result.timed) for key in changes))
+    for (key, change), q in _with_q(slower, [c.p_above(margin) for c in slower.values()]):
+        if q <= LEVEL and change.low > margin:
+            result.failures.append(Finding("slower", key, pairs[key][1], str(change), change, q))
+    for (key, change), q in _with_q(faster, [c.p_below(-margin) for c in faster.values()]):
+        if q <= LEVEL and change.high < -margin:
+            result.improvements.append(Finding("faster", key, pairs[key][1], str(change), change, q))
+
+
+def _with_q(changes: Mapping[Key, Change], p_values: Sequence[float]) -> Iterator[tuple[tuple[Key, Change], float]]:
+    return zip(changes.items(), q_values(p_values), strict=True)
+
+
+def _widened(changes: Mapping[Key, Change], side: int, policy: Policy) -> dict[Key, Change]:
+    """The changes with what differs between runs in their errors, method by method."""
+    least = math.sqrt(2) * policy.spread
+    methods: dict[str, list[Change]] = {}
+    for (_, method), change in changes.items():
+        methods.setdefault(method, []).append(change)
+    between = {method: seen_between(own, side, least) for method, own in methods.items()}
+    return {key: change.widened(between[key[1]]) for key, change in changes.items()}
+
+
+def _lost_timing(old: Record, new: Record) -> str | None:
+    """Why a cell that BASE timed cannot be judged in NEW; None if it can be or BASE did not time it."""
+    if "time_s" in old and "time_s" not in new:
+        return "was timed in BASE and is not in NEW (measure=none?); --accuracy-only compares without times"
+    if "speedup" in old and "speedup" not in new:
+        return f"had a ratio to baseline={old.get('baseline')} in BASE and has none in NEW"
+    if "speedup" in old and old.get("baseline") != new.get("baseline"):
+        return f"was measured against baseline={old.get('baseline')} and now against {new.get('baseline')}"
+    return None
+
+
+def ratio_change(old: Record, new: Record) -> Change | None:
+    """The slowdown of a cell by its paired ratios, log(speedup in BASE / speedup in NEW); None where one lacks."""
+    if old["method"] == old.get("baseline"):
+        return None
+    was, now = (log_ratio_se(row, "speedup", "speedup_low", "speedup_high") for row in (old, new))
+    return None if was is None or now is None else Change.of("ratio", was.value - now.value, was, now)
+
+
+def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: Judgement) -> dict[Key, Change]:
+    """Changes of absolute times, for cells without a paired ratio (the baseline's own among them).
+
+    Between two runs a machine's speed wanders, so that the cells' common change is taken out and the spread
+    of the rest, robustly estimated, counts as noise (a t distribution with 3 degrees of freedom: it has
+    heavy tails). A cell must have changed both outright and against the common change. Only cells measured
+    in the same environment are judged; of the others, slowdowns beyond NOTICEABLE become advice.
+    """
+    found: dict[Key, Change] = {}
+    for key, (old, new) in pairs.items():
+        was, now = (log_ratio_se(row, "time_s", "time_low_s", "time_high_s") for row in (old, new))
+        if was is not None and now is not None:
+            found[key] = Change.of("time", now.value - was.value, was, now)
+    here = {k: c for k, c in found.items() if _same_environment(*pairs[k])}
+    judged = here if len(here) >= ENOUGH_TIMES else {}
+    for key, change in found.items():
+        if key not in judged and change.low > math.log(NOTICEABLE):
+            text = f"{change}; advisory, because times of different runs are not paired"
+            result.advice.append(Finding("advisory", key, pairs[key][1], text, change))
+    if not judged:
+        return {}
+    common = median(change.log for change in judged.values())
+    between = seen_in_times([change.log - common for change in judged.values()])
+    if abs(common) > math.log(NOTICEABLE):
+        result.notes.append(
+            f"times without a paired ratio are {math.exp(common):.2f}× those of BASE in the median: "
+            "the machine's clock or load has changed"
+        )
+    return {key: change.against(common).widened(between) for key, change in judged.items()}
+
+
+def _same_environment(old: Record, new: Record) -> bool:
+    return "environment_id" in old and old["environment_id"] == new.get("environment_id")
+
+
+def suspects(result: Judgement) -> list[Finding]:
+    """The failures that a second measurement could clear: slowdowns, and configurations that died or were late."""
+    return [f for f in result.failures if f.kind == "slower" or (f.kind == "unmeasured" and f.row["status"] in FAILED)]
+
+
+def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> Judgement:
+    """`result` without the suspects that the rows measured `again` clear.
+
+    A suspect is cleared if its new row, judged against BASE among the suspects alone, does not fail; one that was not
+    measured again, or in another environment than before, stands.
+    """
+    keys = {finding.key for finding in suspects(result)}
+    fresh = {(row["config_id"], row["method"]): row for row in again}
+    usable = {k: r for k, r in fresh.items() if k in keys and _comparable(result.rows[k], r)}
+    old = [row for row in base if (row["config_id"], row["method"]) in usable]
+    second = judge(old, list(usable.values()), policy)
+    standing = {finding.key: finding for finding in second.failures}
+    failures, cleared = [], []
+    for finding in result.failures:
+        if finding.key not in usable:
+            failures.append(finding)
+        elif finding.key in standing:
+            again_text = standing[finding.key].text
+            failures.append(replace(finding, text=f"{finding.text}; measured again: {again_text}"))
+        else:
+            cleared.append(replace(finding, kind="cleared", text=f"{finding.text}; not so when measured again"))
+    counts = Counter("standing" if k in standing else "cleared" for k in usable)
+    notes = [
+        f"measured again in fresh processes: {len(usable)} of {len(keys)} suspects; "
+        f"{counts['standing']} stand, {counts['cleared']} do not"
+    ]
+    return replace(result, failures=failures, advice=result.advice + cleared, notes=result.notes + notes)
+
+
+def _comparable(first: Record, again: Record) -> bool:
+    """A row of a process that died may not know its environment."""
+    return first.get("environment_id", again.get("environment_id")) == again.get("environment_id")

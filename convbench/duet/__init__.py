@@ -1,0 +1,1 @@
+"""Two Python environments measured against each other in alternating pairs."""

@@ -1,0 +1,257 @@
+"""`python -m convbench duet --a PYTHON --b PYTHON [overrides]`: two Python environments against each other.
+
+Every method of every configuration runs in a process of each environment on the same data, and the two take
+their samples in alternating pairs of random order, so that both see the same machine. What differs from process
+to process (memory layout and the like) is part of the answer: the pairs are repeated in fresh processes, and the
+interval is the order-statistic interval of the processes' medians, as in measure=rigorous.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..execution.interrupt import Interrupt, StopNow
+from ..facts.case import InvalidValue
+from ..facts.record import FAILED, Record
+from ..facts.spec import Spec
+from ..results import store
+from ..results.merge import merge
+from ..sweep import drive
+from ..timing import rounds as timing
+from ..timing.clocks import Arm
+from ..timing.samples import Samples
+from .pair import NAMES, Gone, Pair, Raised, TurnClock
+from .rows import rows_of, show
+
+LEAST = 6
+"""Fresh processes: the smallest and largest of fewer medians enclose the truth less often than 95% of the time."""
+
+OWN_WORK_S = 600.0
+"""Seconds that problem and reference of one configuration may take; the same as in a sweep."""
+
+
+FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "budget_s", "hydra/launcher")
+"""Settings of a sweep that a duet refuses instead of ignoring them."""
+
+
+@dataclass(slots=True)
+class Duel:
+    """One method of a `configuration`: each side's row so far, and the samples of each pair of processes.
+
+    `spec` is the configuration as this method alone measures it, in one pair of processes.
+    """
+
+    configuration: Spec
+    method: str
+    rows: dict[str, Record] = field(default_factory=dict)
+    parts: list[Samples] = field(default_factory=list)
+
+    @property
+    def spec(self) -> Spec:
+        once = replace(self.configuration.measure, processes=1)
+        return replace(self.configuration, methods=(self.method,), baseline=self.method, measure=once)
+
+    @property
+    def timeable(self) -> bool:
+        return (
+            self.configuration.measure.enabled
+            and set(self.rows) == set(NAMES)
+            and all(r["status"] == "ok" and r.get("accuracy") != "fail" for r in self.rows.values())
+        )
+
+    def arm(self, side: str) -> str:
+        """`explicit@a`: the name of one side's row."""
+        return f"{self.method}@{side}"
+
+    def fail(self, status: str, reason: str, side: str | None) -> None:
+        """Marks one side's row, or both; what was timed before is void."""
+        self.parts.clear()
+        known = {key: value for key, value in self.spec.columns().items() if value is not None}
+        for name in NAMES if side is None else (side,):
+            self.rows.setdefault(name, dict(known)).update(status=status, reason=reason)
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(
+        prog="python -m convbench duet",
+        description="Measure two Python environments against each other in alternating pairs; further words are "
+        "settings and sweeps as on convbench's own command line. The speedup is a's time over b's.",
+    )
+    for name in NAMES:
+        out.add_argument(
+            f"--{name}", required=True, metavar="PYTHON", help="an interpreter, or the folder of its environment"
+        )
+    out.add_argument("--processes", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})")
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, writes the table, prints the summary and returns the exit code; raises InvalidValue."""
+    from ..sweep.planned import planned
+
+    args, words = parser().parse_known_args(argv)
+    if args.processes < LEAST:
+        raise InvalidValue("--processes", f"--processes {args.processes} gives no 95% interval; give at least {LEAST}")
+    for word in words:
+        key = word.lstrip("+").partition("=")[0]
+        if key in FOREIGN:
+            raise InvalidValue(
+                key, f"{word} means nothing to a duet, which runs here and each side in a process of its own"
+            )
+    pythons = [interpreter(f"--{name}", getattr(args, name)) for name in NAMES]
+    sweep, settings = planned(words)
+    with Pair(pythons) as pair:
+        greetings = pair.hello()
+    out = settings.out or drive.fresh_folder(Path("results").absolute())
+    with store.locked(out), Interrupt() as interrupt:
+        _check_empty(out)
+        duels = [Duel(spec, method) for spec in sweep for method in spec.arms]
+        try:
+            for process in range(args.processes):
+                with Pair(pythons) as pair:
+                    _pass(pair, duels, (out, process, args.processes), interrupt)
+        except StopNow:
+            pass
+        finally:
+            _tell("")
+            write(out, duels)
+    rows = [row for duel in duels for row in rows_of(duel)]
+    show(rows, out, greetings, pythons)
+    return exit_code(rows, settings.strict) if interrupt.signal is None else 128 + interrupt.signal
+
+
+def _check_empty(out: Path) -> None:
+    """Raises InvalidValue where `out` holds a run: a duet does not resume."""
+    if store.part_files(out):
+        raise InvalidValue("out", f"out={out} holds a run already, and a duet does not resume; give another folder")
+
+
+def interpreter(option: str, word: str) -> str:
+    """The path of an interpreter: `word` itself, a command, or the folder of an environment. Raises InvalidValue."""
+    path = Path(word).expanduser()
+    found = shutil.which(str(path / "bin" / "python")) if path.is_dir() else shutil.which(str(path))
+    if found is None:
+        raise InvalidValue(option, f"{option} {word} is no Python interpreter; give one, or an environment's folder")
+    # Not resolved: an environment is known by the link it is called through.
+    return os.path.abspath(found)
+
+
+def exit_code(rows: Sequence[Record], strict: bool) -> int:
+    """1 a wrong gradient; 3 something could not be measured; else 0."""
+    if any(row.get("accuracy") == "fail" for row in rows):
+        return 1
+    unmeasured = (*FAILED, "skipped") if strict else FAILED
+    return 3 if any(row["status"] in unmeasured for row in rows) else 0
+
+
+def _pass(pair: Pair, duels: Sequence[Duel], where: tuple[Path, int, int], interrupt: Interrupt) -> None:
+    """All duels once, with one pair of processes; what one of them cannot survive ends its own duel only."""
+    out, process, processes = where
+    configured: Spec | None = None
+    for number, duel in enumerate(duels, 1):
+        if interrupt.signal is not None:
+            return
+        _tell(f"pair of processes {process + 1}/{processes}: {number}/{len(duels)} {duel.method}")
+        if process == 0 and not duel.rows:
+            together = [d for d in duels if d.configuration is duel.configuration]
+            for name in NAMES:
+                _judge(pair, name, together, out)
+        if not duel.timeable:
+            continue
+        with _surviving(duel):
+            if configured is not duel.configuration or not pair.running:
+                configured = None
+                pair.each("configure", OWN_WORK_S, spec=duel.configuration.to_dict(), cores=cores_for(duel.spec))
+                configured = duel.configuration
+            duel.parts.append(_measure(pair, duel, process))
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _surviving(duel: Duel) -> Iterator[None]:
+    """Turns what a method does to its process into the status of its rows."""
+    try:
+        yield
+    except timing.ArmFailed as failed:
+        error = failed.error
+        if isinstance(error, Gone):
+            duel.fail(error.status, str(error), error.side)
+        else:
+            duel.fail("error", str(error), failed.name.rpartition("@")[2] or None)
+    except Gone as gone:
+        duel.fail(gone.status, str(gone), gone.side)
+    except Raised as raised:
+        duel.fail("error", str(raised), None)
+
+
+def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
+    """Status and accuracy of all methods of one configuration on one side; after a crash, of each by itself."""
+    spec = duels[0].configuration
+    within_s = OWN_WORK_S + spec.timeout_s * len(duels)
+    try:
+        answer = pair.ask(name, "judge", within_s, spec=spec.to_dict(), methods=[d.method for d in duels])
+    except Gone as gone:
+        if len(duels) == 1:
+            duels[0].fail(gone.status, str(gone), name)
+            return
+        for duel in duels:
+            _judge(pair, name, [duel], out)
+        return
+    except Raised as raised:
+        for duel in duels:
+            duel.fail("error", str(raised), name)
+        return
+    for duel, row in zip(duels, answer["records"], strict=True):
+        duel.rows[name] = row
+    if answer["environment"]:
+        store.keep_environment(out, answer["environment"]["environment_id"], answer["environment"])
+
+
+def _measure(pair: Pair, duel: Duel, process: int) -> Samples:
+    spec = duel.spec
+    clock = TurnClock(spec, pair.each("prepare", spec.timeout_s, method=duel.method))
+    arms = [Arm(duel.arm(name), partial(_sample, pair, name, spec.timeout_s)) for name in NAMES]
+    return timing.measure(arms, duel.arm("a"), spec.measure, clock, spec.seed, lambda method, phase: None, process)
+
+
+def _sample(pair: Pair, name: str, within_s: float, calls: int) -> dict[str, Any]:
+    return pair.ask(name, "sample", within_s, calls=calls)
+
+
+def cores_for(spec: Spec) -> list[int]:
+    """The cores that both sides are bound to, so that neither has the better one; none where they are free."""
+    if not hasattr(os, "sched_getaffinity") or spec.device != "cpu":
+        return []
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[-spec.switches.threads :]
+
+
+def write(out: Path, duels: Sequence[Duel]) -> None:
+    """The rows, and the raw samples where they are to be kept, as a sweep writes them; then the table."""
+    rows, samples = store.Part(out, store.ROWS), store.Part(out, store.SAMPLES)
+    rows.open()
+    try:
+        for position, duel in enumerate(duels):
+            unit = store.unit_of(duel.spec)
+            if duel.spec.measure.samples and duel.parts:
+                samples.open()
+                samples.append(store.encode_samples(duel.spec, [part.to_dict() for part in duel.parts]))
+            if duel.rows:
+                rows.append(b"".join(store.encode(position, unit, "", row) for row in rows_of(duel)))
+    finally:
+        rows.close()
+        samples.close()
+    merge(out)

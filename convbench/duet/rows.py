@@ -1,0 +1,86 @@
+"""A duet's rows in the table's format, and what is printed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ..facts import units
+from ..facts.rates import rates
+from ..facts.record import Record, record
+from ..results.table import configuration_name
+from ..terminal.screen import console
+from ..timing import samples
+
+if TYPE_CHECKING:
+    from .command import Duel
+
+BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+
+
+def rows_of(duel: Duel) -> list[Record]:
+    """Two rows, `method@a` (the baseline) and `method@b`; with the speed columns where both sides were timed."""
+    out = []
+    for name, row in sorted(duel.rows.items()):
+        values = {**row, "run_key": duel.spec.run_key, "method": duel.arm(name), "baseline": duel.arm("a")}
+        values["equals_baseline"] = _same_result(duel.rows) if name == "b" else None
+        if duel.parts and duel.timeable:
+            values.update(_speed(duel, name))
+        out.append(record(values))
+    return out
+
+
+def _same_result(rows: Mapping[str, Record]) -> bool | None:
+    hashes = [row.get("result_hash") for row in rows.values()]
+    return hashes[0] == hashes[1] if len(hashes) == 2 and None not in hashes else None
+
+
+def _speed(duel: Duel, name: str) -> dict[str, Any]:
+    spec = duel.spec
+    found = samples.combine(duel.parts, duel.arm(name), duel.arm("a"), spec.measure)
+    if len(duel.parts) == 1:
+        # What one pair of processes shows of the ratio is as much about their memory layout as about the code.
+        found = {k: v for k, v in found.items() if k not in ("speedup_low", "speedup_high", "speed")}
+    moved = spec.case.elements_moved(spec.wrt) * BYTES[spec.dtype]
+    return {**found, **rates(spec.case.flops(spec.wrt), moved, found["time_s"], None, None)}
+
+
+def show(rows: Sequence[Record], out: Path, greetings: Mapping[str, Mapping[str, Any]], pythons: Sequence[str]) -> None:
+    """One line per configuration and method: both times, the speedup of b over a, both accuracies."""
+    terminal = console()
+    for (name, greeting), python in zip(greetings.items(), pythons, strict=True):
+        terminal.print(Text(f"{name}: torch {greeting['torch']} · Python {greeting['python']} · {python}"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("configuration", "method", "a", "b", "b against a", "accuracy"):
+        table.add_column(head, overflow="fold")
+    for a, b in _pairs(rows):
+        table.add_row(configuration_name(b), b["method"].removesuffix("@b"), *_cells(a, b))
+    terminal.print(table)
+    terminal.print(Text(f"files: {out} (results.parquet, results.csv, environment.json)", style="quiet"))
+
+
+def _pairs(rows: Sequence[Record]) -> list[tuple[Record, Record]]:
+    found: dict[tuple[str, str], dict[str, Record]] = {}
+    for row in rows:
+        method, _, side = row["method"].rpartition("@")
+        found.setdefault((row["run_key"], method), {})[side] = row
+    return [(pair["a"], pair["b"]) for pair in found.values() if len(pair) == 2]
+
+
+def _cells(a: Record, b: Record) -> list[Text]:
+    speedup = Text(units.interval(b.get("speedup"), b.get("speedup_low"), b.get("speedup_high")))
+    if "speed" in b:
+        speedup.append(f" {b['speed']}", style=f"speed.{b['speed']}")
+    verdicts = [str(row.get("accuracy", row["status"])) for row in (a, b)]
+    accuracy = verdicts[0] if verdicts[0] == verdicts[1] else f"a {verdicts[0]}, b {verdicts[1]}"
+    reasons = [str(row["reason"]) for row in (a, b) if "reason" in row]
+    return [
+        *(Text(units.time(row.get("time_s"))) for row in (a, b)),
+        speedup,
+        Text("; ".join([accuracy, *dict.fromkeys(reasons)])),
+    ]

@@ -1,0 +1,107 @@
+"""A sweep within a time budget: everything is measured a little, then what is least certain a little more.
+
+Each further visit to a configuration adds pairs to those it has; its rows are written anew after each, so that an
+interrupted sweep keeps what it learned.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..facts.case import InvalidValue
+from ..facts.record import Record, record
+from ..facts.spec import Spec
+from ..timing.allotment import Allotment, Visit
+from ..timing.samples import Samples, columns
+from .interrupt import Interrupt, Interrupted
+from .worker import Measured, with_rates
+
+if TYPE_CHECKING:
+    from .execute import Observer
+
+
+class Session(Protocol):
+    """What runs a configuration and what keeps its rows."""
+
+    interrupt: Interrupt
+
+    def visit(self, spec: Spec, process: int = 0) -> Measured: ...
+    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]: ...
+
+
+@dataclass(slots=True)
+class _Cell:
+    """One configuration: its place in the table, and what its visits have brought."""
+
+    position: int
+    spec: Spec
+    records: list[Record] = field(default_factory=list)
+    samples: Samples | None = None
+    visits: int = 0
+
+
+def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec]], observer: Observer) -> None:
+    """Measures all of `todo` for the minimum of pairs, then the widest intervals until `budget_s` is spent.
+
+    Raises InvalidValue for configurations that repeat their pairs in fresh processes: those have no single series
+    of pairs that could be continued.
+    """
+    if not todo:
+        return
+    for _, spec in todo:
+        if spec.measure.processes > 1:
+            raise InvalidValue(
+                "budget_s",
+                f"budget_s={budget_s:g} divides the pairs of one process, and measure={spec.measure.name} takes "
+                f"{spec.measure.processes} processes; use measure=default or leave budget_s out",
+            )
+    begun = time.monotonic()
+    cells = {n: _Cell(position, spec) for n, (position, spec) in enumerate(todo)}
+    allotment = Allotment(budget_s, max(spec.measure.looks[0] for _, spec in todo), cells)
+    while visit := allotment.next(time.monotonic() - begun):
+        cell = cells[int(str(visit.key))]
+        if session.interrupt.signal is not None:
+            return
+        observer.start(cell.spec)
+        first = cell.visits == 0
+        started = time.monotonic()
+        try:
+            pairs, sampling_s = _visit(session, cell, visit)
+        except Interrupted:
+            return
+        width = cell.samples.widest(cell.spec.baseline) if cell.samples is not None else None
+        allotment.report(visit, pairs, width, sampling_s, time.monotonic() - started)
+        if first:
+            observer.finish(cell.spec, cell.records)
+
+
+def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
+    """Adds one visit's pairs to the cell and keeps its rows; returns the pairs and the seconds of sampling."""
+    spec, first = cell.spec, cell.visits == 0
+    changes: dict[str, Any] = {"looks": (visit.pairs,), "min_time_s": 0.0, "memory": first and spec.measure.memory}
+    measured = session.visit(replace(spec, measure=replace(spec.measure, **changes)), cell.visits)
+    cell.visits += 1
+    fresh = [Samples.from_dict(samples) for samples in measured.samples]
+    added = fresh[0] if fresh and (cell.samples is None or set(fresh[0].arms) == set(cell.samples.arms)) else None
+    if added is not None:
+        cell.samples = added if cell.samples is None else Samples.merge([cell.samples, added])
+    cell.records = _rows(cell, measured.records)
+    kept = [] if cell.samples is None else [cell.samples.to_dict()]
+    session.keep(cell.position, spec, Measured(cell.records, kept, measured.environments))
+    return (0, 0.0) if added is None else (added.rounds, float(added.counters.get("sampling_s", added.measured_s)))
+
+
+def _rows(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:
+    """Accuracy and memory of the first visit, speed from all; a method that failed in this visit has failed."""
+    rows = []
+    for old, new in zip(cell.records or fresh, fresh, strict=True):
+        row = {**(old if new["status"] == "ok" else new), "run_key": cell.spec.run_key}
+        row["elapsed_s"] = new.get("elapsed_s", 0.0) + (old.get("elapsed_s", 0.0) if old is not new else 0.0)
+        if row["status"] == "ok" and cell.samples is not None and row["method"] in cell.samples.arms:
+            speed = columns(cell.samples, row["method"], cell.spec.baseline, cell.spec.measure)
+            row.update(with_rates(row, speed))
+        rows.append(record(row))
+    return rows

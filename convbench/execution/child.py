@@ -1,0 +1,277 @@
+"""One child process as its parent sees it: started, asked, watched while it works, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..facts.spec import Spec
+from .interrupt import Interrupt, Interrupted
+from .stage import CUT_OFF, IDLE, Mark, Stage
+
+START_S = 300.0
+"""A child that has not imported torch by then never will (a cold network drive takes a minute)."""
+OWN_WORK_S = 600.0
+"""The least that problem and reference may take, which belong to no method: reference.max_flops bounds
+their work, this only ends a hang."""
+LONGEST_WAIT_S = 3600.0
+"""poll() takes its time as a C int of milliseconds."""
+LONGEST_ANSWER = 1 << 28
+LAST_WORDS = 1 << 14
+EXIT_S = 0.1
+"""A process closes its pipes a moment before it is seen to be dead; one that lives on longer has closed them itself."""
+OUT_OF_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate|MemoryError", re.IGNORECASE)
+ERROR = re.compile(r"terminate called|what\(\):|assert|error|fatal|fail", re.IGNORECASE)
+FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+
+
+class Request(NamedTuple):
+    """These methods of the configuration, in the repetition `process` of it."""
+
+    spec: Spec
+    methods: Sequence[str]
+    process: int
+
+
+class Death(Exception):
+    """A child that is no more. `status` is a row's; `method` the index of what it was executing, −1 for no method."""
+
+    def __init__(self, status: str, reason: str, mark: Mark) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.method, self.phase = status, reason, mark.method, mark.phase
+
+
+class _Deadlines(NamedTuple):
+    """Seconds that a step of a method may take, and one of convbench's own."""
+
+    method_s: float
+    own_s: float
+
+    def of(self, mark: Mark) -> float:
+        return self.method_s if mark.method >= 0 else self.own_s
+
+
+class Child:
+    """A process in a session of its own that runs configurations, one at a time."""
+
+    def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._stage = Stage()
+        self._stage("", IDLE)
+        self._tail = bytearray()
+        self._pending = b""
+        self._asked = 0
+        self._oom_kills = _oom_kills()
+        self._spawn(memory_limit)
+        self._poll = select.poll()
+        for fd in (self._replies, self._words, interrupt.fd):
+            self._poll.register(fd, select.POLLIN)
+        self._pidfd = _pidfd(self._process.pid)
+        if self._pidfd >= 0:
+            self._poll.register(self._pidfd, select.POLLIN)
+
+    def _spawn(self, memory_limit: int | None) -> None:
+        to_child, self._requests = os.pipe()
+        self._replies, from_child = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        self._words, words = os.pipe()
+        passed = (to_child, from_child, self._stage.fd, lifeline)
+        numbers = (*passed, os.getpid(), memory_limit or 0)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "convbench.execution.worker_child", *map(str, numbers)],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            pass_fds=passed,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+        )
+        for fd in (to_child, from_child, lifeline, words):
+            os.close(fd)
+        os.set_blocking(self._words, False)
+
+    def ready(self) -> None:
+        """Waits until torch is imported there. Raises Death when that fails, and Interrupted."""
+        if self._asked == 0:
+            self._stage("", IDLE)
+            self._receive(_Deadlines(START_S, START_S), lambda: None)
+            self._asked = 1
+
+    def ask(self, request: Request, late: Callable[[], None]) -> dict[str, Any]:
+        """The child's answer: records, samples and environments, or what escaped from its runner.
+
+        Calls `late` once if one step takes more than half of its time. Raises Death (the child is gone
+        then) and Interrupted (it still works; end it).
+        """
+        self._tail.clear()
+        self._asked += 1
+        self._stage("", IDLE)
+        self._send({"id": self._asked, **request._asdict(), "spec": request.spec.to_dict()})
+        timeout_s = request.spec.timeout_s
+        return self._receive(_Deadlines(timeout_s, max(OWN_WORK_S, timeout_s)), late)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        rest = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")
+        try:
+            while rest:
+                rest = rest[os.write(self._requests, rest) :]
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def _receive(self, deadlines: _Deadlines, late: Callable[[], None]) -> dict[str, Any]:
+        """The child's next answer, asleep until something happens. Raises Death and Interrupted."""
+        wait_s = 0.0
+        told = False
+        while True:
+            self._take(wait_s)
+            if answer := self._next_answer():
+                return answer
+            if (patience := self._interrupt.patience()) <= 0:
+                raise Interrupted
+            mark = self._stage.read()
+            passed = time.monotonic() - mark.started
+            allowed = deadlines.of(mark)
+            if passed >= allowed:
+                self._check_late(mark, allowed)
+            if passed >= allowed / 2 and not told:
+                told = True
+                late()
+            # What begins right after this look must not be late for longer than it may last.
+            left = allowed - passed if told else allowed / 2 - passed
+            wait_s = min(patience, left, deadlines.method_s / 2)
+
+    def _check_late(self, mark: Mark, allowed: float) -> None:
+        # A mark may have been read between its two halves; a child that has moved on is not late.
+        time.sleep(0.005)
+        if self._stage.read() == mark:
+            raise self._end("timeout", f"no end within {allowed:g} s, see timeout_s")
+
+    def _next_answer(self) -> dict[str, Any] | None:
+        """What the child answers to what it was asked last; lines that a method wrote into the pipe are passed over."""
+        *lines, self._pending = self._pending.split(b"\n")
+        for line in lines:
+            try:
+                answer: dict[str, Any] = json.loads(line)
+                if answer.pop("id") == self._asked:
+                    return answer
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        if len(self._pending) > LONGEST_ANSWER:
+            raise self._end("crash", "the process fills its connection to convbench with something unreadable")
+        return None
+
+    def _take(self, wait_s: float) -> None:
+        """Sleeps until the child or a signal has something to say, `wait_s` at most, and takes it in."""
+        happened = {fd for fd, _ in self._poll.poll(math.ceil(min(max(wait_s, 0), LONGEST_WAIT_S) * 1000))}
+        if self._interrupt.fd in happened:
+            self._interrupt.heard()
+        if self._words in happened:
+            self._listen()
+        if self._replies in happened:
+            chunk = os.read(self._replies, 1 << 20)
+            if not chunk:
+                raise self._died()
+            self._pending += chunk
+        elif self._pidfd in happened:
+            raise self._died()
+
+    def _listen(self) -> None:
+        """Keeps the end of what the child prints, so that no method can block or fill a disk by printing."""
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(self._words, 1 << 16)
+            if not chunk:
+                self._poll.unregister(self._words)
+            self._tail += chunk
+            del self._tail[:-LAST_WORDS]
+
+    def _died(self) -> Death:
+        """What ended the child, seen from its exit status, its last words and the system's counters."""
+        mark = self._stage.read()
+        exited = self._has_exited()
+        self._kill()
+        code = self._process.returncode
+        words = self._tail.decode(errors="replace")
+        if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
+            return Death("oom", "the system ran out of memory and killed the process (SIGKILL)", mark)
+        if not exited or code == CUT_OFF:
+            return Death("crash", "the process closed its connection to convbench", mark)
+        how = f"killed by {_signal_name(-code)}" if code < 0 else f"the process ended itself with exit status {code}"
+        return Death("oom" if OUT_OF_MEMORY.search(words) else "crash", how + _last_words(words), mark)
+
+    def _has_exited(self) -> bool:
+        if self._pidfd < 0:
+            time.sleep(EXIT_S)
+            return self._process.poll() is not None
+        gone = select.poll()
+        gone.register(self._pidfd, select.POLLIN)
+        return bool(gone.poll(EXIT_S * 1000))
+
+    def _end(self, status: str, reason: str) -> Death:
+        mark = self._stage.read()
+        self._kill()
+        return Death(status, reason, mark)
+
+    def _kill(self) -> None:
+        """Ends the child and everything that it started and that stayed in its process group."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            with contextlib.suppress(KeyError):
+                self._listen()
+
+    def close(self) -> None:
+        """Ends the child and gives back what belonged to it; it must not be used afterwards."""
+        self._kill()
+        for fd in (self._requests, self._replies, self._lifeline, self._words, self._pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self._stage.close()
+
+
+def _pidfd(pid: int) -> int:
+    """A descriptor that is readable when the process has ended; −1 where the system has none (its pipe tells then)."""
+    try:
+        return os.pidfd_open(pid) if sys.platform == "linux" else -1
+    except OSError:
+        return -1
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_words(words: str) -> str:
+    """Where faulthandler saw it happen, and the last line that tells of an error before."""
+    said, _, trace = words.partition("Fatal Python error")
+    frames = FRAME.findall(trace)
+    libraries = tuple(sysconfig.get_paths().values())
+    file, line, function = next((f for f in frames if not f[0].startswith(libraries)), (frames or [("", "", "")])[0])
+    place = f" in {function}, {Path(file).name}:{line}" if file else ""
+    errors = [text.strip() for text in said.splitlines() if ERROR.search(text)]
+    last = "".join(c for c in errors[-1] if c.isprintable())[:200] if errors else ""
+    return f"{place}: {last}" if last else place
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
+    try:
+        found = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0

@@ -1,0 +1,244 @@
+"""Runs configurations one after another, survives what they do, and keeps every row that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ..facts.case import InvalidValue
+from ..facts.record import FAILED, Record
+from ..facts.spec import Spec
+from ..results import store
+from ..results.merge import merge
+from .budgeted import run_within
+from .interrupt import Interrupt, Interrupted
+from .source import code_key
+from .worker import InProcess, Isolated, Measured, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Where rows go and how configurations are run.
+
+    `isolation` is process or none; `memory_limit` in bytes above what the child needs for itself;
+    `retry` is none or failed; `chunk` names a job of a launcher (it takes no lock and merges nothing);
+    `budget_s` is what all configurations together may take, which then share the pairs among them.
+    """
+
+    out: Path
+    isolation: str = "process"
+    memory_limit: int | None = None
+    retry: str = "none"
+    chunk: str | None = None
+    budget_s: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a sweep: numbers of configurations and of rows.
+
+    `rows` counts the rows of all its configurations by status, those measured by an earlier run
+    included; `wrong` those whose accuracy is fail; `missing` the configurations without a full set of
+    rows; `unreadable` damaged lines in part files; `signal` what interrupted it.
+    """
+
+    total: int = 0
+    already_done: int = 0
+    measured: int = 0
+    missing: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    wrong: int = 0
+    unreadable: int = 0
+    signal: int | None = None
+
+
+class Observer(Protocol):
+    """Somebody who watches a sweep, for instance the progress bar."""
+
+    def begin(self, total: int, already_done: int) -> None: ...
+    def start(self, spec: Spec) -> None: ...
+    def finish(self, spec: Spec, records: Sequence[Record]) -> None: ...
+    def end(self, outcome: Outcome) -> None: ...
+
+
+class Session:
+    """What lasts from the first configuration to the last: the child, the part file, what is known to be done."""
+
+    def __init__(self, run: RunOptions, interrupt: Interrupt) -> None:
+        self.run, self.interrupt = run, interrupt
+        self.index = store.Index(run.out)
+        self.measured = 0
+        self._codes: dict[str, str] = {}
+        self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
+        self._worker: Worker = Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
+
+    def codes(self, spec: Spec) -> Mapping[str, str]:
+        """Method → hash of its source, for the arms of `spec` and whatever was asked for before."""
+        for arm in spec.arms:
+            if arm not in self._codes:
+                self._codes[arm] = code_key(arm)
+        return self._codes
+
+    def entries(self, spec: Spec) -> list[store.Entry] | None:
+        return self.index.entries(spec, self.codes(spec))
+
+    def settled(self, spec: Spec) -> bool:
+        """Whether this configuration has all its rows and none that is to be measured again."""
+        return store.settled(self.entries(spec), self.run.retry)
+
+    def measure(self, position: int, spec: Spec) -> list[Record]:
+        """Runs one configuration and appends its rows. Raises Interrupted, and InvalidValue when it cannot."""
+        return self.keep(position, spec, self.visit(spec))
+
+    def visit(self, spec: Spec, process: int = 0) -> Measured:
+        """Runs one configuration and keeps nothing. Raises as `measure` does."""
+        self._rows.open()
+        return self._worker.run(spec, process)
+
+    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
+        """Appends what was measured; rows of the same configuration that were appended before count no more."""
+        for key, environment in measured.environments.items():
+            store.keep_environment(self.run.out, key, environment)
+        unit, codes = store.unit_of(spec), self.codes(spec)
+        try:
+            # Before the rows: whoever finds rows finds their samples.
+            if spec.measure.samples and measured.samples:
+                self._samples.open()
+                self._samples.append(store.encode_samples(spec, measured.samples))
+        finally:
+            lines = [store.encode(position, unit, codes[row["method"]], row) for row in measured.records]
+            self._rows.append(b"".join(lines))
+        self.index.add(unit, measured.records, codes)
+        self.measured += 1
+        return measured.records
+
+    def close(self) -> None:
+        self._worker.close()
+        self._rows.close()
+        self._samples.close()
+
+
+_driving: ContextVar[Session | None] = ContextVar("driving", default=None)
+
+
+@contextmanager
+def driving(run: RunOptions) -> Iterator[Session]:
+    """Owns `run.out` for a whole sweep: locks it, keeps one child from one `execute` to the next, merges at the end.
+
+    After a signal every further `execute` inside returns at once. Raises InvalidValue("out", …) for a folder
+    that cannot be written or that another process is writing to; StopNow at a second signal, without merging.
+    """
+    with Interrupt() as interrupt, store.locked(run.out), _session(run, interrupt) as session:
+        token = _driving.set(session)
+        try:
+            yield session
+        except Exception:
+            _merge_after_failure(run.out)
+            raise
+        else:
+            merge(run.out)
+        finally:
+            _driving.reset(token)
+
+
+def _merge_after_failure(out: Path) -> None:
+    """The tables as far as they can be written; what went wrong first is what has to be told."""
+    with suppress(InvalidValue):
+        merge(out)
+
+
+@contextmanager
+def _session(run: RunOptions, interrupt: Interrupt) -> Iterator[Session]:
+    session = Session(run, interrupt)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@contextmanager
+def _current(run: RunOptions) -> Iterator[Session]:
+    """The session of `driving` around us if it is for the same folder, else one for this call alone."""
+    session = _driving.get()
+    if session and session.run.out == run.out:
+        yield session
+        return
+    store.prepare(run.out)
+    with Interrupt() as interrupt, _session(run, interrupt) as session:
+        yield session
+
+
+def execute(
+    specs: Iterable[Spec], run: RunOptions, observer: Observer, positions: Sequence[int] | None = None
+) -> Outcome:
+    """Measures what is not measured yet and appends its rows; `positions` are the specs' places in the table.
+
+    SIGINT and SIGTERM finish or drop the configuration in flight and return an Outcome that names the
+    signal; a second one raises StopNow at once. Raises InvalidValue("out", …) when a row cannot be written
+    and InvalidValue("isolation", …) when no child can be started.
+    """
+    specs = list(specs)
+    with _current(run) as session:
+        todo = [
+            (position, spec)
+            for position, spec in zip(range(len(specs)) if positions is None else positions, specs, strict=True)
+            if not session.settled(spec)
+        ]
+        observer.begin(len(specs), len(specs) - len(todo))
+        outcome = Outcome()
+        try:
+            if run.budget_s is None:
+                _run_all(session, todo, observer)
+            else:
+                run_within(run.budget_s, session, todo, observer)
+        finally:
+            outcome = _outcome(specs, session)
+            outcome.already_done = len(specs) - len(todo)
+            observer.end(outcome)
+        return outcome
+
+
+def _run_all(session: Session, todo: Iterable[tuple[int, Spec]], observer: Observer) -> None:
+    for position, spec in todo:
+        if session.interrupt.signal is not None:
+            return
+        observer.start(spec)
+        try:
+            records = session.measure(position, spec)
+        except Interrupted:
+            return
+        observer.finish(spec, records)
+
+
+def review(specs: Iterable[Spec], run: RunOptions) -> Outcome:
+    """What the part files hold for these configurations, whoever measured them; nothing is run."""
+    with Interrupt() as interrupt, _session(run, interrupt) as session:
+        outcome = _outcome(specs, session)
+        outcome.already_done = outcome.total - outcome.missing
+        return outcome
+
+
+def _outcome(specs: Iterable[Spec], session: Session) -> Outcome:
+    outcome = Outcome(measured=session.measured, signal=session.interrupt.signal, unreadable=session.index.unreadable)
+    for spec in specs:
+        outcome.total += 1
+        entries = session.entries(spec)
+        outcome.missing += entries is None
+        for entry in entries or ():
+            outcome.rows[entry.status] = outcome.rows.get(entry.status, 0) + 1
+            outcome.wrong += entry.wrong
+    return outcome
+
+
+def exit_code(outcome: Outcome, strict: bool) -> int:
+    """0 all well, 1 a wrong gradient, 3 something not measured, 130 or 143 interrupted. Wrong beats missing."""
+    if outcome.signal is not None:
+        return 128 + outcome.signal
+    if outcome.wrong:
+        return 1
+    unmeasured = (*FAILED, "skipped") if strict else FAILED
+    return 3 if outcome.missing or any(outcome.rows.get(status) for status in unmeasured) else 0

@@ -1,0 +1,65 @@
+"""Which GPU a job of its own takes on a machine that it shares with other jobs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..facts.spec import Spec
+
+WAIT_S = 0.5
+"""Time between two looks for a free GPU."""
+
+
+def count() -> int:
+    """GPUs that nvidia-smi lists; 0 where there is none or nobody to ask."""
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+@contextmanager
+def own_gpu(specs: Iterable[Spec], number: int | None = None, locks: Path | None = None) -> Iterator[None]:
+    """Lets this process and its children see one GPU that no other such job uses, and waits for one if need be.
+
+    Does nothing where nothing runs on `cuda`, where a scheduler has chosen already (CUDA_VISIBLE_DEVICES is
+    set), or where there is no GPU. `number` GPUs are shared (default: as many as the machine has).
+    """
+    if "CUDA_VISIBLE_DEVICES" in os.environ or not any(spec.device == "cuda" for spec in specs):
+        yield
+        return
+    number = count() if number is None else number
+    if not number:
+        yield
+        return
+    index, file = _first_free(number, locks or Path(tempfile.gettempdir()))
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
+    try:
+        yield
+    finally:
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+        os.close(file)
+
+
+def _first_free(number: int, locks: Path) -> tuple[int, int]:
+    """(index, open lock file) of a GPU; the lock goes with the process, however it ends."""
+    while True:
+        for index in range(number):
+            file = os.open(
+                locks / f"convbench-gpu-{os.getuid()}-{index}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                continue
+            return index, file
+        time.sleep(WAIT_S)

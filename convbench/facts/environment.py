@@ -1,0 +1,111 @@
+"""What a measurement ran on: hardware, versions and switches, and a fingerprint that two runs can be compared by."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .._version import __version__
+from .spec import Switches
+
+FINGERPRINT = (
+    "cpu",
+    "cores",
+    "gpu",
+    "driver",
+    "cuda",
+    "cudnn",
+    "torch",
+    "device",
+    "threads",
+    "tf32",
+    "cudnn_benchmark",
+    "deterministic",
+    "onednn",
+)
+"""What makes absolute times comparable; never the clock, the host's name or the load."""
+
+
+def collect(device: str, switches: Switches) -> dict[str, Any]:
+    """The environment of one device under these switches; `environment_id` is its fingerprint. Imports torch."""
+    kind = device.partition(":")[0]
+    found = {**_machine(), **_accelerator(device if kind != "cpu" else "cpu"), "device": kind, **asdict(switches)}
+    identity = json.dumps({key: found.get(key) for key in FINGERPRINT}, sort_keys=True)
+    return {"environment_id": hashlib.sha256(identity.encode()).hexdigest()[:12], **found}
+
+
+@functools.cache
+def _machine() -> dict[str, Any]:
+    import numpy
+    import torch
+
+    return {
+        "convbench": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torch_config": [line.strip(" -") for line in torch.__config__.show().splitlines()[1:] if line.strip()],
+        "numpy": numpy.__version__,
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "executable": Path(sys.executable).name,
+    }
+
+
+@functools.cache
+def _accelerator(device: str) -> dict[str, Any]:
+    """GPU model, memory, driver, CUDA and cuDNN versions; empty for the CPU."""
+    if device == "cpu":
+        return {}
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "gpu": properties.name,
+        "gpu_memory_bytes": properties.total_memory,
+        "gpu_multiprocessors": properties.multi_processor_count,
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def _driver() -> str | None:
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text()
+    except OSError:
+        return None
+    words = text.splitlines()[0].split()
+    return next((w for w in words if w[0].isdigit() and "." in w), None)
+
+
+def cpu_model() -> str:
+    """The processor's name; the architecture where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    name = facts.get("model name", platform.machine())
+    # Virtual machines hide the model's name; family and model tell generations apart.
+    numbers = [facts[key] for key in ("cpu family", "model", "stepping") if key in facts]
+    return f"{name} ({'.'.join(numbers)})" if numbers else name
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None

@@ -1,0 +1,165 @@
+"""A configuration's tensors, the same on every machine: drawn on the CPU, rounded to the dtype, then moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..facts.case import ConvCase
+from ..facts.spec import Spec
+from . import gradients
+from .notebook import Stream
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+FORMATS = {
+    ("contiguous", 1): torch.contiguous_format,
+    ("contiguous", 2): torch.contiguous_format,
+    ("contiguous", 3): torch.contiguous_format,
+    ("channels_last", 2): torch.channels_last,
+    ("channels_last", 3): torch.channels_last_3d,
+}
+FLOAT16_LARGEST = 65504
+TENSORS = ("input", "weight", "bias", "grad_output", "direction_input", "direction_weight", "direction_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """Directions in which the first-order gradients are differentiated again; shaped like input, weight, bias."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method gets.
+
+    input [N, C_in, *size], weight (torch's shape for the operation), bias [C_out] or None, grad_output
+    [N, C_out, *output_size]: tensors of one dtype on one device. `case` is the ConvCase, `wrt` names the
+    wanted gradient, `order` is 1, or 2 for the gradient of the gradient (see `directions`).
+    """
+
+    spec: Spec
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    grad_output: Tensor
+    loss: float | None = None
+    _draw: Callable[[str], Tensor] | None = field(default=None, repr=False)
+
+    @property
+    def case(self) -> ConvCase:
+        return self.spec.case
+
+    @property
+    def wrt(self) -> str:
+        return self.spec.wrt
+
+    @property
+    def order(self) -> int:
+        return self.spec.order
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.input.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.input.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the wanted gradient."""
+        return self.case.shape_of(self.wrt)
+
+    def directions(self) -> Directions:
+        """Order 2: the directions v; the same tensors at every call."""
+        assert self._draw is not None
+        return Directions(
+            self._draw("direction_input"),
+            self._draw("direction_weight"),
+            self._draw("direction_bias") if self.case.bias else None,
+        )
+
+
+def largest_integer(reduction_length: int, dtype: str) -> int:
+    """A of fill=integer, whose values are ±1 … ±A without zero: the largest of 1…3 with A²K ≤ 2²⁴.
+
+    Then every partial sum is exact in float32.
+    In float16 A²K also stays at or below 65504, its largest number, where A ≥ 1 allows it.
+    """
+    limit = FLOAT16_LARGEST if dtype == "float16" else 2**24
+    return max([a for a in (1, 2, 3) if a * a * reduction_length <= limit], default=1)
+
+
+def make(spec: Spec) -> Problem:
+    """The problem of one configuration, on its device. Each tensor has its own generator, seeded by
+    (seed, its name), so that a case with a bias has the same input, weight and grad_output as without."""
+    case = spec.case
+    shapes = {
+        "input": case.input_shape,
+        "weight": case.weight_shape,
+        "bias": (case.out_channels,),
+        "grad_output": case.output_shape,
+        "direction_input": case.input_shape,
+        "direction_weight": case.weight_shape,
+        "direction_bias": (case.out_channels,),
+    }
+    drawn: dict[str, Tensor] = {}
+
+    def draw(name: str) -> Tensor:
+        if name not in drawn:
+            drawn[name] = place(_values(spec, name, shapes[name]), spec)
+        return drawn[name]
+
+    if spec.fill == "notebook":
+        return _notebook(spec, draw)
+    bias = draw("bias") if case.bias else None
+    return Problem(spec, draw("input"), draw("weight"), bias, draw("grad_output"), _draw=draw)
+
+
+def place(tensor: Tensor, spec: Spec) -> Tensor:
+    """`tensor` rounded to the dtype, on its device, in its memory format if it has spatial axes."""
+    tensor = tensor.to(DTYPES[spec.dtype]).to(spec.device)
+    if tensor.dim() < 3:
+        return tensor
+    return tensor.contiguous(memory_format=FORMATS[spec.memory_format, spec.case.dims])
+
+
+def _values(spec: Spec, name: str, shape: tuple[int, ...]) -> Tensor:
+    generator = torch.Generator().manual_seed(spec.seed * len(TENSORS) + TENSORS.index(name))
+    dtype = torch.float64 if spec.dtype == "float64" else torch.float32
+    if spec.fill == "integer":
+        a = largest_integer(spec.case.reduction_length(spec.wrt), spec.dtype)
+        drawn = torch.randint(-a, a, shape, generator=generator, dtype=dtype)
+        for block in drawn.view(-1).split(2**20):
+            block += block >= 0
+        return drawn
+    return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def _notebook(spec: Spec, draw: Callable[[str], Tensor]) -> Problem:
+    """The notebook's stream and loss: grad_output = 2·(output − target), loss = Σ (output − target)²."""
+    case = spec.case
+    stream = Stream(spec.seed)
+    x = torch.from_numpy(stream.normal(case.input_shape))
+    target = torch.from_numpy(stream.normal(case.output_shape))
+    # torch 0.3's ConvTranspose2d: weight, then bias, uniform in ±1/√(in_channels·∏k).
+    bound = 1 / math.sqrt(case.in_channels * case.taps)
+    w = torch.from_numpy(stream.uniform(case.weight_shape, bound))
+    b = torch.from_numpy(stream.uniform((case.out_channels,), bound)) if case.bias else None
+    x, target, w = (place(t.float(), spec) for t in (x, target, w))
+    bias = None if b is None else place(b.float(), spec)
+    difference = gradients.forward(x, w, bias, case) - target
+    loss = float(difference.double().square().sum())
+    return Problem(spec, x, w, bias, 2 * difference, loss=loss, _draw=draw)

@@ -1,0 +1,1 @@
+"""Rows on disk: part files, resume, merging, reading the table."""

@@ -1,0 +1,114 @@
+"""The finished table as a tidy DataFrame with right types, and its rows as plain records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..facts.case import InvalidValue
+from ..facts.record import COLUMNS, Record
+from .wording import RUN_SETTINGS, case_name, labels_of, phrases
+
+DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
+"""A column's type → its dtype in pandas: the nullable ones, so that an integer with gaps stays an integer."""
+
+FILES = ("results.parquet", "results.csv")
+
+
+def load(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The table of a run: one row per configuration × method, every column of `record.COLUMNS` in its order.
+
+    `path` is the folder that a sweep wrote (its `out=`), a results.parquet or results.csv, or a folder
+    whose subfolders are the shards of one run, which are put together. Integers are Int64, numbers Float64,
+    flags boolean, texts string; unknown is <NA>. Columns that an older table lacks are all <NA>; columns
+    that this version does not know stay, at the end. Raises InvalidValue, a ValueError.
+    """
+    path = Path(path)
+    tables = [typed(read(file)) for file in table_files(path)]
+    if not tables:
+        fault = "holds no results.parquet" if path.exists() else "does not exist"
+        raise InvalidValue("DIR", f"{path} {fault}; give the folder that a sweep wrote (its out=)")
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def table_files(path: Path) -> list[Path]:
+    """The table at or in `path`, or those of its subfolders (the shards of one run); empty where there is none."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    here = _table_in(path)
+    if here:
+        return [here]
+    return [file for folder in sorted(path.iterdir()) if folder.is_dir() and (file := _table_in(folder))]
+
+
+def _table_in(folder: Path) -> Path | None:
+    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+
+
+def read(file: Path) -> pd.DataFrame:
+    """The rows of one results.parquet or results.csv; raises InvalidValue for a file that is no such table."""
+    try:
+        if file.suffix == ".csv":
+            table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=[""])
+        else:
+            table = pd.read_parquet(file, dtype_backend="numpy_nullable")
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidValue("DIR", f"{file} cannot be read as a table ({reason}); run the sweep again") from error
+    missing = [name for name in ("config_id", "method", "status") if name not in table]
+    if missing:
+        raise InvalidValue("DIR", f"{file} is no table of convbench: it has no column {missing[0]}")
+    return table
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the columns of `record.COLUMNS` first, in their order and types; raises InvalidValue."""
+    columns = {}
+    for name, column in COLUMNS.items():
+        dtype = DTYPES[column.type]
+        try:
+            columns[name] = _column(table, name, dtype)
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(
+                "DIR", f"column {name} holds something that is no {column.type.__name__} ({error}); run the sweep again"
+            ) from error
+    further = {name: table[name] for name in table.columns if name not in COLUMNS}
+    return pd.DataFrame({**columns, **further}, index=table.index)
+
+
+def _column(table: pd.DataFrame, name: str, dtype: Any) -> pd.Series[Any]:
+    if name not in table:
+        table = pd.DataFrame({name: pd.array([pd.NA] * len(table), dtype=dtype)}, index=table.index)
+    column: Any = table[name]
+    text = isinstance(column.dtype, pd.StringDtype)
+    if text and dtype == "boolean":
+        column = column.str.lower().map({"true": True, "false": False, "1": True, "0": False})
+    elif text and dtype in ("Int64", "Float64"):
+        column = pd.to_numeric(column)
+    out: pd.Series[Any] = column.astype(dtype)
+    return out
+
+
+def records(table: pd.DataFrame, names: Sequence[str] = tuple(COLUMNS)) -> list[Record]:
+    """The rows as dicts of Python's own values: those of `names` that are columns, without the unknown ones."""
+    names = [name for name in names if name in table]
+    columns = [table[name].astype(object).where(table[name].notna(), None).tolist() for name in names]
+    return [
+        {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        for values in zip(*columns, strict=True)
+    ]
+
+
+SAID = tuple(setting for setting in RUN_SETTINGS if setting not in ("threads", "measure"))
+
+
+def configuration_name(row: Record) -> str:
+    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, the cases file's own name for it in front."""
+    threads = row.get("threads", 1)
+    said = [phrase.removeprefix("wrt ") for phrase in phrases(row, SAID)]
+    said += [f"{threads} threads"] if threads != 1 else []
+    return " · ".join([*labels_of(row).values(), case_name(row), *said])

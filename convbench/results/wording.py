@@ -1,0 +1,198 @@
+"""Rows in words: a configuration's name, what a sweep holds fixed, and what it varies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..facts.case import AXES, COLUMN_PREFIX
+from ..facts.record import Record
+
+if TYPE_CHECKING:  # The progress bar names configurations too and must not wait for pyarrow.
+    from .rows import Rows
+
+USUAL: Mapping[str, Any] = {
+    "stride": "1",
+    "padding": "0",
+    "output_padding": "0",
+    "dilation": "1",
+    "groups": 1,
+    "bias": 0,
+    "memory_format": "contiguous",
+    "order": 1,
+    "fill": "normal",
+    "seed": 0,
+    "threads": 1,
+    "tf32": False,
+    "cudnn_benchmark": False,
+    "deterministic": False,
+    "onednn": True,
+    "cache": "hot",
+    "cuda_graph": False,
+    "measure": "default",
+}
+"""Settings that go without saying."""
+
+CASE_SETTINGS = ("op", "batch", "in_channels", "out_channels", *COLUMN_PREFIX, "groups", "bias")
+RUN_SETTINGS = (
+    *("dtype", "device", "memory_format", "wrt", "order", "fill", "seed", "threads", "tf32"),
+    *("cudnn_benchmark", "deterministic", "onednn", "cache", "cuda_graph", "measure"),
+)
+SETTINGS = (*CASE_SETTINGS, *RUN_SETTINGS)
+"""Settings by the names a person writes on the command line, in the order in which they are shown."""
+
+CASE_COLUMNS = 4
+"""More settings of the case than this are said together, as a short name."""
+
+SHORT = {"in_channels": "in", "out_channels": "out", "memory_format": "layout", "output_padding": "out pad"}
+SHORT |= {"cudnn_benchmark": "cudnn bench", "deterministic": "determ."}
+"""Heads of columns where the setting's name is wider than its values."""
+
+
+def columns_of(setting: str) -> tuple[str, ...]:
+    """The table's columns that hold a setting: kernel → kernel_d, kernel_h, kernel_w."""
+    if setting in COLUMN_PREFIX:
+        return tuple(f"{COLUMN_PREFIX[setting]}_{axis}" for axis in AXES)
+    return (setting,)
+
+
+def value_of(setting: str, row: Record) -> Any:
+    """A setting's value in a row; per-axis values as 17×17 (size) or as one number where all axes agree."""
+    if setting not in COLUMN_PREFIX:
+        return row.get(setting)
+    values = [row[name] for name in columns_of(setting) if row.get(name) is not None]
+    if not values:
+        return None
+    if setting != "size" and len(set(values)) == 1:
+        return str(values[0])
+    return "×".join(map(str, values))
+
+
+def text_of(setting: str, row: Record) -> str:
+    """A setting's value as a cell of a table; empty where unknown."""
+    value = value_of(setting, row)
+    if value is None:
+        return ""
+    if setting == "bias":
+        return "yes" if value else "no"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if setting == "memory_format":
+        return str(value).replace("contiguous", "contig.").replace("channels_last", "ch. last")
+    return str(value)
+
+
+def switch(name: str) -> Callable[[Any], str]:
+    return lambda value: f"{name} {'on' if value else 'off'}"
+
+
+PHRASES: Mapping[str, Callable[[Any], str]] = {
+    "batch": lambda v: f"batch {v}",
+    "in_channels": lambda v: f"{v} in",
+    "out_channels": lambda v: f"{v} out",
+    "kernel": lambda v: f"kernel {v}",
+    "stride": lambda v: f"stride {v}",
+    "padding": lambda v: f"padding {v}",
+    "output_padding": lambda v: f"output padding {v}",
+    "dilation": lambda v: f"dilation {v}",
+    "groups": lambda v: f"groups {v}",
+    "bias": lambda v: "bias" if v else "no bias",
+    "wrt": lambda v: f"wrt {v}",
+    "order": lambda v: "gradient of the gradient" if v == 2 else "first order",
+    "fill": lambda v: f"{v} data",
+    "seed": lambda v: f"seed {v}",
+    "threads": lambda v: f"{v} thread{'' if v == 1 else 's'}",
+    "tf32": switch("TF32"),
+    "cudnn_benchmark": switch("cuDNN's search"),
+    "deterministic": switch("deterministic"),
+    "onednn": switch("oneDNN"),
+    "cache": lambda v: f"{v} caches",
+    "cuda_graph": switch("CUDA graph"),
+    "measure": lambda v: f"measure={v}",
+}
+"""How a setting that a whole sweep shares is said; the others are said by their value alone."""
+
+ALWAYS = ("threads",)
+"""Said even where it is the usual value, since times mean nothing without it."""
+
+
+def phrases(row: Record, settings: Sequence[str]) -> list[str]:
+    """What `row` says of `settings`, the usual values left out: conv2d, 1×4→1, 17×17, kernel 9, float32, cpu, …"""
+    wanted = [s for s in settings if value_of(s, row) is not None]
+    wanted = [s for s in wanted if s in ALWAYS or value_of(s, row) != USUAL.get(s)]
+    channels = ("batch", "in_channels", "out_channels")
+    together = all(c in wanted for c in channels)
+    out = []
+    for setting in wanted:
+        if together and setting in channels:
+            if setting == "batch":
+                out.append(f"{row['batch']}×{row['in_channels']}→{row['out_channels']}")
+            continue
+        value = value_of(setting, row)
+        out.append(PHRASES.get(setting, str)(value))
+    return out
+
+
+def case_name(row: Record, settings: Sequence[str] = CASE_SETTINGS) -> str:
+    """A short name of the case: `conv_transpose2d 1×4→1 17×17 k9 s2`, of some of its settings."""
+    letters = {"kernel": "k", "stride": "s", "padding": "p", "output_padding": "op", "dilation": "d", "groups": "g"}
+    out = []
+    for phrase, setting in _phrased(row, settings):
+        if setting in letters:
+            phrase = f"{letters[setting]}{value_of(setting, row)}"
+        out.append(phrase)
+    return " ".join(out)
+
+
+def _phrased(row: Record, settings: Sequence[str]) -> list[tuple[str, str]]:
+    channels = [s for s in ("batch", "in_channels", "out_channels") if s in settings]
+    if len(channels) == 3:
+        rest = [s for s in settings if s not in channels]
+        at = 1 if "op" in rest else 0
+        together = (f"{row.get('batch')}×{row.get('in_channels')}→{row.get('out_channels')}", "channels")
+        before = [(p, s) for s in rest[:at] for p in phrases(row, (s,))]
+        return [*before, together, *((p, s) for s in rest[at:] for p in phrases(row, (s,)))]
+    return [(p, s) for s in settings for p in phrases(row, (s,))]
+
+
+def configuration_name(row: Record) -> str:
+    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`"""
+    settings = [s for s in RUN_SETTINGS if s not in ("threads", "measure", "seed")]
+    return " · ".join([case_name(row), *(p.removeprefix("wrt ") for p in phrases(row, settings))])
+
+
+def example_name(row: Record, settings: Sequence[str]) -> str:
+    """What tells a configuration from the others of its sweep, in which `settings` vary: `kernel 5 · cuda`.
+
+    Empty where nothing varies.
+    """
+    said = [s for s in settings if value_of(s, row) is not None]
+    case = [s for s in said if s in CASE_SETTINGS]
+    parts = list(labels_of(row).values())
+    if len(case) > CASE_COLUMNS:
+        parts.append(case_name(row, case))
+    else:
+        parts.extend(PHRASES.get(s, str)(value_of(s, row)) for s in case)
+    parts.extend(PHRASES.get(s, str)(value_of(s, row)) for s in said if s not in case)
+    return " · ".join(parts)
+
+
+def labels_of(row: Record) -> dict[str, str]:
+    """The further columns of a cases file, by name; empty where there are none or they are damaged."""
+    try:
+        labels = json.loads(row.get("labels") or "{}")
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
+
+
+def varying(rows: Rows) -> list[str]:
+    """The settings that are not the same in all rows, in the order of SETTINGS.
+
+    An unknown value counts for sizes per axis only: there it means another number of axes.
+    """
+    distinct = {
+        s: [len(rows.codes(c)[1] if s in COLUMN_PREFIX else rows.values(c)) for c in columns_of(s)] for s in SETTINGS
+    }
+    return [setting for setting, counts in distinct.items() if max(counts) > 1]

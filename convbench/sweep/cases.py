@@ -1,0 +1,255 @@
+"""Lists of real cases: each line of a file is one configuration, crossed with whatever else is swept.
+
+The columns are the table's own case and setting columns (`in_h`, `kernel_w`, `dtype` …), so that every
+table that convbench wrote is a valid list; the names of settings (`size`, `kernel` …) are understood as
+well. Columns that nobody knows are carried along as labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, InvalidValue
+from ..facts.record import COLUMNS, SETTING
+from ..facts.spec import CASE_KEYS
+
+NOT_READ = frozenset({"method", "measure", "config_id", "run_key"})
+"""Setting columns of a table that say how its rows came about, not what to compute."""
+
+LABELS = "labels"
+"""The table's own column of labels, a JSON object."""
+
+
+def _integer(cell: str) -> int:
+    """`3`, and `3.0` as data frames with gaps write it."""
+    number = float(cell)
+    if not number.is_integer():
+        raise ValueError(cell)
+    return int(number)
+
+
+def _integers(cell: str) -> int | list[int]:
+    """`3`, or one integer per axis: `3x5`, `3 5`, `[3,5]`."""
+    numbers = [_integer(part) for part in cell.strip("[]").replace("x", " ").replace(",", " ").split()]
+    if not numbers:
+        raise ValueError(cell)
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _truth(cell: str) -> bool:
+    words = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    if cell.lower() not in words:
+        raise ValueError(cell)
+    return words[cell.lower()]
+
+
+Reader = tuple[Callable[[str], Any], str]
+"""How a cell is read (ValueError if it cannot be) and what it must be."""
+_OF_TYPE: dict[type, Reader] = {
+    int: (_integer, "a whole number"),
+    bool: (_truth, "true or false"),
+    str: (str, "a word"),
+}
+
+AXIS_COLUMNS = {f"{prefix}_{axis}": (key, axis) for key, prefix in COLUMN_PREFIX.items() for axis in AXES}
+"""`kernel_h` → ("kernel", "h")"""
+
+READERS: dict[str, Reader] = {
+    **{name: _OF_TYPE[COLUMNS[name].type] for name in CASE_KEYS if name not in PER_AXIS},
+    **{c.name: _OF_TYPE[c.type] for c in SETTING if c.name not in NOT_READ | {LABELS}},
+    **dict.fromkeys(PER_AXIS, (_integers, "a whole number, or one per axis as in 3x5")),
+    **dict.fromkeys(AXIS_COLUMNS, _OF_TYPE[int]),
+    "bias": _OF_TYPE[bool],
+}
+"""The columns that decide something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: settings by key, `per_axis` as (key, axis) → value, labels for the rest."""
+
+    line: int
+    settings: Mapping[str, Any]
+    per_axis: Mapping[tuple[str, str], int]
+    labels: Mapping[str, str]
+
+    def identity(self) -> Any:
+        """Equal for lines that say the same."""
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in self.settings.items()}
+        return frozenset(settings.items()), frozenset(self.per_axis.items()), frozenset(self.labels.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """The lines of one file; `labels` are the columns that are carried along."""
+
+    path: Path
+    rows: Sequence[Row]
+    labels: Sequence[str]
+
+    def settings(self, index: int, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """What one line decides; axes that it leaves out take the configuration's value.
+
+        Raises InvalidValue, with file, line and column, for an axis that the operation does not have.
+        """
+        row = self.rows[index]
+        values = dict(row.settings)
+        op = values.get("op", configuration["op"])
+        if op in OPS:
+            axes = AXES[3 - OPS[op][0] :]
+            for key in dict.fromkeys(key for key, _ in row.per_axis):
+                values[key] = self._whole(row, key, axes, configuration[key])
+        if row.labels:
+            values[LABELS] = dict(row.labels)
+        return values
+
+    def _whole(self, row: Row, key: str, axes: Sequence[str], usual: Any) -> list[Any]:
+        """The value of `key` for every axis: the line's, else the configuration's."""
+        given = {axis: value for (k, axis), value in row.per_axis.items() if k == key}
+        for axis in given.keys() - set(axes):
+            raise self.error(
+                row, _column(key, axis), f"has a value, but the operation has no axis {axis}; leave it empty"
+            )
+        usual = usual if isinstance(usual, (list, tuple)) else [usual] * len(axes)
+        missing = [axis for axis in axes if axis not in given]
+        if missing and len(usual) != len(axes):
+            raise self.error(row, _column(key, missing[0]), f"is empty, and {key}={list(usual)} has no value for it")
+        return [given[axis] if axis in given else usual[place] for place, axis in enumerate(axes)]
+
+    def blame(self, index: int, error: InvalidValue) -> InvalidValue:
+        """The error with the place of the line, and of its column where the line decides the offending setting."""
+        row = self.rows[index]
+        if error.key in row.settings:
+            return self.error(row, error.key, str(error))
+        axes = [axis for key, axis in row.per_axis if key == error.key]
+        return self.error(row, _column(error.key, axes[0]) if axes else None, str(error))
+
+    def error(self, row: Row, column: str | None, message: str) -> InvalidValue:
+        return InvalidValue("cases", f"{place(self.path, row.line, column)}: {message}")
+
+
+def _column(key: str, axis: str) -> str:
+    return f"{COLUMN_PREFIX[key]}_{axis}"
+
+
+def place(path: Path, line: int, column: str | None = None) -> str:
+    return f"{path} line {line}{f', column {column}' if column else ''}"
+
+
+def read(path: Path, overridden: Iterable[str] = ()) -> Cases:
+    """The lines of a .csv or .parquet file, or of the table in a folder that convbench wrote.
+
+    Columns behind the `overridden` settings are left alone, and lines that say the same (a table has one
+    per method) become one. Raises InvalidValue naming file, line and column.
+    """
+    if path.is_dir() and (path / "results.parquet").exists():
+        path = path / "results.parquet"
+    lines = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    try:
+        header = _header(path, next(lines, (1, []))[1], frozenset(overridden))
+        rows: dict[Any, Row] = {}
+        for line, cells in lines:
+            row = _row(path, line, cells, header)
+            rows.setdefault(row.identity(), row)
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, InvalidValue):
+            raise
+        raise InvalidValue("cases", f"cases={path} cannot be read: {error}") from error
+    if not rows:
+        raise InvalidValue("cases", f"{path} has no line below its header")
+    return Cases(
+        path, list(rows.values()), [name for name in header if name and name not in READERS and name != LABELS]
+    )
+
+
+def mistaken_labels(cases: Cases) -> list[tuple[str, str]]:
+    """(column, what it may have been meant to be) for columns that are labels only because nobody knows them."""
+    close = ((name, difflib.get_close_matches(name, READERS, n=1, cutoff=0.8)) for name in cases.labels)
+    return [(name, match[0]) for name, match in close if match]
+
+
+def _header(path: Path, names: Sequence[str], overridden: frozenset[str]) -> list[str]:
+    """The columns' names; those that are not to be read are empty."""
+    names = [name.strip() for name in names]
+    for name in names:
+        if name and names.count(name) > 1:
+            raise InvalidValue("cases", f"{place(path, 1)}: names column {name} twice")
+        key = AXIS_COLUMNS[name][0] if name in AXIS_COLUMNS else name
+        if key != name and key in names:
+            raise InvalidValue("cases", f"{place(path, 1)}: has both {key} and {name}; keep one of them")
+    if not set(names) & READERS.keys():
+        raise InvalidValue(
+            "cases", f"{place(path, 1)}: names no column of a case, such as {', '.join(list(READERS)[:4])}"
+        )
+    return ["" if _key(name) in overridden or _is_result(name) else name for name in names]
+
+
+def _key(column: str) -> str:
+    return AXIS_COLUMNS[column][0] if column in AXIS_COLUMNS else column
+
+
+def _is_result(column: str) -> bool:
+    return column in COLUMNS and column not in READERS and column != LABELS
+
+
+def _row(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Row:
+    if len(cells) != len(header):
+        raise InvalidValue("cases", f"{place(path, line)}: {len(cells)} cells for the header's {len(header)} columns")
+    settings: dict[str, Any] = {}
+    per_axis: dict[tuple[str, str], int] = {}
+    labels: dict[str, str] = {}
+    for name, cell in zip(header, map(str.strip, cells), strict=True):
+        if not name or not cell:
+            continue
+        if name == LABELS:
+            labels.update(_labels(path, line, cell))
+        elif name not in READERS:
+            labels[name] = cell
+        elif name in AXIS_COLUMNS:
+            per_axis[AXIS_COLUMNS[name]] = _cell(path, line, name, cell)
+        else:
+            settings[name] = _cell(path, line, name, cell)
+    return Row(line, settings, per_axis, labels)
+
+
+def _cell(path: Path, line: int, column: str, cell: str) -> Any:
+    reader, kind = READERS[column]
+    try:
+        return reader(cell)
+    except (ValueError, OverflowError):
+        raise InvalidValue("cases", f"{place(path, line, column)}: {cell!r} is not {kind}") from None
+
+
+def _labels(path: Path, line: int, cell: str) -> dict[str, str]:
+    try:
+        return {str(key): str(value) for key, value in json.loads(cell).items()}
+    except (ValueError, AttributeError):
+        raise InvalidValue("cases", f"{place(path, line, LABELS)}: {cell!r} is no JSON object") from None
+
+
+def _csv(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells), the header first; empty lines and lines that begin with # are left out."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        for cells in reader:
+            if any(cells) and not cells[0].startswith("#"):
+                yield reader.line_num, cells
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """As _csv; the header counts as line 1, so that the first row is line 2 as in the same table's .csv."""
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except pyarrow.ArrowException as error:
+        raise ValueError(str(error)) from error
+    yield 1, list(table.column_names)
+    for line, row in enumerate(zip(*(column.to_pylist() for column in table.columns), strict=True), start=2):
+        yield line, ["" if value is None else str(value) for value in row]

@@ -1,0 +1,134 @@
+"""Runs the chosen configurations in this process, part by part, and adds up what became of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from ..execution.execute import Outcome, RunOptions, driving, execute
+from ..facts import units
+from ..facts.case import InvalidValue
+from ..facts.record import Record
+from ..facts.spec import Spec
+from ..terminal.progress import Progress
+from .cases import mistaken_labels
+from .config import Settings
+from .grid import Sweep
+
+
+def fresh_folder(parent: Path) -> Path:
+    """A new folder named after the time; two programs that start in the same second get two folders.
+
+    Raises InvalidValue where it cannot be made.
+    """
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in itertools.count(1):
+        path = parent / (now if attempt == 1 else f"{now}_{attempt}")
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            if isinstance(error, FileExistsError) and path.is_dir():
+                continue
+            raise InvalidValue(
+                "out", f"{path} cannot be made ({error.strerror}); give a folder that you may write to with out=DIR"
+            ) from error
+        break
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has ended: what became of it and where its files are."""
+
+    outcome: Outcome
+    out: Path
+    strict: bool
+    illegal: int
+
+
+class Rows(Progress):
+    """Progress that keeps the rows it is shown."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self.rows: list[Record] = []
+
+    def finish(self, spec: Spec, records: Sequence[Record]) -> None:
+        self.rows.extend(records)
+        super().finish(spec, records)
+
+
+def run_options(settings: Settings, out: Path, chunk: str | None = None) -> RunOptions:
+    return RunOptions(out, settings.isolation, settings.memory_limit, settings.retry, chunk, settings.budget_s)
+
+
+def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
+    """Runs everything with one child that lives from one part to the next. Raises InvalidValue("out", …)."""
+    out = settings.out or fresh_folder(Path("results").absolute())
+    run = run_options(settings, out)
+    outcomes: list[Outcome] = []
+    with progress, driving(run):
+        tell(sweep, progress)
+        # A time budget is divided among all configurations, so that they are one part.
+        step = settings.chunk if settings.budget_s is None else max(1, len(sweep))
+        for start in range(0, len(sweep), step):
+            part = sweep[start : start + step]
+            outcomes.append(execute(part, run, progress, part.positions))
+            if outcomes[-1].signal is not None:
+                break
+    # A session counts what it has measured from its beginning.
+    outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured)
+    return Run(outcome, out, settings.strict, sweep.left_out.illegal)
+
+
+def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:
+    """As `here`, with the objective that a searching sweeper asks for; NaN where no row has a value for it."""
+    progress = Rows(len(sweep))
+    run = here(sweep, settings, progress)
+    rows = progress.rows
+    if run.outcome.already_done:
+        import pyarrow.parquet
+
+        keys = [spec.run_key for spec in sweep]
+        rows = pyarrow.parquet.read_table(run.out / "results.parquet", filters=[("run_key", "in", keys)]).to_pylist()
+    return run, settings.objective.of_rows(rows)
+
+
+def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:
+    """One outcome of several; of `total` configurations, those that no part got to are missing."""
+    total = max(total, sum(o.total for o in outcomes))
+    rows: Counter[str] = Counter()
+    for outcome in outcomes:
+        rows.update(outcome.rows)
+    return Outcome(
+        total=total,
+        already_done=sum(o.already_done for o in outcomes),
+        measured=sum(o.measured for o in outcomes),
+        missing=sum(o.missing for o in outcomes) + total - sum(o.total for o in outcomes),
+        rows=dict(rows),
+        wrong=sum(o.wrong for o in outcomes),
+        unreadable=max((o.unreadable for o in outcomes), default=0),
+        signal=next((o.signal for o in outcomes if o.signal is not None), None),
+    )
+
+
+def tell(sweep: Sweep, progress: Progress) -> None:
+    """Says what will not be run, and what may be meant otherwise than it is read."""
+    left_out = sweep.left_out
+    if left_out.illegal:
+        progress.say(
+            f"{units.count(left_out.illegal, 'illegal combination')} left out (on_illegal=error stops at the first); "
+            f"the first: {left_out.first}"
+        )
+    if left_out.repeated:
+        progress.say(f"{units.count(left_out.repeated, 'combination')} equal to others left out")
+    for table in {grid.cases.path: grid.cases for grid in sweep.grids if grid.cases}.values():
+        for column, known in mistaken_labels(table):
+            progress.warn(
+                f"{table.path}: column {column} is no setting and is carried along as a label",
+                f"call it {known} if that is what it is",
+            )

@@ -1,0 +1,170 @@
+"""Which configurations a sweep has: axes and lines of a cases file multiplied, illegal and repeated ones left out.
+
+A configuration is an index into the product and is made when it is needed, so that a sweep's memory does
+not grow with what its configurations hold.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, overload
+
+from ..facts.case import ConvCase, IllegalCase, InvalidValue
+from ..facts.spec import CASE_KEYS, Spec
+from .cases import Cases
+from .config import Settings, spec_of
+
+MOST = 10_000_000
+"""Combinations that one sweep may have: their indices take 80 MB, and checking them takes minutes."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The product of a cases file's lines (outermost) and of axes (the last one varies fastest).
+
+    `base` holds all settings, `axes` the checked values that replace some of them. `derive` returns the
+    settings that were written in terms of others (`size: ${kernel}`), given what differs from the base.
+    """
+
+    base: Values
+    axes: Mapping[str, Sequence[Any]]
+    cases: Cases | None = None
+    derive: Callable[[Values], Values] | None = None
+
+    def __len__(self) -> int:
+        return len(self.cases.rows if self.cases else (None,)) * math.prod(map(len, self.axes.values()))
+
+    def varying(self, index: int) -> dict[str, Any]:
+        """What configuration `index` has other than the base."""
+        values: dict[str, Any] = {}
+        for key, choices in reversed(list(self.axes.items())):
+            index, place = divmod(index, len(choices))
+            values[key] = choices[place]
+        if self.cases:
+            values.update(self.cases.settings(index, {**self.base, **values}))
+        if self.derive:
+            values.update(self.derive(values))
+        return values
+
+    def spec(self, index: int) -> Spec:
+        """Raises InvalidValue or IllegalCase; a line of the cases file that is wrong by itself is named."""
+        values = {**self.base, **self.varying(index)}
+        try:
+            return spec_of(values)
+        except InvalidValue as error:
+            if self.cases and (not isinstance(error, IllegalCase) or self._line_is_bad(values)):
+                raise self.cases.blame(index // math.prod(map(len, self.axes.values())), error) from None
+            raise
+
+    def _line_is_bad(self, values: Values) -> bool:
+        """Is the line no convolution, with nothing swept or set on top of it that could be the cause?"""
+        if any(key in CASE_KEYS for key in self.axes):
+            return False
+        try:
+            ConvCase.of(values)
+        except IllegalCase:
+            return True
+        return False
+
+
+class Sweep(Sequence[Spec]):
+    """The chosen configurations, made anew whenever they are asked for.
+
+    `positions` are their places in the product, which order the table; `illegal` counts combinations that
+    are no convolution and `repeated` those that another one equals.
+    """
+
+    def __init__(self, grids: Sequence[Grid], positions: Sequence[int], left_out: LeftOut) -> None:
+        self.grids = grids
+        self.positions = positions
+        self.left_out = left_out
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Spec: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sweep: ...
+    def __getitem__(self, index: int | slice) -> Spec | Sweep:
+        if isinstance(index, slice):
+            return Sweep(self.grids, self.positions[index], self.left_out)
+        grid, place = locate(self.grids, self.positions[index])
+        return grid.spec(place)
+
+    def __iter__(self) -> Iterator[Spec]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Combinations that a sweep does not run, and the reason of the first illegal one."""
+
+    illegal: int = 0
+    repeated: int = 0
+    first: IllegalCase | None = None
+
+
+def locate(grids: Sequence[Grid], position: int) -> tuple[Grid, int]:
+    """The grid that holds a place in the sequence of grids, and the place inside it."""
+    for grid in grids:
+        if position < len(grid):
+            return grid, position
+        position -= len(grid)
+    raise IndexError(position)
+
+
+def choose(grids: Sequence[Grid], settings: Settings) -> Sweep:
+    """The configurations to run: in order or shuffled, then `limit` of the legal ones, then this `shard` of them.
+
+    Raises InvalidValue where nothing is left, or at the first illegal combination with on_illegal=error.
+    """
+    total = sum(map(len, grids))
+    if total > MOST:
+        raise InvalidValue(
+            "cases", f"the sweep has {total:,} combinations; at most {MOST:,}: sweep fewer values at once"
+        )
+    if not total:
+        raise InvalidValue("cases", "the sweep has no combinations: an axis is empty")
+    order: Sequence[int] = range(total)
+    if settings.shuffle:
+        order = array("Q", order)
+        random.Random(settings.shuffle_seed).shuffle(order)
+    left_out = LeftOut()
+    chosen = array("Q", _legal(grids, order, settings, left_out))
+    if not chosen:
+        assert left_out.first is not None
+        raise left_out.first
+    which, count = settings.shard
+    return Sweep(grids, chosen[which - 1 :: count], left_out)
+
+
+def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left_out: LeftOut) -> Iterator[int]:
+    seen: set[int] = set()
+    for position in order:
+        if len(seen) == settings.limit:
+            return
+        grid, place = locate(grids, position)
+        try:
+            spec = grid.spec(place)
+        except IllegalCase as error:
+            if settings.on_illegal == "error" or sum(map(len, grids)) == 1:
+                raise
+            left_out.illegal += 1
+            left_out.first = left_out.first or error
+            continue
+        identity = hash((*(getattr(spec, name) for name in _IDENTITY), *sorted(spec.labels.items())))
+        if identity in seen:
+            left_out.repeated += 1
+            continue
+        seen.add(identity)
+        yield position
+
+
+_IDENTITY = tuple(f.name for f in fields(Spec) if f.name != "labels")

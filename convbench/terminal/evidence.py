@@ -1,0 +1,81 @@
+"""How a finding is put into words: which rows, how many of how many, the worst of them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..facts import units
+from ..results.rows import CONFIGURATION, Indexes, Mask, Rows
+from ..results.wording import example_name, varying
+
+SEVERITIES = ("bad", "warning", "note")
+"""bad: a wrong or missing result; warning: a number to be careful with; note: worth knowing."""
+
+EXAMPLES = 10
+"""Configuration ids that a finding carries, worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`count` rows behind one `sentence`; `config_ids` names the worst of them first; `remedy` may be empty."""
+
+    severity: str
+    kind: str
+    sentence: str
+    remedy: str
+    count: int
+    config_ids: tuple[str, ...]
+
+
+def by(rows: Rows, mask: Mask, *names: str) -> Iterator[tuple[tuple[Any, ...], Indexes]]:
+    """Row numbers under `mask`, split by the values of `names`, the largest part first."""
+    where = np.flatnonzero(mask)
+    if not len(where):
+        return
+    key = rows.groups(names)[where]
+    order = np.argsort(key, kind="stable")
+    parts = np.split(where[order], np.flatnonzero(np.diff(key[order])) + 1)
+    for part in sorted(parts, key=len, reverse=True):
+        yield tuple(rows.text(name, int(part[0])) for name in names), part
+
+
+def worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
+    """`where` by falling score; unknown scores last, ties in the table's order."""
+    known = np.nan_to_num(score[where], nan=-np.inf, posinf=np.finfo(float).max, neginf=-np.inf)
+    return where[np.argsort(-known, kind="stable")]
+
+
+def ids(rows: Rows, worst_first: Indexes) -> tuple[str, ...]:
+    """The first EXAMPLES configurations of these rows."""
+    found = rows.take(worst_first[: 4 * EXAMPLES].tolist(), ("config_id",))
+    return tuple(dict.fromkeys(row["config_id"] for row in found if row))[:EXAMPLES]
+
+
+def at(rows: Rows, index: int, before: str, after: str = "") -> str:
+    """What tells the row's configuration from the others, between two texts; empty where there are no others."""
+    name = example_name(rows.take([index], (*CONFIGURATION, "labels"))[0], varying(rows))
+    return before + name + after if name else ""
+
+
+def reason(rows: Rows, index: int) -> str:
+    """The row's reason in brackets, or nothing."""
+    reason = rows.text("reason", index)
+    return f" ({str(reason).rstrip('.')})" if reason else ""
+
+
+def within(where: Indexes, among: Mask, noun: str) -> str:
+    """` in 3 of 12 configurations`; empty where there is only one."""
+    return f" in {share(where, among, noun)}" if np.count_nonzero(among) > 1 else ""
+
+
+def share(where: Indexes, among: Mask, noun: str) -> str:
+    """`all 12 timings`, `both timings`, `3 of 12 timings`, `the only timing`."""
+    part, whole = len(where), int(np.count_nonzero(among))
+    if part < whole:
+        return f"{units.count(part)} of {units.count(whole, noun)}"
+    return {1: f"the only {noun}", 2: f"both {noun}s"}.get(whole, f"all {units.count(whole, noun)}")

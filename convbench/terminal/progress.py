@@ -1,0 +1,294 @@
+"""What a person sees while a sweep runs: a bar on a terminal, plain lines elsewhere; all of it on standard error."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..facts import units
+from ..facts.record import FAILED, Record
+from ..facts.spec import Spec
+from ..results.wording import configuration_name
+from . import screen
+
+REDRAW_S = 0.2
+"""Shortest time between two drawings of the bar; one drawing costs milliseconds, one configuration may cost less."""
+LINE_S = 5.0
+"""Shortest time between two plain lines about progress."""
+FAILURE_LINES = 20
+"""Failures that get a line of their own in plain output; the others are counted."""
+
+
+def name_of(spec: Spec | Record) -> str:
+    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, of a configuration or of a row."""
+    if isinstance(spec, dict):
+        return configuration_name(spec)
+    parts = [str(spec.case), spec.dtype, spec.device, spec.wrt]
+    if spec.memory_format != "contiguous":
+        parts.insert(2, spec.memory_format)
+    return " · ".join(parts)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a sweep is. `slowest_s` belongs to `slowest`, the configuration that took longest."""
+
+    total: int = 0
+    earlier: int = 0
+    done: int = 0
+    failed: int = 0
+    wrong: int = 0
+    current: Spec | None = None
+    slowest: Spec | Record | None = None
+    slowest_s: float = 0.0
+
+    def count(self, records: Iterable[Record]) -> None:
+        """Adds the rows of one configuration that failed or hold a wrong gradient."""
+        for row in records:
+            if row.get("status") in FAILED:
+                self.failed += 1
+            elif row.get("accuracy") == "fail":
+                self.wrong += 1
+
+    def time_left_s(self, elapsed_s: float) -> float | None:
+        """What is left at the average pace so far; None before the first configuration is done."""
+        return elapsed_s / self.done * (self.total - self.earlier - self.done) if self.done else None
+
+    @property
+    def complete(self) -> bool:
+        return self.earlier + self.done >= self.total
+
+    @property
+    def failures(self) -> str:
+        """`2 failed, 1 wrong`, or the empty string."""
+        parts = [f"{units.count(n)} {what}" for n, what in ((self.failed, "failed"), (self.wrong, "wrong")) if n]
+        return ", ".join(parts)
+
+
+class View(Protocol):
+    """Shows a tally; `note` is for one configuration that has just ended."""
+
+    def changed(self, tally: Tally) -> None: ...
+    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None: ...
+    def say(self, text: str) -> None: ...
+    def close(self, tally: Tally) -> None: ...
+
+
+class Bar:
+    """A transient bar with the current and the slowest configuration under it.
+
+    A thread draws, at most every REDRAW_S seconds and only when something has changed: the sweep never
+    waits for the terminal, and nothing is drawn while a long configuration is being timed.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self._console = console
+        self._clock = clock
+        self._began = clock()
+        self._tally = Tally()
+        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._changed = threading.Event()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._draw_when_changed, name="progress", daemon=True)
+        self._live.start()
+        self._thread.start()
+        atexit.register(self._stop)
+
+    def changed(self, tally: Tally) -> None:
+        self._tally = tally
+        if not self._changed.is_set():
+            self._changed.set()
+
+    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None:
+        self.changed(tally)
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(text))
+
+    def close(self, tally: Tally) -> None:
+        self._stop()
+        atexit.unregister(self._stop)
+
+    def _stop(self) -> None:
+        self._closed.set()
+        self._changed.set()
+        self._thread.join()
+        self._live.stop()
+
+    def _draw_when_changed(self) -> None:
+        while True:
+            self._changed.wait()
+            if self._closed.is_set():
+                return
+            self._changed.clear()
+            self._live.update(frame(self._tally, self._clock() - self._began, self._console.width), refresh=True)
+            self._closed.wait(REDRAW_S)
+
+
+def frame(tally: Tally, elapsed_s: float, width: int) -> Group:
+    """The bar and its lines for a terminal of `width` columns; without the bar where it would be too short."""
+    done = tally.earlier + tally.done
+    left = tally.time_left_s(elapsed_s)
+    text = Text(f"{units.count(done)}/{units.count(tally.total)}")
+    if tally.failures:
+        text.append(" · ").append(tally.failures, style="severity.bad")
+    if left is not None:
+        text.append(f" · {units.duration(left)} left")
+    lines: list[Any] = [text]
+    room = width - text.cell_len - 2
+    if room >= 8:
+        row = Table.grid(padding=(0, 1))
+        row.add_row(ProgressBar(total=max(1, tally.total), completed=done, width=min(40, room)), text)
+        lines = [row]
+    if tally.current is not None:
+        lines.append(Text(f"now      {name_of(tally.current)}", no_wrap=True, overflow="ellipsis"))
+    if tally.slowest is not None and tally.total > 1:
+        slowest = f"slowest  {units.duration(tally.slowest_s)}  {name_of(tally.slowest)}"
+        lines.append(Text(slowest, style="quiet", no_wrap=True, overflow="ellipsis"))
+    return Group(*lines)
+
+
+class Lines:
+    """Plain lines: the first configuration, then one every LINE_S seconds, failures at once, and the end."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self._console = console
+        self._clock = clock
+        self._began = clock()
+        self._last: float | None = None
+        self._failures = 0
+        self._announced = False
+
+    def changed(self, tally: Tally) -> None:
+        if not self._announced and tally.total:
+            self._announced = True
+            earlier = f", {units.count(tally.earlier)} of them measured already" if tally.earlier else ""
+            self.say(f"measuring {units.count(tally.total, 'configuration')}{earlier}")
+
+    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None:
+        for row in records:
+            self._failure(tally, spec, row)
+        now = self._clock()
+        if tally.complete or (self._last is not None and now - self._last < LINE_S):
+            return
+        self._last = now
+        left = tally.time_left_s(now - self._began)
+        parts = [name_of(spec), tally.failures, f"{units.duration(left)} left" if left else ""]
+        self.say(f"{self._place(tally)} {' · '.join(filter(None, parts))}")
+
+    def _failure(self, tally: Tally, spec: Spec | Record, row: Record) -> None:
+        status = row.get("status")
+        if status not in FAILED and row.get("accuracy") != "fail":
+            return
+        self._failures += 1
+        if self._failures > FAILURE_LINES:
+            return
+        what = f"{row.get('method')}: {status if status in FAILED else 'wrong gradient'}"
+        reason = f" ({row['reason']})" if row.get("reason") else ""
+        self.say(f"{self._place(tally)} {what}{reason} · {name_of(spec)}")
+        if self._failures == FAILURE_LINES:
+            self.say("more failures are counted, not listed; their reasons are in the table")
+
+    def _place(self, tally: Tally) -> str:
+        total = units.count(tally.total)
+        return f"[{units.count(tally.earlier + tally.done):>{len(total)}}/{total}]"
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+    def close(self, tally: Tally) -> None:
+        parts = [f"{units.count(tally.done, 'configuration')} in {units.duration(self._clock() - self._began)}"]
+        if tally.failures:
+            parts.append(tally.failures)
+        if tally.slowest is not None and tally.total > 1:
+            parts.append(f"slowest: {units.duration(tally.slowest_s)}, {name_of(tally.slowest)}")
+        self.say(f"{self._place(tally)} {' · '.join(parts)}")
+
+
+class Progress:
+    """Watches a sweep and shows how it goes; one `begin` … `end` for each part of a sweep is fine.
+
+    `total` is the number of configurations of the whole sweep where the caller knows it; without it
+    the totals of the parts add up. Also a context manager: leaving it closes the view.
+    """
+
+    def __init__(
+        self,
+        total: int | None = None,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tally = Tally(total=total or 0)
+        self._whole = total is not None
+        self._console = screen.console(sys.stderr) if console is None else console
+        self._clock = clock
+        self._view: View | None = None
+        self._started = clock()
+
+    def begin(self, total: int, already_done: int) -> None:
+        tally = self.tally
+        tally.earlier += already_done
+        if not self._whole:
+            tally.total += total
+        self._open().changed(tally)
+
+    def start(self, spec: Spec) -> None:
+        self.tally.current = spec
+        self._started = self._clock()
+        self._open().changed(self.tally)
+
+    def finish(self, spec: Spec, records: Sequence[Record]) -> None:
+        self.finished(spec, records, self._clock() - self._started)
+
+    def finished(self, spec: Spec | Record, records: Sequence[Record], elapsed_s: float, number: int = 1) -> None:
+        """`number` configurations are done, here or elsewhere, the last (or most telling) of which is `spec`."""
+        tally = self.tally
+        tally.done += number
+        tally.count(records)
+        if elapsed_s > tally.slowest_s:
+            tally.slowest, tally.slowest_s = spec, elapsed_s
+        self._open().note(tally, spec, records)
+
+    def end(self, outcome: object) -> None:
+        """Closes the view unless more parts of the sweep are to come; an interrupted sweep has none."""
+        if self.tally.complete or getattr(outcome, "signal", None) is not None:
+            self.close()
+
+    def say(self, text: str) -> None:
+        """One line for the person, above the bar."""
+        if self._view is None:
+            self._console.print(Text(text), soft_wrap=True)
+        else:
+            self._view.say(text)
+
+    def warn(self, problem: str, remedy: str) -> None:
+        """A warning with what to do about it."""
+        self.say(f"warning: {problem}; {remedy}")
+
+    def close(self) -> None:
+        if self._view is not None:
+            self._view.close(self.tally)
+            self._view = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _open(self) -> View:
+        if self._view is None:
+            drawable = self._console.file.isatty() and not self._console.is_dumb_terminal
+            self._view = (Bar if drawable else Lines)(self._console, self._clock)
+        return self._view

@@ -1,0 +1,221 @@
+"""What a clock is, and the clocks of the CPU and of the tests; clocks of other devices have a file of their own."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from time import perf_counter, perf_counter_ns
+from typing import Any, NamedTuple, Protocol
+
+from ..facts.case import InvalidValue
+from ..facts.spec import Measure
+from ..facts.statistics import median
+
+Call = Callable[[], Any]
+
+CLOCKS = {"cpu": "clocks:CpuClock", "cuda": "cuda_clock:CudaClock"}
+"""Device type → module of this package:class, made with (device, measure). A new device is one more file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A method's name, what is timed, and what each sample of it runs under (entered outside the timed region)."""
+
+    name: str
+    call: Call
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+class Reading(NamedTuple):
+    """One sample: seconds of device time per call, seconds spent inside its timed regions, and whether the device
+    may have waited for the host."""
+
+    seconds: float
+    spent_s: float
+    late: bool = False
+
+
+class HostTimes(NamedTuple):
+    """Host seconds per call until everything is enqueued, and until the device has finished it."""
+
+    enqueue_s: float
+    wall_s: float
+
+
+class Clock(Protocol):
+    """Takes samples on one device. Samples may be queued: their times are read in batches.
+
+    `sample_s`: timed work that a sample should hold at least; `warmup_s`: how long to warm up; `batch_rounds`:
+    rounds between two reads; `max_calls`: calls in one sample at most.
+    """
+
+    sample_s: float
+    warmup_s: float
+    batch_rounds: int
+    max_calls: int
+
+    def now(self) -> float:
+        """Host time in seconds from an arbitrary origin; never goes back."""
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Wraps preparation and timing alike, so that both are on the timed stream."""
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        """The arms as they will be timed, for instance captured as graphs: all of them or none."""
+
+    def submit(self, call: Call, calls: int) -> None:
+        """Takes or queues one sample of `calls` calls."""
+
+    def drain(self) -> list[Reading]:
+        """Waits for the queued samples and returns their readings in the order of submission."""
+
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        """Of `calls` calls that find the device idle; None where the host is the device."""
+
+    def conditions(self) -> dict[str, Any]:
+        """What was in force or observed while sampling: `cache`, `cuda_graph`, `throttle`, `clock_mhz`, …"""
+
+
+def clock_for(device: str, measure: Measure) -> Clock:
+    """The clock of `device` (`cpu`, `cuda`, `cuda:1`). Raises InvalidValue for a device that none is known for."""
+    kind = device.partition(":")[0]
+    if kind not in CLOCKS:
+        raise InvalidValue("device", f"device={device!r} cannot be timed; known: {', '.join(CLOCKS)}")
+    module, _, name = CLOCKS[kind].partition(":")
+    clock: Clock = getattr(importlib.import_module(f".{module}", __package__), name)(device, measure)
+    return clock
+
+
+PARTS = 21
+"""Parts of a sample on a CPU, each with its own reading; the sample's time is that of the median part. Of 10 ms they
+are half a millisecond each, a sixth of the shortest time slice that Linux gives, so that most run uninterrupted even
+when two processes share the core: at 2.5 processes per core the medians of A/A pairs were off by 0.2% with parts and
+by 6% without. It also leaves out the first calls after the change of arms, which took up to twice as long."""
+
+
+class CpuClock:
+    """Wall time of the calling thread by the monotonic performance counter; nothing is subtracted for the clock.
+
+    With cold caches every call has its own reading, after a buffer of twice the last-level cache was written.
+    """
+
+    batch_rounds = 1
+
+    def __init__(self, device: str, measure: Measure) -> None:
+        self.sample_s = measure.sample_s
+        self.warmup_s = measure.warmup_s
+        self.cold = measure.cache == "cold"
+        # A cold call costs a flush of some milliseconds outside the timed region: few of them per sample, and fewer
+        # than there are parts.
+        self.max_calls = 3 if self.cold else 10**9
+        self._flush = (ctypes.c_char * (2 * last_level_cache_bytes()))() if self.cold else None
+        self._readings: list[Reading] = []
+        self._preempted = _involuntary_switches()
+
+    def now(self) -> float:
+        return perf_counter()
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
+
+    def submit(self, call: Call, calls: int) -> None:
+        parts = min(calls, PARTS)
+        sizes = [calls // parts + (part < calls % parts) for part in range(parts)]
+        spent = [self._part(call, size) for size in sizes]
+        per_call = median([seconds / size for seconds, size in zip(spent, sizes, strict=True)])
+        self._readings.append(Reading(per_call, sum(spent)))
+
+    def _part(self, call: Call, calls: int) -> float:
+        if self._flush is not None:
+            ctypes.memset(self._flush, 0, len(self._flush))
+        start = perf_counter_ns()
+        for _ in repeat(None, calls):
+            call()
+        return (perf_counter_ns() - start) * 1e-9
+
+    def drain(self) -> list[Reading]:
+        readings, self._readings = self._readings, []
+        return readings
+
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        return None
+
+    def conditions(self) -> dict[str, Any]:
+        """`preempted`: involuntary context switches of this process since the clock was made; `cores`: the cores it may
+        run on. Both say how much to expect of the machine; None where the system does not tell."""
+        before, now = self._preempted, _involuntary_switches()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        return {
+            "cache": "cold" if self.cold else "hot",
+            "cuda_graph": False,
+            "preempted": None if before is None or now is None else now - before,
+            "cores": cores,
+        }
+
+
+class FakeClock:
+    """A clock on which time passes only as told, for the tests of the sampling logic.
+
+    `cost(call, calls, now)` returns the seconds that a sample takes; `overhead_s` passes after each.
+    """
+
+    batch_rounds = 1
+    max_calls = 10**9
+
+    def __init__(self, cost: Callable[[Call, int, float], float], measure: Measure, overhead_s: float = 0.0) -> None:
+        self.sample_s = measure.sample_s
+        self.warmup_s = measure.warmup_s
+        self.time = 0.0
+        self._cost, self._overhead_s = cost, overhead_s
+        self._readings: list[Reading] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
+
+    def submit(self, call: Call, calls: int) -> None:
+        seconds = self._cost(call, calls, self.time)
+        self.time += seconds + self._overhead_s
+        self._readings.append(Reading(seconds / calls, seconds))
+
+    def drain(self) -> list[Reading]:
+        readings, self._readings = self._readings, []
+        return readings
+
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        return None
+
+    def conditions(self) -> dict[str, Any]:
+        return {"cache": "hot", "cuda_graph": False}
+
+
+def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Size of the first core's largest cache as Linux reports it; 64 MiB where it does not, larger than most."""
+    sizes = []
+    for file in folder.glob("index*/size"):
+        text = file.read_text().strip()
+        unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
+        sizes.append(int(text.rstrip("KMG")) * unit)
+    return max(sizes, default=64 * 2**20)
+
+
+def _involuntary_switches() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

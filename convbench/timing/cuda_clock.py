@@ -1,0 +1,215 @@
+"""Device time between CUDA events, with a backlog of work so that the host's launching is not in it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import repeat
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from ..facts.spec import Measure
+from . import nvml
+from .clocks import Arm, Call, HostTimes, Reading
+
+BACKLOG = 2.5
+"""The device sleeps this many times as long as the host takes to enqueue a sample: the host's time varies by less than
+a factor of two from sample to sample, and the device may clock up by a fifth after the sleep was calibrated."""
+
+MAX_BACKLOG_S = 0.05
+"""Longer sleeps would be most of the run; an arm that needs one is `launch_bound`."""
+
+REMEMBERED = 5
+"""Enqueue times of an arm whose median sets its next backlog: the first call's one-off costs are forgotten soon."""
+
+MAX_CALLS = 256
+"""Calls in a sample at most: the driver queues about a thousand launches, and then the host waits for the device."""
+
+MAX_COLD_CALLS = 16
+"""Calls in a sample with cold caches at most: each has a flush before it, which takes longer than most calls."""
+
+RESOLUTION_S = 5e-7
+"""Resolution of CUDA events (cudaEventElapsedTime); a shorter time reads as this, never as 0."""
+
+CALIBRATION_CYCLES = 10_000_000
+"""Some 5 ms of sleep, 10,000 times the events' resolution."""
+
+DEFAULT_L2_BYTES = 2**27
+"""Where torch does not tell the size of the L2 cache; larger than any device's in use (126 MiB on a B200)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A queued sample: start and end events of its parts, and whether the device was seen to be at work on it before
+    the host had enqueued all of it."""
+
+    calls: int
+    parts: list[tuple[Any, Any]]
+    late: bool
+
+
+class CudaClock:
+    """Times batches of calls on a stream of its own; ten rounds are queued before the host waits for them.
+
+    Before each sample the device is put to sleep long enough for the host to enqueue the whole of it. The start event
+    is asked at the end of enqueueing: if the device has passed it already, it may have waited for the host since.
+    `cuda` stands in for torch.cuda in tests without a device.
+    """
+
+    batch_rounds = 10
+
+    def __init__(self, device: str, measure: Measure, cuda: Any = torch.cuda) -> None:
+        self._cuda = cuda
+        self._device = torch.device(device)
+        self.sample_s = measure.gpu_sample_s
+        self.warmup_s = measure.gpu_warmup_s
+        self.cold = measure.cache == "cold"
+        self.max_calls = MAX_COLD_CALLS if self.cold else MAX_CALLS
+        self._wants_graphs = measure.cuda_graph
+        self._graphs: list[Any] = []
+        self._graph_error: str | None = None
+        self._stream = cuda.Stream(device=self._device)
+        properties = cuda.get_device_properties(self._device)
+        self._flush = self._flush_buffer(flush_bytes(properties)) if self.cold else None
+        self._nvml = nvml.open_device(f"GPU-{properties.uuid}") if hasattr(properties, "uuid") else None
+        self._spare: list[Any] = [cuda.Event(enable_timing=True) for _ in range(64)]
+        self._pending: list[_Pending] = []
+        self._enqueue_s: dict[int, deque[float]] = {}
+        self._cycles_per_s: float | None = None
+
+    def now(self) -> float:
+        return perf_counter()
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        # Streams do not wait for each other: the problem was made on the default one, and results are read there.
+        self._cuda.synchronize(self._device)
+        with self._cuda.device(self._device), self._cuda.stream(self._stream):
+            yield
+        self._stream.synchronize()
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        """With CUDA graphs: every arm's call captured, to be replayed; the arms as they are if one cannot be."""
+        self._cycles_per_s = self._calibrate()
+        if not self._wants_graphs:
+            return arms
+        try:
+            return [self._captured(arm) for arm in arms]
+        except RuntimeError as error:
+            self._graphs, self._graph_error = [], " ".join(str(error).split())[:200]
+            self._stream.synchronize()
+            return arms
+
+    def submit(self, call: Call, calls: int) -> None:
+        idle = not self._pending
+        self._sleep(self._backlog_s(call, calls))
+        begun = self.now()
+        parts = self._cold_parts(call, calls) if self.cold else [self._part(call, calls)]
+        enqueue_s = self.now() - begun
+        self._pending.append(_Pending(calls, parts, late=bool(parts[0][0].query())))
+        # With work queued before it, the host may have waited for room in the queue.
+        if idle:
+            self._enqueue_s.setdefault(id(call), deque(maxlen=REMEMBERED)).append(enqueue_s / calls)
+
+    def drain(self) -> list[Reading]:
+        pending, self._pending = self._pending, []
+        if not pending:
+            return []
+        pending[-1].parts[-1][1].synchronize()
+        # One look per batch: a read takes up to a millisecond, and the device is idle meanwhile.
+        if self._nvml is not None and len(pending) > 1:
+            self._nvml.read()
+        readings = [self._reading(p) for p in pending]
+        self._spare.extend(event for p in pending for part in p.parts for event in part)
+        return readings
+
+    def _reading(self, sample: _Pending) -> Reading:
+        spent_s = sum(self._seconds(*part) for part in sample.parts)
+        return Reading(spent_s / sample.calls, spent_s, sample.late)
+
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        self._stream.synchronize()
+        start = self.now()
+        for _ in repeat(None, calls):
+            call()
+        enqueued = self.now()
+        self._stream.synchronize()
+        return HostTimes((enqueued - start) / calls, (self.now() - start) / calls)
+
+    def conditions(self) -> dict[str, Any]:
+        """`cuda_graph` is what was done; `cuda_graph_error` why it was not, where it was asked for."""
+        seen = self._nvml.seen() if self._nvml is not None else {"throttle": None, "clock_mhz": None}
+        return {
+            "cache": "cold" if self.cold else "hot",
+            "cuda_graph": bool(self._graphs),
+            "cuda_graph_error": self._graph_error,
+            **seen,
+        }
+
+    def _part(self, call: Call, calls: int) -> tuple[Any, Any]:
+        start, end = self._event(), self._event()
+        start.record(self._stream)
+        for _ in repeat(None, calls):
+            call()
+        end.record(self._stream)
+        return start, end
+
+    def _cold_parts(self, call: Call, calls: int) -> list[tuple[Any, Any]]:
+        parts = []
+        for _ in range(calls):
+            self._flush.zero_()  # type: ignore[union-attr]
+            parts.append(self._part(call, 1))
+        return parts
+
+    def _event(self) -> Any:
+        return self._spare.pop() if self._spare else self._cuda.Event(enable_timing=True)
+
+    def _seconds(self, start: Any, end: Any) -> float:
+        return max(float(start.elapsed_time(end)) * 1e-3, RESOLUTION_S)
+
+    def _backlog_s(self, call: Call, calls: int) -> float:
+        seen = self._enqueue_s.get(id(call))
+        if not seen:
+            return 0.0
+        return min(BACKLOG * sorted(seen)[len(seen) // 2] * calls, MAX_BACKLOG_S)
+
+    def _sleep(self, seconds: float) -> None:
+        if seconds > 0 and self._cycles_per_s:
+            self._cuda._sleep(math.ceil(seconds * self._cycles_per_s))
+
+    def _calibrate(self) -> float:
+        """Cycles of torch.cuda._sleep per second; the second of two sleeps, so that the device is awake."""
+        for _ in range(2):
+            start, end = self._event(), self._event()
+            start.record(self._stream)
+            self._cuda._sleep(CALIBRATION_CYCLES)
+            end.record(self._stream)
+            end.synchronize()
+            self._spare += [start, end]
+        return CALIBRATION_CYCLES / self._seconds(start, end)
+
+    def _captured(self, arm: Arm) -> Arm:
+        with arm.context():
+            # Lazy initialisation (handles, workspaces, algorithm search) is not allowed while capturing.
+            for _ in range(3):
+                arm.call()
+            self._stream.synchronize()
+            graph = self._cuda.CUDAGraph()
+            with self._cuda.graph(graph, stream=self._stream):
+                arm.call()
+        self._graphs.append(graph)
+        replay: Call = graph.replay
+        return replace(arm, call=replay)
+
+    def _flush_buffer(self, size: int) -> Any:
+        return torch.empty(size, dtype=torch.int8, device=self._device)
+
+
+def flush_bytes(properties: Any) -> int:
+    """Twice the L2 cache, so that writing as much leaves nothing else in it."""
+    return 2 * (getattr(properties, "L2_cache_size", 0) or DEFAULT_L2_BYTES)

@@ -1,0 +1,66 @@
+"""Clock and throttle reasons of an NVIDIA device through nvidia-ml-py; without that package nothing is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ..facts.statistics import median
+
+REASONS = {
+    0x04: "power_cap",
+    0x08: "hw_slowdown",
+    0x10: "sync_boost",
+    0x20: "sw_thermal",
+    0x40: "hw_thermal",
+    0x80: "power_brake",
+    0x100: "display_clock",
+}
+"""Bits of nvmlDeviceGetCurrentClocksEventReasons (nvml.h) that slow a device down; idle (1) and clocks that the user
+has set (2) do not count."""
+
+SHOWN_SHARE = 0.1
+"""A reason seen in fewer of the reads than this is not worth a word."""
+
+
+class Nvml:
+    """Reads one device; collects what it saw until asked."""
+
+    def __init__(self, library: Any, handle: Any) -> None:
+        self._library, self._handle = library, handle
+        self._clocks: list[float] = []
+        self._reasons: Counter[str] = Counter()
+        # The older name is all that bindings before 12.535 have.
+        older = "nvmlDeviceGetCurrentClocksThrottleReasons"
+        self._read_reasons = getattr(library, "nvmlDeviceGetCurrentClocksEventReasons", getattr(library, older, None))
+
+    def read(self) -> None:
+        """Takes one look at the device; a driver that refuses leaves what was seen before."""
+        try:
+            bits = self._read_reasons(self._handle) if self._read_reasons else 0
+            clock = self._library.nvmlDeviceGetClockInfo(self._handle, self._library.NVML_CLOCK_SM)
+        except self._library.NVMLError:
+            return
+        self._clocks.append(float(clock))
+        self._reasons.update(name for bit, name in REASONS.items() if bits & bit)
+
+    def seen(self) -> dict[str, Any]:
+        """`throttle`: the reasons seen in a tenth of the reads or more, or `none`; `clock_mhz`: the median SM clock."""
+        reads = len(self._clocks)
+        if not reads:
+            return {"throttle": None, "clock_mhz": None}
+        named = sorted(name for name, count in self._reasons.items() if count >= SHOWN_SHARE * reads)
+        return {"throttle": ", ".join(named) or "none", "clock_mhz": median(self._clocks)}
+
+
+def open_device(uuid: str) -> Nvml | None:
+    """The device with this UUID (`GPU-…`; an index would miss CUDA_VISIBLE_DEVICES); None where NVML cannot be used."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return Nvml(pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid))
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,204 @@
+"""Paired, interleaved timing: rounds of all arms in random order until the ratios are known closely enough.
+
+This module knows no device: a Clock takes the samples. What the table says about them is in `samples`.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..facts.spec import Measure
+from ..facts.statistics import median
+from .clocks import Arm, Clock, HostTimes, Reading
+from .samples import Samples, columns, combine
+
+__all__ = ["Arm", "ArmFailed", "Samples", "Stage", "columns", "combine", "measure"]
+
+Stage = Callable[[str, str], None]
+"""Marks what is about to be executed: (method, phase)."""
+
+WARMUP_SHARE = 0.2
+"""Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times:
+a call that takes seconds has paid its one-off costs (allocation, algorithm choice) in the first."""
+
+LATE_SHARE = 0.1
+"""Share of samples in which the device may have waited for the host that makes an arm `launch_bound`; a median of
+which a tenth is disturbed moves by a few percentiles at most, and more is worth a word."""
+
+HOST_SAMPLES = 5
+"""Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
+
+
+class ArmFailed(Exception):
+    """An arm raised while it was timed; `error` is what it raised. `name` is empty where a queued error came
+    back that any of the arms may have caused."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(f"{name or 'one of the arms'}: {type(error).__name__}: {error}")
+        self.name, self.error = name, error
+
+
+def measure(
+    arms: Sequence[Arm], baseline: str, measure: Measure, clock: Clock, seed: int, stage: Stage, process: int = 0
+) -> Samples:
+    """Times all arms in rounds; the order within each is drawn from `seed` and `process`.
+
+    Sampling ends at one of the numbers of pairs in `measure.looks` when the spread of every ratio is at most
+    `measure.half_width` and `measure.min_time_s` went by, or at the last of them, or after
+    `measure.max_time_s`. It never looks at which arm is ahead. Raises ArmFailed.
+    """
+    session = _Session(arms, baseline, measure, clock, stage)
+    begun = clock.now()
+    with _no_garbage_collection():
+        calls = session.warm_up()
+        warm = clock.now()
+        samples = Samples(tuple(arm.name for arm in arms), seed, measure.margin, measure.half_width, process=process)
+        stopped = session.sample(samples, calls, random.Random(f"{seed}:{process}"))
+        sampled = clock.now()
+        session.observe(samples, calls)
+    samples.counters.update(
+        clock.conditions(),
+        warmup_s=warm - begun,
+        sampling_s=sampled - warm,
+        elapsed_s=clock.now() - begun,
+        stopped=stopped,
+    )
+    return samples
+
+
+@dataclass(slots=True)
+class _Session:
+    arms: Sequence[Arm]
+    baseline: str
+    measure: Measure
+    clock: Clock
+    stage: Stage
+    late: Counter[str] = field(default_factory=Counter)
+    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def warm_up(self) -> list[int]:
+        """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
+
+        The fastest call seen decides: on a busy machine the slower ones tell of the others' work.
+        """
+        clock, measure = self.clock, self.measure
+        self.stage("", "timing")
+        self.arms = clock.ready(self.arms)
+        fastest = [math.inf] * len(self.arms)
+        counts = [1] * len(self.arms)
+        begun, passes = clock.now(), 0
+        while True:
+            for a in range(len(self.arms)):
+                self._submit(a, counts[a])
+                # Read at once: an error that was queued belongs to this arm.
+                fastest[a] = min(fastest[a], self._drain(self.arms[a].name)[0].seconds)
+            passes += 1
+            elapsed = clock.now() - begun
+            warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
+            if warm or elapsed >= WARMUP_SHARE * measure.max_time_s:
+                return [_calls_for(t, clock) for t in fastest]
+            # Half a sample's worth at most, so that the alternation stays quick while it warms.
+            counts = [min(2 * n, -(-_calls_for(t, clock) // 2)) for n, t in zip(counts, fastest, strict=True)]
+
+    def sample(self, samples: Samples, calls: list[int], rng: random.Random) -> str:
+        """Fills `samples`; returns why it stopped: `narrow`, `pairs` or `time`."""
+        begun = self.clock.now()
+        for look in self.measure.looks:
+            while samples.rounds < look:
+                self._rounds(samples, calls, min(self.clock.batch_rounds, look - samples.rounds), rng)
+                if self.clock.now() - begun >= self.measure.max_time_s:
+                    return "time"
+            if self.clock.now() - begun >= self.measure.min_time_s and samples.narrow(self.baseline):
+                return "narrow"
+        return "pairs"
+
+    def observe(self, samples: Samples, calls: list[int]) -> None:
+        """Adds `measured_s`, and where the host is not the device `enqueue_s`, `wall_s` and `launch_bound`."""
+        for arm, n in zip(self.arms, calls, strict=True):
+            samples.per_arm[arm.name] = {"measured_s": self.spent_s[arm.name]}
+            self.stage(arm.name, "timing")
+            times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
+            if times:
+                samples.per_arm[arm.name].update(
+                    enqueue_s=median([t.enqueue_s for t in times]),
+                    wall_s=median([t.wall_s for t in times]),
+                    launch_bound=self.late[arm.name] >= LATE_SHARE * samples.rounds,
+                )
+
+    def _rounds(self, samples: Samples, calls: list[int], rounds: int, rng: random.Random) -> None:
+        taken = []
+        for _ in range(rounds):
+            order = list(range(len(self.arms)))
+            rng.shuffle(order)
+            for a in order:
+                self._submit(a, calls[a])
+            taken.append(order)
+        readings = iter(self._drain(""))
+        for order in taken:
+            row = [0.0] * len(order)
+            for a in order:
+                reading = next(readings)
+                row[a] = _rounded(reading.seconds)
+                self.late[self.arms[a].name] += reading.late
+                self.spent_s[self.arms[a].name] += reading.spent_s
+            samples.times.append(row)
+            samples.calls.append(list(calls))
+            samples.order.append(order)
+
+    def _submit(self, a: int, calls: int) -> None:
+        arm = self.arms[a]
+        self.stage(arm.name, "timing")
+        try:
+            with arm.context():
+                self.clock.submit(arm.call, calls)
+        except Exception as error:
+            raise ArmFailed(arm.name, error) from error
+
+    def _drain(self, name: str) -> list[Reading]:
+        try:
+            return self.clock.drain()
+        except Exception as error:
+            raise ArmFailed(name, error) from error
+
+    def _host_times(self, arm: Arm, calls: int) -> HostTimes | None:
+        try:
+            with arm.context():
+                return self.clock.host_times(arm.call, calls)
+        except Exception as error:
+            raise ArmFailed(arm.name, error) from error
+
+
+FEWEST_CALLS = 3
+"""Calls in a sample at least, where a sample holds more than one: a median of three leaves out the first call after
+the change of arms."""
+
+
+def _calls_for(seconds: float, clock: Clock) -> int:
+    """Calls that make at least `sample_s`; one where a call is longer."""
+    if seconds >= clock.sample_s:
+        return 1
+    enough = math.ceil(clock.sample_s / seconds) if seconds > 0 else clock.max_calls
+    return min(max(enough, FEWEST_CALLS), clock.max_calls)
+
+
+def _rounded(seconds: float) -> float:
+    """Seven significant digits: beyond what any clock resolves in a sample, and half the size on disk."""
+    return float(f"{seconds:.6e}")
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """No collection starts inside: its pauses would fall on whichever arm happens to run."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,292 @@
+"""Raw paired times of one configuration, and the table's speed columns that follow from them alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..facts.spec import Measure
+from ..facts.statistics import Interval, median, median_interval, speed_verdict, spread_half_width
+
+ROW_COLUMNS = (
+    "config_id",
+    "run_key",
+    "labels",
+    "process",
+    "round",
+    "position",
+    "arm",
+    "seconds_per_call",
+    "calls",
+    "seed",
+    "margin",
+    "half_width",
+)
+"""Columns of samples.parquet, one row per sample; `position` is the sample's place within its round."""
+
+OBSERVED = ("measured_s", "enqueue_s", "wall_s", "launch_bound")
+"""Columns of a method that were observed beside its times, and so do not follow from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Times of all arms of one configuration in one process.
+
+    `times[r][a]` is in seconds per call and `calls[r][a]` the calls in that sample; `order[r]` lists the arms'
+    indices as they ran in round r. `counters` and `per_arm` hold what was observed beside the times (warm-up,
+    wall time, enqueue times, throttling): it is reported but never enters a time or a ratio.
+    """
+
+    arms: tuple[str, ...]
+    seed: int
+    margin: float
+    half_width: float
+    times: list[list[float]] = field(default_factory=list)
+    calls: list[list[int]] = field(default_factory=list)
+    order: list[list[int]] = field(default_factory=list)
+    process: int = 0
+    counters: dict[str, Any] = field(default_factory=dict)
+    per_arm: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        return len(self.times)
+
+    @property
+    def measured_s(self) -> float:
+        """Seconds inside timed regions, all arms together; 0 in samples that were read from rows."""
+        return math.fsum(self.per_arm.get(arm, {}).get("measured_s", 0.0) for arm in self.arms)
+
+    def of(self, method: str) -> list[float]:
+        """Seconds per call of one arm, a value per round."""
+        a = self.arms.index(method)
+        return [row[a] for row in self.times]
+
+    def log_ratios(self, method: str, baseline: str) -> list[float]:
+        """log(t_baseline / t_method), a value per round: above 0 where the method was the faster one."""
+        m, b = self.arms.index(method), self.arms.index(baseline)
+        # A difference of logarithms changes its sign exactly when the two arms are exchanged; log(b / m) does not.
+        return [math.log(row[b]) - math.log(row[m]) for row in self.times]
+
+    def ran_first(self, method: str, baseline: str) -> list[bool]:
+        """Whether the method ran before the baseline, a value per round."""
+        m, b = self.arms.index(method), self.arms.index(baseline)
+        return [row.index(m) < row.index(b) for row in self.order]
+
+    def spread(self, method: str, baseline: str) -> float | None:
+        """Half-width (log scale, about a share of 1) that decides when to stop; statistics.spread_half_width."""
+        return spread_half_width(self.log_ratios(method, baseline), self.ran_first(method, baseline))
+
+    def widest(self, baseline: str) -> float | None:
+        """The largest half-width (as a share) of what is to be known; None where something has no interval yet.
+
+        Of every method's ratio to the baseline, or, where there is nothing to pair (the baseline alone, or a
+        baseline that failed), of every arm's own time.
+        """
+        others = [arm for arm in self.arms if arm != baseline]
+        if not others or baseline not in self.arms:
+            widths = [_relative(median_interval(self.of(arm))) for arm in self.arms]
+        else:
+            widths = [self.spread(arm, baseline) for arm in others]
+        known = [width for width in widths if width is not None]
+        return max(known) if len(known) == len(widths) else None
+
+    def narrow(self, baseline: str) -> bool:
+        """Whether everything is known as closely as was asked for."""
+        return _narrow(self.widest(baseline), self.half_width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; `from_dict` is the inverse."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"arms": list(self.arms)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Samples:
+        return cls(**{**data, "arms": tuple(data["arms"])})
+
+    def to_rows(self, config_id: str, run_key: str, labels: str | None = None) -> list[dict[str, Any]]:
+        """One row per sample, in the order they were taken, with ROW_COLUMNS; the arguments name it as in the table."""
+        constant = {"seed": self.seed, "margin": self.margin, "half_width": self.half_width}
+        return [
+            {
+                "config_id": config_id,
+                "run_key": run_key,
+                "labels": labels,
+                "process": self.process,
+                "round": r,
+                "position": position,
+                "arm": self.arms[a],
+                "seconds_per_call": self.times[r][a],
+                "calls": self.calls[r][a],
+                **constant,
+            }
+            for r, order in enumerate(self.order)
+            for position, a in enumerate(order)
+        ]
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> list[Samples]:
+        """The Samples of one configuration, one per process, from its rows of samples.parquet in any order.
+
+        What was observed beside the times is not in the rows and comes back empty.
+        """
+        processes: dict[int, list[Mapping[str, Any]]] = {}
+        for row in rows:
+            processes.setdefault(int(row["process"]), []).append(row)
+        return [_from_rows(process, processes[process]) for process in sorted(processes)]
+
+    @staticmethod
+    def merge(parts: Sequence[Samples]) -> Samples:
+        """Several passes over one configuration in one Samples: all rounds, one after the other.
+
+        Raises ValueError where the passes timed different arms (a mistake of the caller).
+        """
+        first = parts[0]
+        if any(set(part.arms) != set(first.arms) for part in parts):
+            raise ValueError(f"passes with different arms cannot be merged: {[part.arms for part in parts]}")
+        aligned = [_aligned(part, first.arms) for part in parts]
+        return Samples(
+            arms=first.arms,
+            seed=first.seed,
+            margin=first.margin,
+            half_width=first.half_width,
+            times=[row for part in aligned for row in part.times],
+            calls=[row for part in aligned for row in part.calls],
+            order=[row for part in aligned for row in part.order],
+            process=first.process,
+            counters=_sum_counters([part.counters for part in parts]),
+            per_arm={arm: _sum_counters([part.per_arm.get(arm, {}) for part in parts]) for arm in first.arms},
+        )
+
+
+def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> dict[str, Any]:
+    """The speed columns of one method's row, from the samples of one process.
+
+    The baseline's own row has speedup 1 by definition, and neither an interval nor a verdict for it. Where the
+    baseline was not timed (it failed), no row has a speedup.
+    """
+    out = _observed(samples, method, measure)
+    time = median_interval(samples.of(method))
+    out.update(_time_columns(time), samples=samples.rounds)
+    if method == baseline:
+        return out | {"speedup": 1.0, "converged": samples.narrow(baseline)}
+    if baseline not in samples.arms:
+        return out | {"converged": _narrow(_relative(time), measure.half_width)}
+    ratio = _exp(median_interval(samples.log_ratios(method, baseline)))
+    converged = _narrow(samples.spread(method, baseline), measure.half_width)
+    return out | _ratio_columns(ratio, measure.margin) | {"converged": converged}
+
+
+def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
+    """The speed columns from several fresh processes: medians of their medians.
+
+    The intervals are order-statistic intervals of the processes' medians: with six, the smallest and the
+    largest (96.9%). They include what differs from process to process (memory layout), which no number of
+    pairs within one process can show.
+    """
+    if len(parts) == 1:
+        return columns(parts[0], method, baseline, measure)
+    out = _observed(parts[0], method, measure)
+    out["measured_s"] = math.fsum(part.per_arm.get(method, {}).get("measured_s", 0.0) for part in parts)
+    time = median_interval([median(part.of(method)) for part in parts])
+    out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
+    own = {"converged": _narrow(_relative(time), measure.half_width)}
+    shared = set.intersection(*(set(part.arms) for part in parts))
+    if baseline not in shared:
+        return out | own
+    if method == baseline:
+        rows = [combine(parts, arm, baseline, measure) for arm in shared - {baseline}]
+        return out | {"speedup": 1.0} | ({"converged": all(row["converged"] for row in rows)} if rows else own)
+    ratio = median_interval([median(part.log_ratios(method, baseline)) for part in parts])
+    converged = _narrow(_half_width(ratio), measure.half_width)
+    return out | _ratio_columns(_exp(ratio), measure.margin) | {"converged": converged}
+
+
+def _time_columns(time: Interval) -> dict[str, Any]:
+    return {"time_s": time.estimate, "time_low_s": time.low, "time_high_s": time.high}
+
+
+def _ratio_columns(ratio: Interval, margin: float) -> dict[str, Any]:
+    return {
+        "speedup": ratio.estimate,
+        "speedup_low": ratio.low,
+        "speedup_high": ratio.high,
+        "speed": speed_verdict(ratio.low, ratio.high, margin),
+    }
+
+
+def _observed(samples: Samples, method: str, measure: Measure) -> dict[str, Any]:
+    a, counters = samples.arms.index(method), samples.counters
+    return {
+        "calls_per_sample": sorted(row[a] for row in samples.calls)[samples.rounds // 2],
+        "cache": counters.get("cache", measure.cache),
+        "cuda_graph": counters.get("cuda_graph", False),
+        "throttle": counters.get("throttle"),
+        "clock_mhz": counters.get("clock_mhz"),
+        **{key: samples.per_arm.get(method, {}).get(key) for key in OBSERVED},
+    }
+
+
+def _exp(interval: Interval) -> Interval:
+    return Interval(*(None if v is None else math.exp(v) for v in interval))  # type: ignore[arg-type]
+
+
+def _half_width(interval: Interval) -> float | None:
+    return None if interval.low is None or interval.high is None else (interval.high - interval.low) / 2
+
+
+def _relative(interval: Interval) -> float | None:
+    half = _half_width(interval)
+    return None if half is None else half / interval.estimate
+
+
+def _narrow(half_width: float | None, wanted: float) -> bool:
+    return half_width is not None and half_width <= wanted
+
+
+def _aligned(part: Samples, arms: tuple[str, ...]) -> Samples:
+    """The same samples with the arms' columns in the given order."""
+    if part.arms == arms:
+        return part
+    to, source = {name: i for i, name in enumerate(arms)}, [part.arms.index(name) for name in arms]
+    return Samples(
+        arms=arms,
+        seed=part.seed,
+        margin=part.margin,
+        half_width=part.half_width,
+        times=[[row[i] for i in source] for row in part.times],
+        calls=[[row[i] for i in source] for row in part.calls],
+        order=[[to[part.arms[i]] for i in row] for row in part.order],
+    )
+
+
+ADD_UP = ("measured_s", "warmup_s", "sampling_s", "elapsed_s", "preempted")
+
+
+def _sum_counters(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What passes spent, added up; of anything else the last pass's value."""
+    out: dict[str, Any] = {}
+    for counters in parts:
+        for key, value in counters.items():
+            out[key] = out.get(key, 0) + value if key in ADD_UP and value is not None else value
+    return out
+
+
+def _from_rows(process: int, rows: list[Mapping[str, Any]]) -> Samples:
+    rows = sorted(rows, key=lambda row: (row["round"], row["position"]))
+    arms = tuple(sorted({str(row["arm"]) for row in rows}))
+    index = {name: i for i, name in enumerate(arms)}
+    rounds: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        rounds.setdefault(int(row["round"]), []).append(row)
+    times, calls, order = [], [], []
+    for taken in rounds.values():
+        by_arm = {index[str(row["arm"])]: row for row in taken}
+        times.append([float(by_arm[a]["seconds_per_call"]) for a in range(len(arms))])
+        calls.append([int(by_arm[a]["calls"]) for a in range(len(arms))])
+        order.append([index[str(row["arm"])] for row in taken])
+    first = rows[0]
+    return Samples(
+        arms, int(first["seed"]), float(first["margin"]), float(first["half_width"]), times, calls, order, process
+    )

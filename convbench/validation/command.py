@@ -1,0 +1,195 @@
+"""`python -m convbench validate`: can timings from this machine be trusted? Measures known answers and says so."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..facts.case import InvalidValue, whole_number
+from ..facts.spec import DEVICE, Measure, Switches, number
+from ..sweep.config import did_you_mean, preset
+from ..terminal.screen import console
+from . import burst
+from .trust import Judgement, Try, judge, sentence
+
+UNTRUSTED = 4
+SETTINGS = ("device", "budget_s", "measure", "threads", "seed")
+LEAST_BUDGET_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    device: str
+    budget_s: float
+    measure: Measure
+    threads: int
+    seed: int
+    load: bool
+    as_json: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(
+        prog="python -m convbench validate",
+        usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]",
+        description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
+        "Timer beside it. Exit code 0: timings from this machine can be trusted; 2: the command line is at fault; "
+        "4: they cannot be trusted.",
+    )
+    out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
+    out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
+    out.add_argument("--json", action="store_true", help="print one JSON object, with every try in it")
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the proofs and returns 0 or 4; raises InvalidValue."""
+    wanted = _wanted(parser().parse_args(argv))
+    # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
+    from .. import runner
+    from ..timing.rounds import ArmFailed
+    from . import proofs
+
+    missing = runner.missing_device(wanted.device)
+    if missing is not None:
+        print(f"convbench: nothing can be timed on device={wanted.device}: {missing}", file=sys.stderr)
+        return UNTRUSTED
+    setup = proofs.Setup(wanted.device, wanted.threads, wanted.measure, wanted.seed)
+    try:
+        with burst.load() if wanted.load else nullcontext():
+            agreement = proofs.do_bench(setup)
+            tries = list(_watched(proofs.tries(setup, wanted.budget_s), wanted))
+    except ArmFailed as failed:
+        print(f"convbench: the device failed while it was timed: {failed.error}", file=sys.stderr)
+        return UNTRUSTED
+    judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
+    (_print_json if wanted.as_json else _print)(wanted, judgement, tries)
+    return 0 if judgement.trusted else UNTRUSTED
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    values: dict[str, Any] = {"device": "cpu", "budget_s": 60.0, "measure": "default", "threads": 1, "seed": 0}
+    for setting in args.settings:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in SETTINGS:
+            hint = did_you_mean(key, SETTINGS) or f"; allowed: {', '.join(SETTINGS)}"
+            raise InvalidValue(key, f"validate has no setting {setting!r}{hint}")
+        values[key] = text if key in ("device", "measure") else _parsed(key, text)
+    if not DEVICE.fullmatch(values["device"]):
+        raise InvalidValue("device", f"device={values['device']!r} is not known; allowed: cpu, cuda, cuda:N")
+    measure = preset(values["measure"])
+    if not measure.enabled:
+        raise InvalidValue("measure", f"measure={measure.name} times nothing, so there is nothing to validate")
+    return Wanted(
+        device=values["device"],
+        budget_s=number("budget_s", values["budget_s"], LEAST_BUDGET_S),
+        measure=measure,
+        threads=whole_number("threads", values["threads"], 1),
+        seed=whole_number("seed", values["seed"], 0),
+        load=args.load,
+        as_json=args.json,
+    )
+
+
+def _parsed(key: str, text: str) -> float | int | str:
+    """A number where the text is one; anything else is left for the check that names the key."""
+    try:
+        return float(text) if key == "budget_s" else int(text)
+    except ValueError:
+        return text
+
+
+def _watched(tries: Iterator[Try], wanted: Wanted) -> Iterator[Try]:
+    with _progress(wanted) as progress:
+        task = progress.add_task("0 tries", total=wanted.budget_s)
+        begun = progress.get_time()
+        for number_, one in enumerate(tries, 1):
+            progress.update(task, description=f"{number_} tries", completed=progress.get_time() - begun)
+            yield one
+
+
+@contextmanager
+def _progress(wanted: Wanted) -> Iterator[Progress]:
+    """A bar on standard error where that is a terminal; nothing else shows or runs."""
+    screen = console(sys.stderr)
+    shown = screen.is_terminal and not wanted.as_json
+    # Redrawn only when a try ends: a bar that moves by itself runs on the cores that are being measured.
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=screen, auto_refresh=False
+    )
+    if not shown:
+        yield progress
+        return
+    with progress:
+        yield progress
+
+
+def _print_json(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
+    from ..facts import environment
+
+    out = {
+        "device": wanted.device,
+        "threads": wanted.threads,
+        "measure": wanted.measure.name,
+        "budget_s": wanted.budget_s,
+        "load": wanted.load,
+        "environment": environment.collect(wanted.device, Switches(threads=wanted.threads)),
+        **_finite(judgement.to_dict()),
+        "all_tries": [_finite(asdict(one)) for one in tries],
+    }
+    print(json.dumps(out, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: unknown is null."""
+    return {key: None if value in (float("inf"),) or value != value else value for key, value in values.items()}
+
+
+def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
+    screen = console()
+    threads = "1 thread" if wanted.threads == 1 else f"{wanted.threads} threads"
+    load = ", all cores loaded in bursts" if wanted.load else ""
+    screen.print(f"{wanted.device}, {threads}, measure={wanted.measure.name}{load}", style="heading")
+    screen.print()
+    screen.print(_proofs_table(judgement))
+    screen.print(_scatter_table(judgement))
+    converged = sum(one.converged for one in tries)
+    screen.print(
+        f"{len(tries)} tries, {converged} as narrow as ±{100 * wanted.measure.half_width:g}%; "
+        f"{100 * judgement.timed_share:.0f}% of a measurement is inside timed regions.",
+        style="quiet",
+    )
+    screen.print()
+    screen.print(sentence(judgement), style="status.ok" if judgement.trusted else "severity.bad")
+
+
+def _proofs_table(judgement: Judgement) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "proof", "wanted", "seen"):
+        table.add_column(heading, overflow="fold")
+    for proof in judgement.proofs:
+        mark, style = ("holds", "status.ok") if proof.holds else ("FAILS", "severity.bad")
+        table.add_row(mark, proof.name, proof.wanted, proof.seen, style=None if proof.holds else style)
+    return table
+
+
+def _scatter_table(judgement: Judgement) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("identical code, |log ratio|")
+    for heading in ("median", "90th percentile", "largest", "seconds"):
+        table.add_column(heading, justify="right")
+    for row in judgement.scatter:
+        figures = (f"{value:.4f}" for value in (row.median, row.p90, row.largest))
+        table.add_row(row.timer, *figures, f"{row.pair_s:.2f}")
+    return table

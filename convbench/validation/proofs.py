@@ -1,0 +1,179 @@
+"""Tries at a known answer, on this machine: a method against itself and against itself slowed down by calls counted.
+
+This is the measuring side of `validate` and needs torch; what the tries mean is in `trust`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils.benchmark import Timer
+
+from ..facts.spec import Measure, Switches
+from ..facts.statistics import Interval
+from ..measurement.switches import switched
+from ..timing import clocks
+from ..timing import rounds as timing
+from ..timing.clocks import Arm, Call, Clock, HostTimes, Reading
+from ..timing.samples import Samples
+from .trust import Try
+
+EXTRA = 0.05
+"""Share of calls made beyond those counted: a slowdown that is exact and that no sleep can imitate."""
+
+ARMS = ("a", "again", "slowed")
+
+CPU_CASE = (1, 1, 25, 4, 9)
+"""The notebook's input gradient as a convolution: batch, channels in, size, channels out, kernel. Some 20 µs."""
+
+CUDA_CASE = (16, 64, 56, 64, 3)
+"""Long enough on a device that launching it is not what is timed, so that host-side timers can be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Where and how the tries are made."""
+
+    device: str
+    threads: int
+    measure: Measure
+    seed: int
+
+
+class SlowedClock:
+    """Another clock on which one call is slower by a known factor: for n calls counted it makes n + round(n·EXTRA)."""
+
+    def __init__(self, clock: Clock, slowed: Call) -> None:
+        self._clock, self._slowed = clock, slowed
+        self.sample_s, self.warmup_s = clock.sample_s, clock.warmup_s
+        self.batch_rounds, self.max_calls = clock.batch_rounds, clock.max_calls
+        self._factors: list[float] = []
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def context(self) -> AbstractContextManager[Any]:
+        return self._clock.context()
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
+
+    def submit(self, call: Call, calls: int) -> None:
+        made = calls + extra_calls(calls) if call is self._slowed else calls
+        self._factors.append(made / calls)
+        self._clock.submit(call, made)
+
+    def drain(self) -> list[Reading]:
+        factors, self._factors = self._factors, []
+        readings = zip(self._clock.drain(), factors, strict=True)
+        return [reading._replace(seconds=reading.seconds * factor) for reading, factor in readings]
+
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        return None
+
+    def conditions(self) -> dict[str, Any]:
+        return self._clock.conditions()
+
+
+def extra_calls(calls: int) -> int:
+    """At least one, so that short samples are slowed as well."""
+    return max(1, round(calls * EXTRA))
+
+
+TRY_SHARE = 1 / 25
+"""Share of the budget that the pairs of one try may take: on a noisy machine a try would else go on to its last pair,
+and too few would fit in to tell anything."""
+
+
+def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
+    """Tries until the next would end after `budget_s`; at least one. Raises timing.ArmFailed."""
+    end = time.perf_counter() + budget_s
+    most_s = min(setup.measure.max_time_s, TRY_SHARE * budget_s)
+    setup = replace(setup, measure=replace(setup.measure, max_time_s=most_s))
+    with switched(Switches(threads=setup.threads)):
+        call = workload(setup.device)
+        longest, number = 0.0, 0
+        while number == 0 or time.perf_counter() + longest <= end:
+            begun = time.perf_counter()
+            yield _try(replace(setup, seed=setup.seed + number), call)
+            longest, number = max(longest, time.perf_counter() - begun), number + 1
+
+
+def workload(device: str) -> Call:
+    """One convolution of random data under inference mode, on tensors that stay the same."""
+    batch, channels, size, out, kernel = CPU_CASE if device == "cpu" else CUDA_CASE
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, channels, size, size, generator=generator).to(device)
+    w = torch.randn(out, channels, kernel, kernel, generator=generator).to(device)
+    return lambda: F.conv2d(x, w)
+
+
+def do_bench(setup: Setup) -> tuple[str, float, float] | None:
+    """triton's do_bench beside our clock with cold caches, which is how it measures; None without CUDA or triton."""
+    if setup.device == "cpu":
+        return None
+    try:
+        from triton import testing
+    except ImportError:
+        return None
+    call = workload(setup.device)
+    cold = replace(setup, measure=replace(setup.measure, cache="cold"))
+    samples = _samples(cold, {"a": call})
+    own_s = timing.columns(samples, "a", "a", cold.measure)["time_s"]
+    with torch.cuda.device(setup.device), torch.inference_mode():
+        return "triton's do_bench", own_s, testing.do_bench(call, return_mode="median") * 1e-3
+
+
+def _try(setup: Setup, call: Call) -> Try:
+    # Three callables of the same code: the clock knows them apart by identity.
+    calls = {name: _wrapped(call) for name in ARMS}
+    samples = _samples(setup, calls)
+    a = ARMS.index("slowed")
+    counted = samples.calls[0][a]
+    rows = {name: timing.columns(samples, name, "a", setup.measure) for name in ARMS}
+    pair_s = samples.counters["elapsed_s"] * 2 / len(ARMS)
+    begun = time.perf_counter()
+    rival = (_timer(setup, call, pair_s / 2), _timer(setup, call, pair_s / 2))
+    return Try(
+        same=_interval(rows["again"]),
+        slowed=_interval(rows["slowed"]),
+        truth=counted / (counted + extra_calls(counted)),
+        converged=rows["again"]["converged"] and rows["slowed"]["converged"],
+        own_s=rows["a"]["time_s"],
+        rival_s=rival,
+        pair_s=pair_s,
+        rival_pair_s=time.perf_counter() - begun,
+        timed_share=samples.measured_s / samples.counters["elapsed_s"],
+    )
+
+
+def _samples(setup: Setup, calls: dict[str, Call]) -> Samples:
+    arms = [Arm(name, call, torch.inference_mode) for name, call in calls.items()]
+    clock = clocks.clock_for(setup.device, setup.measure)
+    slowed = SlowedClock(clock, calls["slowed"]) if "slowed" in calls else clock
+    with clock.context():
+        return timing.measure(arms, "a", setup.measure, slowed, setup.seed, lambda method, phase: None)
+
+
+def _wrapped(call: Call) -> Call:
+    def same() -> Any:
+        return call()
+
+    return same
+
+
+def _timer(setup: Setup, call: Call, seconds: float) -> float:
+    """Seconds per call by torch's Timer, in about `seconds`."""
+    with torch.inference_mode():
+        timer = Timer("call()", globals={"call": _wrapped(call)}, num_threads=setup.threads)
+        return float(timer.blocked_autorange(min_run_time=seconds).median)
+
+
+def _interval(row: dict[str, Any]) -> Interval:
+    return Interval(row["speedup"], row["speedup_low"], row["speedup_high"])

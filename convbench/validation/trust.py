@@ -1,0 +1,218 @@
+"""Whether timings from a machine can be trusted: what many tries at a known answer say, in figures and a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..facts.statistics import Interval, binomial_tail, median, quantile, speed_verdict
+
+SIGNIFICANCE = 0.01
+"""A rate fails when a binomial test says that it is worse than allowed, with this chance of being wrong."""
+
+FALSE_ALARMS, MISSED, UNCOVERED = 0.05, 0.05, 0.07
+"""Allowed rates: intervals of a method against itself that exclude 1, injected slowdowns not called slower, and
+intervals that do not cover the injected ratio."""
+
+AGREEMENT = 0.05
+"""Share by which the median may differ from another timer's."""
+
+FEWEST_TRIES = 10
+"""With fewer, a slowdown that is missed in every third try would still pass the binomial test, so nothing is proved."""
+
+RIVAL = "torch.utils.benchmark"
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One measurement of a method against itself and against itself slowed down, and another timer's beside it.
+
+    `same` and `slowed` are intervals of speedups; `truth` is the exact speedup of the slowed one; `own_s` is the
+    time of one call and `rival_s` what the other timer found in two goes; `pair_s` is the wall time that two arms
+    took and `rival_pair_s` the other timer's; `timed_share` is the share of wall time inside timed regions.
+    """
+
+    same: Interval
+    slowed: Interval
+    truth: float
+    converged: bool
+    own_s: float
+    rival_s: tuple[float, float]
+    pair_s: float
+    rival_pair_s: float
+    timed_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One of the proofs: what was asked, what was wanted and seen, in words, and whether it holds."""
+
+    name: str
+    wanted: str
+    seen: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """|log ratio| of a method against itself over all tries, and the wall time of one try: how far off a timer is."""
+
+    timer: str
+    median: float
+    p90: float
+    largest: float
+    pair_s: float
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What the tries say; `resolution` is the half-width that nine in ten intervals stay within, as a share."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    scatter: list[Scatter] = field(default_factory=list)
+    resolution: float = math.nan
+    finds_from: float = math.nan
+    tries: int = 0
+    timed_share: float = math.nan
+
+    @property
+    def trusted(self) -> bool:
+        return self.tries >= FEWEST_TRIES and all(proof.holds for proof in self.proofs)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "trusted": self.trusted, "sentence": sentence(self)}
+
+
+def judge(tries: Sequence[Try], margin: float, agreements: Sequence[tuple[str, float, float]] = ()) -> Judgement:
+    """Judges at least one try. `agreements` are further timers: name, our seconds per call, theirs."""
+    out = Judgement(tries=len(tries), timed_share=median([t.timed_share for t in tries]))
+    out.proofs = [
+        _same_is_same(tries, margin),
+        _slowdown_is_found(tries, margin),
+        _interval_covers(tries),
+        # Each timer's quietest try: whatever else ran, the shortest median is the least disturbed one.
+        _timer_agrees(RIVAL, min(t.own_s for t in tries), min(min(t.rival_s) for t in tries)),
+        *(_timer_agrees(*agreement) for agreement in agreements),
+    ]
+    out.scatter = [
+        _scatter("convbench, paired", [t.same.estimate for t in tries], median([t.pair_s for t in tries])),
+        _scatter(
+            "torch.utils.benchmark",
+            [t.rival_s[0] / t.rival_s[1] for t in tries],
+            median([t.rival_pair_s for t in tries]),
+        ),
+    ]
+    widths = [half_width(t.same) for t in tries]
+    out.resolution = quantile(widths, 0.9)
+    # Seen from the far end of its interval, a slowdown must still lie beyond the margin.
+    out.finds_from = (
+        (1 + margin) * math.exp(2 * math.log1p(out.resolution)) - 1 if math.isfinite(out.resolution) else math.inf
+    )
+    return out
+
+
+def half_width(interval: Interval) -> float:
+    """(high / low)^½ − 1; infinite where the interval is unknown."""
+    if interval.low is None or interval.high is None:
+        return math.inf
+    return math.sqrt(interval.high / interval.low) - 1
+
+
+def sentence(judgement: Judgement) -> str:
+    """The conclusion in plain words."""
+    if judgement.tries < FEWEST_TRIES:
+        fitted = "1 try" if judgement.tries == 1 else f"{judgement.tries} tries"
+        return (
+            f"Only {fitted} fitted into the time, too few to tell whether timings from this machine can be trusted; "
+            "give validate a larger budget_s."
+        )
+    if judgement.trusted:
+        return (
+            f"Timings from this machine can be trusted: ratios are known to ±{_percent(judgement.resolution)} in about "
+            f"{judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns from "
+            f"{_percent(judgement.finds_from)} on are found."
+        )
+    broken = [proof.name for proof in judgement.proofs if not proof.holds]
+    if broken == [SLOWDOWN] and math.isinf(judgement.resolution):
+        return (
+            "This machine is too noisy or too slow: in many tries fewer pairs fitted into the time than an interval "
+            "needs; give validate a larger budget_s."
+        )
+    if broken == [SLOWDOWN]:
+        return (
+            "This machine is too noisy for small differences: its intervals are honest, but nine in ten only get as "
+            f"narrow as ±{_percent(judgement.resolution)}, so that slowdowns are found from "
+            f"{_percent(judgement.finds_from)} on; stop other work, or ask for more pairs (measure.looks, max_time_s)."
+        )
+    return (
+        f"Timings from this machine cannot be trusted: {_and(broken)} failed; stop other work, fix the processor's "
+        "clock or pin the process to a core, and validate again."
+    )
+
+
+SAME, SLOWDOWN, COVERAGE = "a method against itself", "an injected slowdown", "the interval's coverage"
+
+
+def _same_is_same(tries: Sequence[Try], margin: float) -> Proof:
+    alarms = sum(not _covers(t.same, 1.0) for t in tries)
+    verdicts = sum(speed_verdict(t.same.low, t.same.high, margin) in ("faster", "slower") for t in tries)
+    holds = _plausible(alarms, len(tries), FALSE_ALARMS) and verdicts == 0
+    seen = f"{alarms} of {len(tries)} intervals exclude 1; {verdicts} called faster or slower"
+    return Proof(SAME, f"at most {_percent(FALSE_ALARMS)} exclude 1, no verdict", seen, holds)
+
+
+def _slowdown_is_found(tries: Sequence[Try], margin: float) -> Proof:
+    found = sum(speed_verdict(t.slowed.low, t.slowed.high, margin) == "slower" for t in tries)
+    slowdown = _percent(median([1 / t.truth - 1 for t in tries]))
+    return Proof(
+        SLOWDOWN,
+        f"{slowdown} called slower in at least {_percent(1 - MISSED)}",
+        f"called slower in {found} of {len(tries)}",
+        _plausible(len(tries) - found, len(tries), MISSED),
+    )
+
+
+def _interval_covers(tries: Sequence[Try]) -> Proof:
+    missed = sum(not _covers(t.slowed, t.truth) for t in tries)
+    return Proof(
+        COVERAGE,
+        f"at least {_percent(1 - UNCOVERED)} cover the true ratio",
+        f"{len(tries) - missed} of {len(tries)} do",
+        _plausible(missed, len(tries), UNCOVERED),
+    )
+
+
+def _timer_agrees(timer: str, own_s: float, their_s: float) -> Proof:
+    return Proof(
+        f"agreement with {timer}",
+        f"medians within {_percent(AGREEMENT)}",
+        f"ours is {_signed(own_s / their_s - 1)}",
+        abs(math.log(own_s / their_s)) <= math.log1p(AGREEMENT),
+    )
+
+
+def _scatter(timer: str, ratios: Sequence[float], pair_s: float) -> Scatter:
+    sizes = [abs(math.log(r)) for r in ratios]
+    return Scatter(timer, median(sizes), quantile(sizes, 0.9), max(sizes), pair_s)
+
+
+def _covers(interval: Interval, value: float) -> bool:
+    return interval.low is None or interval.high is None or interval.low <= value <= interval.high
+
+
+def _plausible(failures: int, n: int, allowed: float) -> bool:
+    return binomial_tail(failures, n, allowed) >= SIGNIFICANCE
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * abs(share):.1f}% {'longer' if share > 0 else 'shorter'}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
