@@ -247,8 +247,8 @@ def test_one_wrong_element_is_found_by_the_identity(wrt: str, dtype: str, found:
     made = problem.make(make_spec(**LARGE, dtype=dtype, wrt=wrt, reference__max_flops=1e7))
     truth = truth_of(made)
     assert truth.index is not None
-    right = load("explicit")(made)().contiguous()
-    assert verdict_of(right, made, truth).verdict in ("ok", "reduced")
+    right = load("upcast" if dtype == "float16" else "explicit")(made)().contiguous()
+    assert verdict_of(right, made, truth).verdict == "ok"
     sampled = set(truth.index.tolist())
     generator = torch.Generator().manual_seed(0)
     verdicts: Counter[str] = Counter()
@@ -282,10 +282,10 @@ def test_one_wrong_integer_is_never_exact(dtype: str) -> None:
 
 
 SAMPLED: list[dict[str, object]] = [
-    LARGE,
-    {**LARGE, "in_channels": 1, "kernel": 1, "padding": 0},
-    {**LARGE, "kernel": [7, 5], "stride": [3, 2], "size": [30, 40], "groups": 4},
-    {**LARGE, "op": "conv_transpose2d", "stride": 2, "padding": 0, "output_padding": 1, "kernel": 4},
+    {**LARGE, "size": 12},
+    {**LARGE, "size": 12, "in_channels": 1, "kernel": 1, "padding": 0},
+    {**LARGE, "size": [18, 21], "kernel": [7, 5], "stride": [3, 2], "groups": 4},
+    {**LARGE, "size": 9, "op": "conv_transpose2d", "stride": 2, "padding": 0, "output_padding": 1, "kernel": 4},
 ]
 
 

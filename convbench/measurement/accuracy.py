@@ -112,11 +112,15 @@ def judge(result: object, problem: Problem, reference: Reference) -> Judgement:
     exact = integers and evidence.equal
     if identity is not None and problem.dtype in (torch.float32, torch.float64):
         exact = exact and identity.equal
-    return _verdict(evidence, identity, checks, exact, classes["ok"][0])
+    return _verdict(evidence, identity, checks, exact, classes)
 
 
 def _verdict(
-    evidence: _Evidence, identity: _IdentityEvidence | None, checks: dict[str, list[float]], exact: bool, ok: Bounds
+    evidence: _Evidence,
+    identity: _IdentityEvidence | None,
+    checks: dict[str, list[float]],
+    exact: bool,
+    classes: dict[str, list[Bounds]],
 ) -> Judgement:
     if exact and checks["ok"][0] <= 1:
         verdict = "exact"
@@ -126,16 +130,15 @@ def _verdict(
         verdict = "reduced"
     else:
         verdict = "fail"
-    sums_off = 0.0 if identity is None else identity.ratios["ok"][0]
+    off = 0.0 if identity is None else identity.ratios["ok"][0]
     reason = None
-    if verdict == "fail":
+    if verdict == "fail" and min(evidence.ratio(b) for b in classes["reduced"]) > 1:
         reason = evidence.explain(checks["ok"][0])
-        if evidence.ratio(ok) <= 1:
-            reason = (
-                f"elements outside the sample are wrong: signed sums over channels are off by {sums_off:.3g} times "
-            )
-            reason += "their bound"
-    ratio = max(evidence.pointwise(ok), sums_off)
+    elif verdict == "fail":
+        reason = (
+            f"elements outside the sample are wrong: signed sums over channels are off by {off:.3g} times their bound"
+        )
+    ratio = max(evidence.pointwise(classes["ok"][0]), off)
     return Judgement(
         verdict,
         reason,
