@@ -116,7 +116,7 @@ def test_values_reach_make_as_text_not_as_commands(tmp_path: Path) -> None:
     python.chmod(0o755)
     (venv / "run.stamp").touch()
     done = subprocess.run(
-        ["make", "sweep", f"VENV={venv}"], cwd=ROOT, env={**os.environ, "SWEEP": name},
+        ["make", "sweep", f"VENV={venv}"], cwd=ROOT, env={"PATH": os.environ["PATH"], "SWEEP": name},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == f".ci/nightly.py|sweep|{name}|"
