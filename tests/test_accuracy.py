@@ -94,17 +94,29 @@ def right_results(made: Problem) -> dict[str, Tensor]:
     return results
 
 
-@settings(max_examples=250)
-@given(specs())
-def test_no_right_method_fails(spec: Spec) -> None:
+def test_no_right_method_fails(capsys: pytest.CaptureFixture[str]) -> None:
     """Over every dtype, layout, gradient, order and kind of data."""
-    made = problem.make(spec)
-    truth = truth_of(made)
-    verdicts = {name: verdict_of(result, made, truth) for name, result in right_results(made).items()}
-    assert {name: j for name, j in verdicts.items() if j.verdict == "fail"} == {}
-    direct = ("autograd", "explicit", "aten", "unfold", "upcast", "zero_insert")
-    if spec.fill == "integer" and spec.order == 1:
-        assert {verdicts[name].verdict for name in direct if name in verdicts} == {"exact"}
+    counts: Counter[tuple[str, str, str]] = Counter()
+
+    @settings(max_examples=250)
+    @given(specs())
+    def check(spec: Spec) -> None:
+        made = problem.make(spec)
+        truth = truth_of(made)
+        verdicts = {name: verdict_of(result, made, truth) for name, result in right_results(made).items()}
+        assert {name: j for name, j in verdicts.items() if j.verdict == "fail"} == {}
+        direct = ("autograd", "explicit", "aten", "unfold", "upcast", "zero_insert")
+        if spec.fill == "integer" and spec.order == 1:
+            assert {verdicts[name].verdict for name in direct if name in verdicts} == {"exact"}
+        counts.update((spec.dtype, spec.fill, j.verdict) for j in verdicts.values())
+
+    check()
+    with capsys.disabled():
+        for dtype in DTYPES:
+            for fill in ("integer", "normal"):
+                found = {verdict: n for (d, f, verdict), n in sorted(counts.items()) if (d, f) == (dtype, fill)}
+                print(f"\n{dtype} {fill}: {sum(found.values())} right results, {found}", end="")
+        print()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
