@@ -129,7 +129,8 @@ def test_load_keeps_cores_busy_and_leaves_nothing_behind():
 
 @needs_proc
 def test_load_ends_with_a_parent_that_was_killed():
-    code = "import time; from convbench.validation import burst\nwith burst.load(cores=1): print('up', flush=True); time.sleep(60)"
+    imports = "import time; from convbench.validation import burst\n"
+    code = imports + "with burst.load(cores=1): print('up', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
