@@ -1,7 +1,8 @@
 """Draws the README's picture from a run's files.
 
 python -m convbench -m kernel=3,5,9 device=cpu,cuda out=results/picture
-python docs/picture.py results/picture docs/table.svg "python -m convbench -m kernel=3,5,9 device=cpu,cuda"
+python docs/picture.py results/picture table.svg "python -m convbench -m kernel=3,5,9 device=cpu,cuda"
+chromium --headless --window-size=1010,835 --force-device-scale-factor=1.5 --screenshot=docs/table.png table.svg
 """
 
 import argparse

@@ -96,7 +96,7 @@ class Child:
             stderr=words,
             pass_fds=passed,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+            env=_environment(),
         )
         for fd in (to_child, from_child, lifeline, words):
             os.close(fd)
@@ -275,3 +275,9 @@ def _oom_kills() -> int:
     except OSError:
         return 0
     return int(found[1]) if found else 0
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment with its import path; torch's profiler, which counts memory, is to log nothing."""
+    path = os.pathsep.join(p or os.getcwd() for p in sys.path)
+    return {"KINETO_LOG_LEVEL": "5", **os.environ, "PYTHONPATH": path}
