@@ -289,3 +289,39 @@ def test_own_methods_run_from_any_folder_in_the_child(tmp_path: Path) -> None:
         "mine:gradient": ("ok", "ok"),
         "mine:absent": ("error", ""),
     }
+
+
+# The documentation.
+
+PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\$ python -m convbench (.+)$", PAGE, flags=re.MULTILINE)
+
+
+def test_the_page_lists_every_method_with_what_it_covers() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", PAGE.split("## Your own")[0], flags=re.MULTILINE))
+    assert list(rows) == list(METHODS)
+    for name, covers in rows.items():
+        said = methods_list.coverage(name)
+        assert covers.startswith("every case") == said.startswith("every case")
+        for word in re.findall(r"batch ≥ 1|float16|1-D|conv\\b|order 1$", covers):
+            assert word in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_page_run_with_its_module(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "\n\n".join(re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL))
+    (tmp_path / "my_kernels.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_kernels", raising=False)
+    arguments = [a for a in command.split() if not a.startswith("measure=")]
+    assert cli.main([*arguments, "measure=none", "isolation=none", "out=out"]) == 0
+    capsys.readouterr()
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"].startswith("my_kernels:")]
+    assert {row["accuracy"] for row in rows if row["status"] == "ok"} <= {"ok", "exact"}
+    covered = [row["status"] for row in rows]
+    assert covered.count("ok") >= len(rows) / 2
+    assert set(covered) <= {"ok", "unsupported"}
