@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,8 @@ def make_spec(
 
 def use_stub(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on children run tests/stub/runner.py instead of convbench.runner."""
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tests" / "stub"), str(ROOT), *sys.path])
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "stub"))
 
 
 def children(pid: int | None = None) -> set[int]:
