@@ -5,33 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convbench.facts.case import ConvCase
 from convbench.facts.record import Record, record
-from convbench.facts.spec import Budget, Measure, Spec, Switches
+from convbench.facts.spec import Spec
 
-CASE: Mapping[str, Any] = {
-    "op": "conv_transpose2d",
-    "batch": 1,
-    "in_channels": 4,
-    "out_channels": 1,
-    "size": 17,
-    "kernel": 9,
-    "stride": 1,
-    "padding": 0,
-    "output_padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "bias": False,
-}
-SETTING: Mapping[str, Any] = {
-    "dtype": "float32",
-    "device": "cpu",
-    "memory_format": "contiguous",
-    "wrt": "input",
-    "order": 1,
-    "fill": "normal",
-    "seed": 0,
-}
+from .settings import MEASURED, make_spec
+
 METHODS = ("autograd", "explicit", "aten", "unfold")
 
 
@@ -39,17 +17,7 @@ def spec(
     methods: tuple[str, ...] = METHODS, labels: Mapping[str, str] | None = None, threads: int = 1, **keys: Any
 ) -> Spec:
     """The notebook's case with some keys changed."""
-    return Spec(
-        case=ConvCase.of({**CASE, **{k: v for k, v in keys.items() if k in CASE}}),
-        methods=methods,
-        baseline="autograd",
-        switches=Switches(threads=threads),
-        measure=Measure(),
-        budget=Budget(),
-        timeout_s=60.0,
-        labels=labels or {},
-        **{**SETTING, **{k: v for k, v in keys.items() if k in SETTING}},
-    )
+    return make_spec(**{**MEASURED, **keys}, methods=list(methods), threads=threads, labels=dict(labels or {}))
 
 
 def row(of: Spec, method: str, **values: Any) -> Record:

@@ -13,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convbench.facts.case import ConvCase
 from convbench.facts.record import COLUMNS, Record, record
-from convbench.facts.spec import Budget, Measure, Spec, Switches
+from convbench.facts.spec import Spec
 from convbench.results.rows import ARROW
+
+from .settings import MEASURED, make_spec
 
 METHODS = ("autograd", "explicit", "aten", "unfold", "mypkg.kernels:my_dgrad")
 FACTOR = {"autograd": 1.0, "explicit": 1.35, "aten": 1.06, "unfold": 0.55, "mypkg.kernels:my_dgrad": 1.8}
@@ -27,40 +28,9 @@ BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 def specs(measured: bool = True, **axes: tuple[Any, ...]) -> Iterator[Spec]:
     """The grid over `axes` (keys of ConvCase and of Spec)."""
-    usual: dict[str, Any] = {
-        "op": "conv_transpose2d",
-        "batch": 1,
-        "in_channels": 4,
-        "out_channels": 1,
-        "size": 17,
-        "kernel": 9,
-        "stride": 1,
-        "padding": 0,
-        "output_padding": 0,
-        "dilation": 1,
-        "groups": 1,
-        "bias": False,
-        "dtype": "float32",
-        "device": "cpu",
-        "wrt": "input",
-        "fill": "normal",
-        "seed": 0,
-        "labels": {},
-    }
+    timed = MEASURED if measured else {}
     for values in itertools.product(*axes.values()):
-        v = {**usual, **dict(zip(axes, values, strict=True))}
-        yield Spec(
-            case=ConvCase.of(v),
-            **{key: v[key] for key in ("dtype", "device", "wrt", "fill", "seed", "labels")},
-            memory_format="contiguous",
-            order=1,
-            methods=METHODS,
-            baseline="autograd",
-            switches=Switches(),
-            measure=Measure(name="default" if measured else "none", enabled=measured),
-            budget=Budget(),
-            timeout_s=60.0,
-        )
+        yield make_spec(**timed, methods=list(METHODS), **dict(zip(axes, values, strict=True)))
 
 
 def rows_of(spec: Spec, rng: random.Random) -> list[Record]:

@@ -45,6 +45,9 @@ NOTEBOOK: dict[str, Any] = {
     "measure.enabled": False,
 }
 
+MEASURED: dict[str, Any] = {"measure__name": "default", "measure__enabled": True}
+"""Settings that time the configuration, for `make_spec`."""
+
 
 def make_spec(**settings: Any) -> Spec:
     """The notebook's configuration with `settings` replaced; `measure__x` stands for the key `measure.x`."""

@@ -4,7 +4,7 @@ machine is no place to fail on a time. `make microbench` prints them; `ARGS=--be
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,58 +12,24 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from convbench.facts.case import ConvCase
 from convbench.facts.record import record
-from convbench.facts.spec import Budget, Measure, Spec
+from convbench.facts.spec import Spec
 from convbench.measurement import accuracy, problem, reference
 from convbench.methods import explicit
-
-CASE = {
-    "op": "conv_transpose2d",
-    "batch": 1,
-    "in_channels": 4,
-    "out_channels": 1,
-    "size": 17,
-    "kernel": 9,
-    "stride": 1,
-    "padding": 0,
-    "output_padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "bias": False,
-}
-SETTINGS = {
-    **CASE,
-    "dtype": "float32",
-    "device": "cpu",
-    "memory_format": "contiguous",
-    "wrt": "input",
-    "order": 1,
-    "fill": "normal",
-    "seed": 0,
-    "threads": 1,
-    "tf32": False,
-    "cudnn_benchmark": False,
-    "deterministic": False,
-    "onednn": True,
-    "methods": ["autograd", "explicit"],
-    "baseline": "autograd",
-    "timeout_s": 300.0,
-    **{f"measure.{key}": value for key, value in asdict(Measure()).items()},
-    **{f"reference.{key}": value for key, value in asdict(Budget()).items()},
-}
+from tests.settings import NOTEBOOK
 
 
 @pytest.fixture
 def spec() -> Spec:
-    return Spec.of(SETTINGS)
+    return Spec.of(NOTEBOOK)
 
 
 def test_case_validation(benchmark: BenchmarkFixture) -> None:
-    assert benchmark(ConvCase.of, CASE).output_size == (25, 25)
+    assert benchmark(ConvCase.of, NOTEBOOK).output_size == (25, 25)
 
 
 def test_spec_and_its_keys(benchmark: BenchmarkFixture) -> None:
     def make() -> tuple[str, str]:
-        spec = Spec.of(SETTINGS)
+        spec = Spec.of(NOTEBOOK)
         return spec.config_id, spec.run_key
 
     assert len(set(benchmark(make))) == 2
