@@ -82,11 +82,17 @@ def test_license_is_whole() -> None:
     assert all((ROOT / name).is_file() for name in PROJECT["project"]["license-files"])
 
 
+def not_shipped(folder: str, names: list[str]) -> set[str]:
+    """What a copy of the tree leaves out: at the top, also results/ and dist/ (convbench/results/ is code)."""
+    top = {"results", "dist", "build"} if Path(folder) == ROOT else set()
+    return {name for name in names if name in top or name in (".venv", ".git") or name.endswith("_cache")}
+
+
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An sdist and a wheel, built from a copy of the files that ship, with measured data beside them."""
     source, out = tmp_path_factory.mktemp("source") / "convbench", tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", ".*_cache", "results", "dist"))
+    shutil.copytree(ROOT, source, ignore=not_shipped)
     for name in ("results/2026-01-31/results.csv", "results/reference/sweeps/leak.csv", "results/sweeps/leak.yaml"):
         (source / name).parent.mkdir(parents=True)
         (source / name).write_text("measured data")
@@ -108,9 +114,8 @@ def test_sdist_holds_the_source_and_no_results(archives: dict[str, Path]) -> Non
         names = ["/".join(name.split("/")[1:]) for name in archive.getnames()]
     assert {"pyproject.toml", "README.md", "LICENSE", "conf/config.yaml", "tests/conftest.py"} <= set(names)
     assert any(name.startswith("sweeps/") for name in names)
-    assert not [
-        name for name in names if "results" in Path(name).parts or "__pycache__" in name or name.endswith(".pyc")
-    ]
+    unwanted = [name for name in names if name.startswith("results/") or "leak" in name or "__pycache__" in name]
+    assert unwanted == []
     assert {name.split("/")[0] for name in names if "/" in name} <= TOP_LEVEL
 
 
@@ -122,6 +127,8 @@ def test_wheel_holds_package_configuration_and_license(archives: dict[str, Path]
     }
     assert {name.removeprefix("convbench/sweeps/") for name in names if name.startswith("convbench/sweeps/")} >= shipped
     assert "convbench/conf/config.yaml" in names
+    code = {str(p.relative_to(ROOT)) for p in (ROOT / "convbench").rglob("*.py")}
+    assert {name for name in names if name.endswith(".py")} == code
     assert "convbench/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/convbench/report/vendor/LICENSES.txt") for name in names)
