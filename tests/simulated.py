@@ -25,7 +25,7 @@ class Machine:
     pair: float = 0.02
     bursts: float = 0.05
     process: float = 0.01
-    run: float = 0.1
+    run: float = 0.02
     pairs: int = 40
 
 

@@ -100,7 +100,7 @@ def test_reduced_precision_by_type_and_device():
     records = [row(spec(dtype="bfloat16", kernel=k), m) for k in (3, 5) for m in ("autograd", "unfold")]
     records[3] |= {"accuracy": "reduced", "rel_l2_err": 0.0123}
     assert sentence(records, "reduced") == (
-        "1 of 4 bfloat16 results on cpu have reduced precision (unfold); worst: unfold, kernel 5 (relative error 0.012)"
+        "reduced precision in 1 of 4 bfloat16 results on cpu (unfold); worst: unfold, kernel 5 (relative error 0.012)"
     )
 
 
@@ -206,7 +206,7 @@ def test_sampled_comparisons_are_told():
     records = [row(spec(kernel=3), "aten", checked_fraction=1.0), row(spec(), "aten", checked_fraction=0.012)]
     records[1]["identity_fraction"] = 1.0
     assert sentence(records, "sampled") == (
-        "1 of 2 results were compared with the reference in a sample of their elements, at least 1.2% of them; "
+        "a sample of the elements was compared with the reference in 1 of 2 results, at least 1.2% of them; "
         "an identity covers 100%; smallest share: kernel 9"
     )
 

@@ -29,9 +29,9 @@ LAYERS = {
 }
 # The package's own face takes `load` from below when it is asked for.
 FACE = {"__init__", "__main__"}
-# What these know, a reader can learn without torch, Hydra or pandas; not even inside a function.
+# What these know, a reader can learn without torch, Hydra, numpy or pandas; not even inside a function.
 PLAIN = {
-    *("facts.case", "facts.spec", "facts.record", "facts.statistics", "facts.rates", "facts.units"),
+    *("facts.case", "facts.spec", "facts.record", "facts.rates", "facts.units"),
     *("timing.samples", "timing.allotment", "timing.nvml", "validation.trust", "validation.burst"),
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
 }

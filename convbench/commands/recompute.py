@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLLOWS = (
     *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
-    *("speedup", "speedup_low", "speedup_high", "speed"),
+    *("speedup", "speedup_low", "speedup_high", "speed", "margin"),
 )
 """Columns that follow from the samples alone."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist, median
+from statistics import median
+
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from ..facts.record import Record
 
-NORMAL = NormalDist()
-Z95 = NORMAL.inv_cdf(0.975)
+Z95, Z90, Z75 = (float(ndtri(share)) for share in (0.975, 0.95, 0.75))
+"""A normal deviate lies below these in 97.5%, 95% and 75%: its size within them in 95%, 90% and 50%."""
 
 ENOUGH = 8
 """From so many cells on, their median says more about the noise than a constant would."""
@@ -39,23 +41,31 @@ def log_ratio_se(row: Record, middle: str, low: str, high: str) -> Estimate | No
 
 
 def t_tail(t: float, freedom: float) -> float:
-    """P(T > t) of Student's t, by Wallace's transformation to a normal deviate (Ann. Math. Stat. 30, 1959).
-
-    z = (8ν + 1)/(8ν + 3) · √(ν ln(1 + t²/ν)); right to a few per cent of the tail for ν ≥ 3.
-    """
-    if math.isinf(freedom):
-        return NORMAL.cdf(-t)
-    z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
-    return NORMAL.cdf(-math.copysign(z, t))
+    """P(T > t) of Student's t; of a normal deviate where `freedom` is infinite."""
+    return float(ndtr(-t) if math.isinf(freedom) else stdtr(freedom, -t))
 
 
 def t_quantile(freedom: float, tail: float = 0.025) -> float:
-    """The t beyond which `tail` < ½ lies: the inverse of `t_tail`."""
-    z = -NORMAL.inv_cdf(tail)
-    if math.isinf(freedom):
-        return z
-    scaled = z * (8 * freedom + 3) / (8 * freedom + 1)
-    return math.sqrt(freedom * math.expm1(scaled * scaled / freedom))
+    """The t beyond which `tail` lies: the inverse of `t_tail`."""
+    return -float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail))
+
+
+SIX = 2.534
+"""Expected range of six standard normal deviates: from the smallest to the largest of six medians it is 2.534 σ."""
+
+
+def processes_differ(row: Record, again: Record) -> Record:
+    """`row` with the scatter of the six processes of `again` in the interval of its speedup.
+
+    A row from one process cannot know by how much another would have differed (memory layout, other work on the
+    machine); six that were measured again, whose smallest and largest median their interval names, can.
+    """
+    own, fresh = (log_ratio_se(r, "speedup", "speedup_low", "speedup_high") for r in (row, again))
+    if own is None or fresh is None:
+        return row
+    sigma = fresh.se * 2 * Z95 / SIX
+    half = Z95 * math.hypot(own.se, sigma)
+    return {**row, "speedup_low": math.exp(own.value - half), "speedup_high": math.exp(own.value + half)}
 
 
 def _added(*errors: tuple[float, float]) -> tuple[float, float]:
@@ -144,7 +154,7 @@ def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:
     sizes = [abs(change.log) for change in changes if change.log * side < 0]
     if len(sizes) < ENOUGH:
         return Between(least)
-    found = (median(sizes) / NORMAL.inv_cdf(0.75)) ** 2 - median(change.se**2 for change in changes)
+    found = (median(sizes) / Z75) ** 2 - median(change.se**2 for change in changes)
     return Between(math.sqrt(max(found, least**2)))
 
 
@@ -153,4 +163,4 @@ def seen_in_times(residuals: Sequence[float]) -> Between:
     say (0.6745 σ and 1.645 σ of a normal distribution), with 3 degrees of freedom, for times have heavy tails."""
     sizes = sorted(abs(value) for value in residuals)
     rank = math.ceil(0.9 * len(sizes)) - 1
-    return Between(max(median(sizes) / NORMAL.inv_cdf(0.75), sizes[rank] / NORMAL.inv_cdf(0.95)), 3.0)
+    return Between(max(median(sizes) / Z75, sizes[rank] / Z90), 3.0)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from scipy.stats import false_discovery_control
+
 from ..facts.record import FAILED, VERDICTS, Record
-from ..facts.statistics import q_values
-from .change import Change, log_ratio_se, seen_between, seen_in_times
+from .change import Between, Change, log_ratio_se, processes_differ, seen_between, seen_in_times
 
 Key = tuple[str, str]
 """(config_id, method): names a cell in every run."""
@@ -23,6 +24,12 @@ COARSE = 1.25
 
 NOTICEABLE = 1.10
 """From this factor on, a change that decides nothing is still worth a line."""
+
+UNEVEN = 0.2
+"""A machine that runs at another speed does not slow all code alike. Share of the change of the baseline's own time
+(as a log ratio, in the same environment) that counts as standard deviation of a ratio. Between twelve runs of the
+same code, where that time moved by 0.4 to 0.6, ratios moved by 0.072 in the median; by 0.2 to 0.4: 0.020; by less
+than 0.01: 0.008 (docs/compare.md)."""
 
 ENOUGH_TIMES = 10
 """From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
@@ -171,7 +178,8 @@ def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, res
 
 
 def _with_q(changes: Mapping[Key, Change], p_values: Sequence[float]) -> Iterator[tuple[tuple[Key, Change], float]]:
-    return zip(changes.items(), q_values(p_values), strict=True)
+    """Each change with its Benjamini–Hochberg q-value."""
+    return zip(changes.items(), map(float, false_discovery_control(p_values)) if p_values else (), strict=True)
 
 
 def _widened(changes: Mapping[Key, Change], side: int, policy: Policy) -> dict[Key, Change]:
@@ -200,7 +208,13 @@ def ratio_change(old: Record, new: Record) -> Change | None:
     if old["method"] == old.get("baseline"):
         return None
     was, now = (log_ratio_se(row, "speedup", "speedup_low", "speedup_high") for row in (old, new))
-    return None if was is None or now is None else Change.of("ratio", was.value - now.value, was, now)
+    if was is None or now is None:
+        return None
+    change = Change.of("ratio", was.value - now.value, was, now)
+    if not _same_environment(old, new):
+        return change
+    baseline_s = [row["time_s"] * row["speedup"] for row in (old, new)]
+    return change.widened(Between(UNEVEN * abs(math.log(baseline_s[1] / baseline_s[0]))))
 
 
 def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: Judgement) -> dict[Key, Change]:
@@ -247,14 +261,18 @@ def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], 
     """`result` without the suspects that the rows measured `again` clear.
 
     A suspect is cleared if its new row, judged against BASE among the suspects alone, does not fail; one that was not
-    measured again, or in another environment than before, stands.
+    measured again, or in another environment than before, stands. BASE may have seen a single process, so that what
+    the fresh ones differ by counts as its error.
     """
     keys = {finding.key for finding in suspects(result)}
     fresh = {(row["config_id"], row["method"]): row for row in again}
     usable = {k: r for k, r in fresh.items() if k in keys and _comparable(result.rows[k], r)}
-    old = [row for row in base if (row["config_id"], row["method"]) in usable]
+    old = [processes_differ(row, usable[key]) for row in base if (key := (row["config_id"], row["method"])) in usable]
     second = judge(old, list(usable.values()), policy)
-    standing = {finding.key: finding for finding in second.failures}
+    # What a time says takes all the other times, for the machine's speed and how far it wanders.
+    whole = judge(base, [usable.get(key, row) for key, row in result.rows.items()], policy)
+    times = [f for f in whole.failures if f.change is not None and f.change.what == "time" and f.key in usable]
+    standing = {finding.key: finding for finding in (*second.failures, *times)}
     failures, cleared = [], []
     for finding in result.failures:
         if finding.key not in usable:

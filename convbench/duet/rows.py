@@ -45,7 +45,7 @@ def _speed(duel: Duel, name: str) -> dict[str, Any]:
     found = samples.combine(duel.parts, duel.arm(name), duel.arm("a"), spec.measure)
     if len(duel.parts) == 1:
         # What one pair of processes shows of the ratio is as much about their memory layout as about the code.
-        found = {k: v for k, v in found.items() if k not in ("speedup_low", "speedup_high", "speed")}
+        found = {k: v for k, v in found.items() if k not in ("speedup_low", "speedup_high", "speed", "margin")}
     moved = spec.case.elements_moved(spec.wrt) * BYTES[spec.dtype]
     return {**found, **rates(spec.case.flops(spec.wrt), moved, found["time_s"], None, None)}
 

@@ -96,6 +96,7 @@ SPEED = (
     Column("speedup_low", float, "", "lower end of its 95% interval"),
     Column("speedup_high", float, "", "upper end of its 95% interval"),
     Column("speed", str, "", " | ".join(SPEEDS)),
+    Column("margin", float, "", "share either way within which `speed` calls two times equivalent"),
     Column("converged", bool, "", "the interval became as narrow as asked for"),
     Column("measured_s", float, "s", "time spent inside timed regions"),
     Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),

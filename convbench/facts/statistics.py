@@ -1,16 +1,16 @@
-"""Intervals and verdicts that assume no distribution: order statistics, signs, and false-discovery control."""
+"""Intervals and verdicts that assume no distribution: order statistics."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import lru_cache
+from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+from scipy.special import bdtr, bdtrc
+
 CONFIDENCE = 0.95
-NORMAL_95 = 1.959963984540054
-"""Half-width of a 95% interval of a normal estimate, in standard errors."""
 
 
 class Interval(NamedTuple):
@@ -29,10 +29,7 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | No
     below the median is a fair coin, whatever the distribution (David & Nagaraja, Order Statistics, §7.1).
     20 → (6, 15), 30 → (10, 21), 60 → (22, 39). None for n < 6 at 95%: even the extremes miss it more often.
     """
-    tail = (1 - Fraction(str(confidence))) / 2 * 2**n
-    below, k = 0, 0
-    while k < n and (below := below + math.comb(n, k)) <= tail:
-        k += 1
+    k = int(np.searchsorted(bdtr(np.arange(n), n, 0.5), (1 - confidence) / 2, side="right"))
     return (k, n + 1 - k) if k else None
 
 
@@ -48,15 +45,6 @@ def quantile(values: Sequence[float], share: float) -> float:
     low, high = ordered[left], ordered[left + 1]
     # Between two equal infinities there is no difference to take a share of.
     return low if low == high else low + (place - left) * (high - low)
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two middle ones. Raises ValueError without values."""
-    if not values:
-        raise ValueError("a median needs at least one value")
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -103,56 +91,5 @@ def speed_verdict(low: float | None, high: float | None, margin: float) -> str:
 
 
 def binomial_tail(at_least: int, n: int, p: float) -> float:
-    """P(Bin(n, p) ≥ at_least), exact up to rounding."""
-    if at_least <= 0:
-        return 1.0
-    if p in (0.0, 1.0):
-        return float(at_least <= n and p == 1.0)
-    if at_least > n:
-        return 0.0
-    terms = (
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(at_least, n + 1)
-    )
-    return min(1.0, math.fsum(map(math.exp, terms)))
-
-
-def sign_p_value(values: Sequence[float], bound: float) -> float:
-    """One-sided sign test: how likely at least this many values below `bound` are if their median is not below it.
-
-    Values equal to the bound count as not below. With log ratios and bound −log(1 + margin): the p-value of
-    "slower by more than the margin".
-    """
-    return binomial_tail(sum(v < bound for v in values), len(values), 0.5)
-
-
-def change_p_value(base: Interval, new: Interval, margin: float) -> float | None:
-    """One-sided p-value of "the speedup `new` is lower than the speedup `base` by more than the margin".
-
-    z = (log base − log new − log(1 + margin)) / √(s_base² + s_new²), with s the distance on the log scale from
-    each estimate to the end of its 95% interval that faces the other, over 1.96. None where either interval is
-    unknown. Two runs share no pairs, so this one leans on a normal approximation of the two medians.
-    """
-    if base.low is None or base.high is None or new.low is None or new.high is None:
-        return None
-    gap = math.log(base.estimate) - math.log(new.estimate) - math.log1p(margin)
-    facing = (base.low, new.high) if gap > 0 else (base.high, new.low)
-    scale = math.hypot(math.log(base.estimate / facing[0]), math.log(facing[1] / new.estimate)) / NORMAL_95
-    if scale == 0:
-        return 0.0 if gap > 0 else 1.0
-    return 0.5 * math.erfc(gap / scale / math.sqrt(2))
-
-
-def q_values(p_values: Sequence[float]) -> list[float]:
-    """Benjamini–Hochberg q-values in the order given: q₍ᵢ₎ = min over j ≥ i of p₍ⱼ₎·n/j.
-
-    Calling everything with q ≤ 0.05 keeps the expected share of false calls among the calls at 5% (Benjamini &
-    Hochberg 1995), however many are tested.
-    """
-    n = len(p_values)
-    out, smallest = [0.0] * n, 1.0
-    by_size = sorted(range(n), key=lambda i: p_values[i], reverse=True)
-    for rank, i in zip(range(n, 0, -1), by_size, strict=True):
-        smallest = min(smallest, p_values[i] * n / rank)
-        out[i] = smallest
-    return out
+    """P(Bin(n, p) ≥ at_least)."""
+    return float(bdtrc(at_least - 1, n, p)) if 0 < at_least <= n else float(at_least <= 0)

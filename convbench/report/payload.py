@@ -47,10 +47,16 @@ def payload(runs: Runs) -> dict[str, Any]:
         "values": {name: packed(shown[name]) for name in known},
         "axes": [axis for axis in runs.axes if axis in known],
         "labels": list(runs.labels),
-        "margin": Measure().margin,
+        "margin": margin(table),
         "bounds": {dtype: {"out": U_OUT[dtype], "acc": U_ACC[dtype]} for dtype in U_OUT},
         "order": {"status": STATUSES, "accuracy": VERDICTS, "speed": SPEEDS},
     }
+
+
+def margin(table: pd.DataFrame) -> float:
+    """The margin of the table's verdicts; the widest where runs with several are shown together."""
+    known = table["margin"].dropna()
+    return float(known.max()) if len(known) else Measure().margin
 
 
 def sample(table: pd.DataFrame) -> pd.DataFrame:

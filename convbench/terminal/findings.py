@@ -97,7 +97,7 @@ def throttled(rows: Rows) -> Iterator[Finding]:
     reasons = rows.values("throttle")
     held = rows.known("throttle") & ~rows.equal("throttle", "", "none")
     named = ", ".join(r for r in reasons[:3] if r not in ("", "none"))
-    kind = ("throttled", f"{{often}} were sampled while the GPU held its clocks down ({named})")
+    kind = ("throttled", f"the GPU held its clocks down ({named}) during {{often}}")
     yield from _flagged(rows, held, np.isfinite(rows.numbers("time_s")), kind, "cool it, or lock its clocks")
 
 
@@ -137,7 +137,7 @@ def reduced(rows: Rows) -> Iterator[Finding]:
         methods = [m for m in rows.values("method") if np.any(mine & rows.equal("method", m))]
         much = f" (relative error {units.significant(error[first], 2)})" if np.isfinite(error[first]) else ""
         sentence = (
-            f"{share(where, among, f'{dtype} result')} on {device} have reduced precision ({', '.join(methods)}); "
+            f"reduced precision in {share(where, among, f'{dtype} result')} on {device} ({', '.join(methods)}); "
             f"worst: {rows.text('method', first)}{at(rows, first, ', ')}{much}"
         )
         yield Finding("note", "reduced", sentence, "", len(where), ids(rows, worst))
@@ -230,8 +230,8 @@ def sampled(rows: Rows) -> Iterator[Finding]:
     covered = rows.numbers("identity_fraction")[first]
     rest = f"; an identity covers {units.share(covered)}" if np.isfinite(covered) else ""
     sentence = (
-        f"{share(where, np.isfinite(checked), 'result')} were compared with the reference in a sample of their "
-        f"elements, at least {units.share(checked[first])} of them{rest}{at(rows, first, '; smallest share: ')}"
+        f"a sample of the elements was compared with the reference in {share(where, np.isfinite(checked), 'result')}, "
+        f"at least {units.share(checked[first])} of them{rest}{at(rows, first, '; smallest share: ')}"
     )
     remedy = "a larger reference.max_flops or reference.max_bytes"
     yield Finding("note", "sampled", sentence, remedy, len(where), ids(rows, worst))

@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from statistics import median
 from time import perf_counter, perf_counter_ns
 from typing import Any, NamedTuple, Protocol
 
 from ..facts.case import InvalidValue
 from ..facts.spec import Measure
-from ..facts.statistics import median
 
 Call = Callable[[], Any]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from statistics import median
 from typing import Any
-
-from ..facts.statistics import median
 
 REASONS = {
     0x04: "power_cap",

@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 
 from ..facts.spec import Measure
-from ..facts.statistics import median
 from .clocks import Arm, Clock, HostTimes, Reading
 from .samples import Samples, columns, combine
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from ..facts.spec import Measure
-from ..facts.statistics import Interval, median, median_interval, speed_verdict, spread_half_width
+from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
 
 ROW_COLUMNS = (
     "config_id",
@@ -213,6 +214,7 @@ def _ratio_columns(ratio: Interval, margin: float) -> dict[str, Any]:
         "speedup_low": ratio.low,
         "speedup_high": ratio.high,
         "speed": speed_verdict(ratio.low, ratio.high, margin),
+        "margin": margin,
     }
 
 

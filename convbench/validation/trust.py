@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
-from ..facts.statistics import Interval, binomial_tail, median, quantile, speed_verdict
+from ..facts.statistics import Interval, binomial_tail, quantile, speed_verdict
 
 SIGNIFICANCE = 0.01
 """A rate fails when a binomial test says that it is worse than allowed, with this chance of being wrong."""
