@@ -3,7 +3,8 @@
 Measures the same 50 configurations again and again (a run that is in DIR already is not measured again), then
 compares every run with every later one. A/A: as they are. Planted: in five configurations of the later run, drawn
 anew for each comparison, the method's row is that of its twin, which does the same and then waits, busily, for a
-tenth of the time that it took.
+tenth of the time that it took. What `--confirm` would have said is worked out as well: in place of six fresh processes
+stand six of the other runs, drawn anew, each a process of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import convbench
 from convbench.comparison.command import JUDGED
-from convbench.comparison.gate import Judgement, Policy, judge
+from convbench.comparison.gate import Judgement, Key, Policy, judge
+from convbench.comparison.second import confirm, suspects
 from convbench.facts.record import Record
 from convbench.results.table import records
 
@@ -54,33 +58,60 @@ def planted(rows: Sequence[Record], where: set[str]) -> list[Record]:
     ]
 
 
+def measured_again(judgement: Judgement, others: Sequence[Sequence[Record]], twins: set[str]) -> list[Record]:
+    """The suspects' rows as six fresh processes would have given them: the medians of six other runs."""
+    out = []
+    for finding in suspects(judgement):
+        config_id, method = finding.key
+        source: Key = (config_id, TWIN) if config_id in twins and method == "explicit" else finding.key
+        rows = [row for run in others for row in run if (row["config_id"], row["method"]) == source]
+        again = dict(judgement.rows[finding.key])
+        for figure, unit in (("time", "_s"), ("speedup", "")):
+            if f"{figure}_low{unit}" in again:
+                seen = [row[figure + unit] for row in rows]
+                again |= dict(zip(_names(figure, unit), (median(seen), min(seen), max(seen)), strict=True))
+        out.append(again)
+    return out
+
+
+def _names(figure: str, unit: str) -> tuple[str, str, str]:
+    return figure + unit, f"{figure}_low{unit}", f"{figure}_high{unit}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=12, help="at least 8, six besides the two that are compared")
     args, words = parser.parse_known_args()
     runs = measure(args.folder, args.runs, words)
-    rng = random.Random(0)
-    alarms, cells, found, false, untrusted = 0, 0, 0, 0, 0
-    resolutions: list[float] = []
-    pairs = list(itertools.combinations(runs, 2))
-    for base, new in pairs:
-        same = judge(without_twin(base), without_twin(new), Policy())
-        alarms += bool(same.failures)
-        cells += len(same.failures)
-        untrusted += same.verdict == "untrusted"
+    rng, seen, resolutions = random.Random(0), Counter[str](), []
+    pairs = list(itertools.combinations(range(len(runs)), 2))
+    for i, j in pairs:
+        base, others = without_twin(runs[i]), rng.sample([r for k, r in enumerate(runs) if k not in (i, j)], 6)
+        same = judge(base, without_twin(runs[j]), Policy())
         resolutions.append(same.resolution or float("inf"))
-        where = set(rng.sample(sorted({row["config_id"] for row in new}), PLANTED))
-        hits = slower(judge(without_twin(base), planted(new, where), Policy()))
-        found += len(hits & where)
-        false += len(hits - where)
+        again = confirm(same, base, measured_again(same, others, set()), Policy())
+        seen["alarms"] += bool(same.failures)
+        seen["alarms confirmed"] += bool(again.failures)
+        seen["left in doubt"] += again.verdict == "untrusted"
+        where = set(rng.sample(sorted({row["config_id"] for row in runs[j]}), PLANTED))
+        worse = judge(base, planted(runs[j], where), Policy())
+        again = confirm(worse, base, measured_again(worse, others, where), Policy())
+        seen["found"] += len(slower(worse) & where)
+        seen["besides"] += len(slower(worse) - where)
+        seen["found again"] += len(slower(again) & where)
+        seen["found doubtful"] += len({f.key[0] for f in again.doubtful} & where)
     tried = PLANTED * len(pairs)
     print(f"{args.runs} runs of {len({row['config_id'] for row in runs[0]})} configurations, {os.uname().release}")
     print(
-        f"A/A: {alarms} of {len(pairs)} comparisons raised an alarm ({cells} cells), {untrusted} were not to be trusted"
+        f"A/A: {seen['alarms']} of {len(pairs)} comparisons raised an alarm; measured again, "
+        f"{seen['alarms confirmed']} did, and {seen['left in doubt']} were not to be trusted"
     )
-    print(f"planted 10%: {found} of {tried} found ({found / tried:.0%}), {false} cells besides")
-    print(f"resolution: {sorted(resolutions)[len(resolutions) // 2] - 1:.1%} in the median comparison")
+    print(
+        f"planted 10%: {seen['found']} of {tried} found ({seen['found'] / tried:.0%}), "
+        f"{seen['besides']} cells besides; measured again, {seen['found again']} stood and {seen['found doubtful']} were left in doubt"
+    )
+    print(f"resolution: {median(resolutions) - 1:.1%} in the median comparison")
 
 
 def slower(judgement: Judgement) -> set[str]:

@@ -85,8 +85,10 @@ def row(i: int, method: str, **values: object) -> Record:
     )
 
 
-def timed_row(i: int, method: str, speedup: tuple[float, float, float] | None, time_s: float = 1e-3) -> Record:
-    """A timed row; `speedup` is (median, low, high), None for the baseline's own row."""
+def timed_row(i: int, method: str, speedup: tuple[float, float, float] | None, time_s: float | None = None) -> Record:
+    """A timed row; `speedup` is (median, low, high), None for the baseline's own row, which takes 1 ms."""
+    if time_s is None:
+        time_s = 1e-3 / (speedup[0] if speedup else 1.0)
     times = {"time_s": time_s, "time_low_s": time_s * 0.99, "time_high_s": time_s * 1.01, "samples": 40}
     if speedup is None:
         return row(i, method, speedup=1.0, **times)

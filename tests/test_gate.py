@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from convbench.comparison.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
-from convbench.comparison.gate import Judgement, Policy, confirm, judge, suspects
+from convbench.comparison.gate import Judgement, Policy, judge
+from convbench.comparison.second import confirm, suspects
 from convbench.facts.record import Record
 from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row
 
@@ -29,9 +30,7 @@ def pair_of_runs(
 
     def run(first: float) -> list[Record]:
         values = [first] + [speedup] * (cells - 1)
-        # The baseline takes 2 ms throughout.
-        ends = [(v, v * (1 - width), v * (1 + width)) for v in values]
-        return [timed_row(i, "explicit", around, 2e-3 / around[0]) for i, around in enumerate(ends)]
+        return [timed_row(i, "explicit", (v, v * (1 - width), v * (1 + width))) for i, v in enumerate(values)]
 
     return run(speedup), run(after)
 
@@ -60,11 +59,59 @@ def test_slowdown_within_the_margin_passes() -> None:
     assert judge(base, new, Policy(margin=0.02, spread=0.0)).exit_code == 1
 
 
+@pytest.mark.parametrize("cells", [8, 50])
+def test_method_that_became_faster_everywhere_is_no_noise(cells: int) -> None:
+    base = [timed_row(i, "explicit", (2.0, 1.99, 2.01)) for i in range(cells)]
+    gains = [1.1 + 0.2 * (i % 7) / 7 for i in range(cells)]
+    new = [timed_row(i, "explicit", (2.0 * g, 1.99 * g, 2.01 * g)) for i, g in enumerate(gains)]
+    assert judge(base, new, POLICY).exit_code == 0
+    slow = timed_row(0, "explicit", (1.5, 1.49, 1.51))
+    assert kinds(judge(base, [slow, *new[1:]], POLICY)) == [("slower", 0, "explicit")]
+
+
 def test_improvement_never_fails() -> None:
     base, new = pair_of_runs(2.0, 4.0)
     result = judge(base, new, POLICY)
     assert result.exit_code == 0
     assert [f.kind for f in result.improvements] == ["faster"]
+
+
+def test_baseline_that_became_faster_makes_no_method_slower() -> None:
+    """The method's own time fell by a tenth; its ratio fell because the baseline's fell by more."""
+    base = [timed_row(i, "autograd", None) for i in range(5)] + [timed_row(0, "explicit", (2.0, 1.99, 2.01))]
+    quick = timed_row(0, "explicit", (1.5, 1.49, 1.51), 0.45e-3)
+    result = judge(base, [timed_row(0, "autograd", None, 0.675e-3), *base[1:5], quick], POLICY)
+    assert (result.exit_code, len(result.advice)) == (0, 1)
+    assert "its own time is 0.90× that of BASE" in result.advice[0].text
+
+
+@pytest.mark.parametrize("margin", [0.2, 0.3])
+def test_wide_margin_is_not_taken_for_a_coarse_measurement(margin: float) -> None:
+    base, new = pair_of_runs(2.0, 2.0)
+    assert judge(base, new, replace(POLICY, margin=margin)).exit_code == 0
+
+
+@pytest.mark.parametrize(("blind", "verdict"), [(20, "untrusted"), (12, "untrusted"), (6, "good")])
+def test_cells_without_an_interval_are_no_comparison(blind: int, verdict: str) -> None:
+    base, new = pair_of_runs(2.0, 2.0, cells=20)
+    for one in new[:blind]:
+        del one["speedup_low"], one["speedup_high"]
+    result = judge(base, new, POLICY)
+    assert result.verdict == verdict
+    assert len(result.advice) == blind
+
+
+@pytest.mark.parametrize("before", [{"status": "crash", "accuracy": None}, {"accuracy": None}, {"accuracy": "exact"}])
+def test_gradient_that_is_now_wrong_fails_whatever_was_before(before: dict[str, Any]) -> None:
+    good = timed_row(0, "explicit", (2.0, 1.99, 2.01))
+    old = {k: v for k, v in {**good, **before}.items() if v is not None}
+    assert kinds(judge([old], [{**good, "accuracy": "fail"}], POLICY)) == [("accuracy", 0, "explicit")]
+
+
+def test_wrong_gradient_counts_among_rows_of_one_cell() -> None:
+    good = timed_row(0, "explicit", (2.0, 1.99, 2.01))
+    wrong = row(0, "explicit", accuracy="fail")
+    assert kinds(judge([good], [good, wrong], POLICY)) == [("accuracy", 0, "explicit")]
 
 
 def test_wide_intervals_are_no_evidence() -> None:
@@ -160,7 +207,8 @@ def test_cell_measured_twice_counts_once() -> None:
     result = judge([good], [good, poor], POLICY)
     assert not result.failures
     assert result.notes == [
-        "NEW holds 1 further rows of cells measured more than once; of each cell the row with the most samples counts"
+        "NEW holds 1 further rows of cells measured more than once; "
+        "of each cell a wrong gradient counts, else the row with the most samples"
     ]
 
 
@@ -223,20 +271,39 @@ def test_confirm_in_another_environment_clears_nothing() -> None:
     assert confirm(judge(base, new, POLICY), base, again, POLICY).exit_code == 1
 
 
-def test_processes_that_lie_far_apart_clear_a_suspect() -> None:
-    """1.6 instead of 2.0 stands where six fresh processes agree, and does not where they reach from 1.3 to 2.1."""
+@pytest.mark.parametrize(
+    ("again", "code"),
+    [
+        ((1.60, 1.59, 1.61), 1),
+        ((2.00, 1.98, 2.02), 0),
+        ((1.60, 1.30, 2.10), 4),
+        ((1.80, 1.79, 1.81), 1),
+        ((1.97, 1.75, 2.20), 4),
+    ],
+)
+def test_second_measurement_confirms_clears_or_leaves_in_doubt(again: tuple[float, float, float], code: int) -> None:
+    """The speedup was 2.0 and is 1.6; six fresh processes say `again`, from the smallest to the largest."""
     base, new = pair_of_runs(2.0, 1.6)
-    for ends, code in (((1.59, 1.61), 1), ((1.3, 2.1), 0)):
-        again = [timed_row(0, "explicit", (1.6, *ends))]
-        assert confirm(judge(base, new, POLICY), base, again, POLICY).exit_code == code
+    result = confirm(judge(base, new, POLICY), base, [timed_row(0, "explicit", again)], POLICY)
+    assert result.exit_code == code
+    assert len(result.doubtful) == (code == 4)
 
 
-def test_false_alarms_do_not_survive_a_second_measurement() -> None:
-    """Processes 5% apart, cells judged one by one: many raise an alarm, and six fresh processes clear nine in ten."""
+def test_second_measurement_without_an_interval_clears_nothing() -> None:
+    base, new = pair_of_runs(2.0, 1.6)
+    again = [{k: v for k, v in base[0].items() if k not in ("speedup_low", "speedup_high")}]
+    result = confirm(judge(base, new, POLICY), base, again, POLICY)
+    assert result.verdict == "untrusted"
+    assert "not closely enough" in result.doubtful[0].text
+
+
+@pytest.mark.parametrize("process", [0.03, 0.05])
+def test_false_alarms_do_not_survive_a_second_measurement(process: float) -> None:
+    """Processes that lie far apart, cells judged one by one: six fresh processes leave one alarm in ten."""
     rng = np.random.default_rng(7)
     alarms = standing = 0
     for _ in range(2000):
-        was, now, *fresh = rng.normal(0, 0.05, 8)
+        was, now, *fresh = rng.normal(0, process, 8)
         old, new = (
             [timed_row(0, "explicit", (math.exp(x), math.exp(x - 0.003), math.exp(x + 0.003)))] for x in (was, now)
         )
@@ -244,8 +311,8 @@ def test_false_alarms_do_not_survive_a_second_measurement() -> None:
         if first.failures:
             alarms += 1
             ends = (math.exp(np.median(fresh)), math.exp(min(fresh)), math.exp(max(fresh)))
-            standing += confirm(first, old, [timed_row(0, "explicit", ends)], POLICY).exit_code
-    assert alarms > 100
+            standing += confirm(first, old, [timed_row(0, "explicit", ends)], POLICY).verdict == "regression"
+    assert alarms > 50
     assert standing / alarms < 0.1
 
 
@@ -306,7 +373,7 @@ def test_spread_is_learnt_from_the_cells_that_changed_the_other_way() -> None:
     slowed = [Change.of("ratio", abs(c.log) + 0.5 if c.log > 0 else c.log, point, point) for c in changes]
     for seen in (changes, slowed):
         assert seen_between(seen, 1, 0.01).spread == pytest.approx(0.04, rel=0.2)
-    assert seen_between(slowed, -1, 0.01).spread > 0.5
+    assert seen_between(slowed, -1, 0.01).spread > 0.1
     assert seen_between([c for c in slowed if c.log > 0], 1, 0.01).spread == 0.01
 
 

@@ -147,14 +147,17 @@ def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:
     """How far apart unchanged cells of one method lie, from the cells that changed the other way.
 
     Judging slowdowns (`side` 1) takes the cells that became faster, and the other way round (−1): what really
-    changed cannot hide itself by counting as noise. The spread is median |change| / 0.6745 (a half-normal
-    distribution) less what the cells' own intervals explain, and at least `least`. It counts as known: what it is
-    off by, the margin covers (simulated in tests/test_gate.py).
+    changed cannot hide itself by counting as noise. Where most of the cells really became faster, they lie about
+    their own median, and the spread about it counts if it is the smaller. A spread is median |distance| / 0.6745
+    (a half-normal distribution) less what the cells' own intervals explain, and at least `least`. It counts as
+    known: what it is off by, the margin covers (simulated in tests/test_gate.py).
     """
     sizes = [abs(change.log) for change in changes if change.log * side < 0]
     if len(sizes) < ENOUGH:
         return Between(least)
-    found = (median(sizes) / Z75) ** 2 - median(change.se**2 for change in changes)
+    centre = median(change.log for change in changes)
+    distance = min(median(sizes), median(abs(change.log - centre) for change in changes))
+    found = (distance / Z75) ** 2 - median(change.se**2 for change in changes)
     return Between(math.sqrt(max(found, least**2)))
 
 

@@ -15,8 +15,9 @@ from ..facts.record import CASE, SETTING, Record
 from ..results.table import configuration_name, load, records, table_files
 from ..terminal.screen import console
 from .confirm import measure_again
-from .gate import Judgement, Policy, confirm, judge, suspects
+from .gate import Judgement, Policy, judge
 from .output import FORMATS, Comparison, show
+from .second import confirm, suspects
 
 JUDGED = (
     *("config_id", "method", "baseline", "status", "reason", "accuracy", "environment_id", "samples", "measured_s"),
@@ -125,7 +126,7 @@ def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Jud
 
 def _shown(judgement: Judgement, kind: str) -> set[str]:
     """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
-    findings = [*judgement.failures, *judgement.advice, *judgement.improvements]
+    findings = [*judgement.failures, *judgement.doubtful, *judgement.advice, *judgement.improvements]
     shown = {f.key[0] for f in findings} | {row["config_id"] for row in judgement.fresh}
     return shown | {key[0] for key in judgement.rows} if kind == "junit" else shown
 

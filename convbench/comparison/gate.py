@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
 from scipy.stats import false_discovery_control
 
-from ..facts.record import FAILED, VERDICTS, Record
-from .change import Between, Change, log_ratio_se, processes_differ, seen_between, seen_in_times
+from ..facts.record import VERDICTS, Record
+from .change import Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times
 
 Key = tuple[str, str]
 """(config_id, method): names a cell in every run."""
@@ -20,7 +19,8 @@ LEVEL = 0.05
 """Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
 
 COARSE = 1.25
-"""Where half of the cells could not have shown a slowdown of this size, there was no comparison worth the name."""
+"""Where half of the cells could not have shown a slowdown of this size beyond the margin, there was no comparison worth
+the name."""
 
 NOTICEABLE = 1.10
 """From this factor on, a change that decides nothing is still worth a line."""
@@ -59,7 +59,10 @@ class Finding:
     q: float | None = None
 
 
-KINDS = ("vanished", "unmeasured", "accuracy", "untimed", "slower", "advisory", "faster", "better", "cleared")
+KINDS = (
+    *("vanished", "unmeasured", "accuracy", "untimed", "slower", "doubtful"),
+    *("advisory", "faster", "better", "cleared"),
+)
 
 
 @dataclass(slots=True)
@@ -67,13 +70,17 @@ class Judgement:
     """What comparing two runs gave. `failures` make it a regression; `advice` does not.
 
     `cells`: common to both runs; `timed`: those judged by speed; `resolution`: the smallest slowdown, as a factor,
-    that half of the cells with paired ratios could have shown. `fresh`: rows of cells that only the new run has.
-    `rows`: the new run's rows by cell.
+    that half of the cells with paired ratios could have shown, infinite where half of them have no interval.
+    `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could
+    neither confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell.
     """
 
+    margin: float
     cells: int = 0
     timed: int = 0
     resolution: float | None = None
+    changes: dict[Key, Change] = field(default_factory=dict)
+    doubtful: list[Finding] = field(default_factory=list)
     failures: list[Finding] = field(default_factory=list)
     advice: list[Finding] = field(default_factory=list)
     improvements: list[Finding] = field(default_factory=list)
@@ -83,12 +90,17 @@ class Judgement:
 
     @property
     def verdict(self) -> str:
-        """regression; nothing (no cell in common); untrusted (`resolution` is beyond COARSE); or good."""
+        """regression; nothing (no cell in common); untrusted (too coarse, or a suspect is left in doubt); or good."""
         if self.cells and self.failures:
             return "regression"
         if not self.cells:
             return "nothing"
-        return "untrusted" if self.resolution is not None and self.resolution > COARSE else "good"
+        return "untrusted" if self.coarse or self.doubtful else "good"
+
+    @property
+    def coarse(self) -> bool:
+        """Whether half of the cells could not have shown a slowdown that anybody would care about."""
+        return self.resolution is not None and self.resolution > COARSE * (1 + self.margin)
 
     @property
     def exit_code(self) -> int:
@@ -97,7 +109,7 @@ class Judgement:
 
 def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
     """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
-    result = Judgement()
+    result = Judgement(policy.margin)
     old_cells, new_cells = _cells(base, "BASE", result), _cells(new, "NEW", result)
     result.rows = new_cells
     common = [key for key in old_cells if key in new_cells]
@@ -116,14 +128,14 @@ def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judg
 
 
 def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Record]:
-    """Rows by cell; of a cell measured more than once, the row with the most samples (the last of equals) counts."""
+    """Rows by cell; of a cell measured more than once a wrong gradient counts, else the row with the most samples."""
     cells: dict[Key, Record] = {}
-    for row in sorted(rows, key=lambda row: row.get("samples", 0)):
+    for row in sorted(rows, key=lambda row: (row.get("accuracy") == "fail", row.get("samples", 0))):
         cells[row["config_id"], row["method"]] = row
     if len(cells) < len(rows):
         result.notes.append(
             f"{run} holds {len(rows) - len(cells)} further rows of cells measured more than once; "
-            "of each cell the row with the most samples counts"
+            "of each cell a wrong gradient counts, else the row with the most samples"
         )
     return {key: cells[key] for row in rows if (key := (row["config_id"], row["method"])) in cells}
 
@@ -131,20 +143,23 @@ def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Rec
 def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> bool:
     """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
+    before, after = old.get("accuracy"), new.get("accuracy")
+    reason = f": {new['reason']}" if "reason" in new else ""
+    if after == "fail" and before != "fail":
+        text = f"accuracy was {before or 'not judged'} and is fail{reason}"
+        result.failures.append(Finding("accuracy", key, new, text))
+        return True
     if was != "ok" and now == "ok":
         result.improvements.append(Finding("better", key, new, f"status was {was} and is ok"))
     elif was == "ok" and now != "ok":
-        reason = f": {new['reason']}" if "reason" in new else ""
         result.failures.append(Finding("unmeasured", key, new, f"status was ok and is {now}{reason}"))
     elif was != now:
         result.advice.append(Finding("advisory", key, new, f"status was {was} and is {now}"))
     if was != "ok" or now != "ok":
         return True
-    before, after = old.get("accuracy"), new.get("accuracy")
     if before == after:
         return before == "fail"
     if after is None or (before is not None and VERDICTS.index(after) > VERDICTS.index(before)):
-        reason = f": {new['reason']}" if "reason" in new else ""
         result.failures.append(
             Finding("accuracy", key, new, f"accuracy was {before} and is {after or 'not judged'}{reason}")
         )
@@ -156,25 +171,57 @@ def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> b
 def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: Judgement) -> None:
     """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them."""
     changes: dict[Key, Change] = {}
+    blind: list[Key] = []
     for key, (old, new) in pairs.items():
         lost = _lost_timing(old, new)
         if lost:
             result.failures.append(Finding("untimed", key, new, lost))
         elif (change := ratio_change(old, new)) is not None:
             changes[key] = change
-    times = _time_changes({key: pair for key, pair in pairs.items() if key not in changes}, result)
+        elif "speedup" in old and key[1] != old.get("baseline"):
+            blind.append(key)
+            run = "BASE" if _ratio(old) is None else "NEW"
+            text = f"its speedup has no interval in {run} (too few pairs fitted into the time): nothing was compared"
+            result.advice.append(Finding("advisory", key, new, text))
+    times = _time_changes({k: p for k, p in pairs.items() if k not in changes and k not in blind}, result)
     result.timed = len(changes) + len(times)
     margin = math.log1p(policy.margin)
     slower = {**_widened(changes, 1, policy), **times}
     faster = {**_widened(changes, -1, policy), **times}
-    if changes:
-        result.resolution = math.exp(median(slower[key].shows(margin, LEVEL / result.timed) for key in changes))
+    result.changes = slower
+    if changes or blind:
+        shown = [slower[key].shows(margin, LEVEL / result.timed) for key in changes] + [math.inf] * len(blind)
+        result.resolution = math.exp(median(shown))
+    own = _own_changes(pairs)
     for (key, change), q in _with_q(slower, [c.p_above(margin) for c in slower.values()]):
         if q <= LEVEL and change.low > margin:
-            result.failures.append(Finding("slower", key, pairs[key][1], str(change), change, q))
+            _report(Finding("slower", key, pairs[key][1], str(change), change, q), own.get(key), result)
     for (key, change), q in _with_q(faster, [c.p_below(-margin) for c in faster.values()]):
         if q <= LEVEL and change.high < -margin:
-            result.improvements.append(Finding("faster", key, pairs[key][1], str(change), change, q))
+            _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
+
+
+def _report(finding: Finding, own: tuple[float, float] | None, result: Judgement) -> None:
+    """Notes a change, as advice where the method's own time went the other way: the baseline's has changed then.
+
+    `own` is the change of that time, outright and against the common change of the baselines' times.
+    """
+    slower = finding.kind == "slower"
+    if own is not None and (max(own) <= 0 if slower else min(own) >= 0):
+        text = f"{finding.text}, but its own time is {math.exp(own[0]):.2f}× that of BASE: the baseline's has changed"
+        result.advice.append(replace(finding, kind="advisory", text=text))
+    else:
+        (result.failures if slower else result.improvements).append(finding)
+
+
+def _own_changes(pairs: Mapping[Key, tuple[Record, Record]]) -> dict[Key, tuple[float, float]]:
+    """Log change of the time of each cell with a ratio, outright and against the baselines' median change, where both
+    runs name the same environment."""
+    here = {k: p for k, p in pairs.items() if _same_environment(*p) and all(row.get("time_s") for row in p)}
+    found = {key: math.log(new["time_s"] / old["time_s"]) for key, (old, new) in here.items()}
+    yardsticks = [change for key, change in found.items() if key[1] == here[key][0].get("baseline")]
+    common = median(yardsticks) if yardsticks else 0.0
+    return {k: (c, c - common) for k, c in found.items() if k[1] != here[k][0].get("baseline")}
 
 
 def _with_q(changes: Mapping[Key, Change], p_values: Sequence[float]) -> Iterator[tuple[tuple[Key, Change], float]]:
@@ -203,11 +250,15 @@ def _lost_timing(old: Record, new: Record) -> str | None:
     return None
 
 
+def _ratio(row: Record) -> Estimate | None:
+    return log_ratio_se(row, "speedup", "speedup_low", "speedup_high")
+
+
 def ratio_change(old: Record, new: Record) -> Change | None:
     """The slowdown of a cell by its paired ratios, log(speedup in BASE / speedup in NEW); None where one lacks."""
     if old["method"] == old.get("baseline"):
         return None
-    was, now = (log_ratio_se(row, "speedup", "speedup_low", "speedup_high") for row in (old, new))
+    was, now = _ratio(old), _ratio(new)
     if was is None or now is None:
         return None
     change = Change.of("ratio", was.value - now.value, was, now)
@@ -250,46 +301,3 @@ def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: Judgement)
 
 def _same_environment(old: Record, new: Record) -> bool:
     return "environment_id" in old and old["environment_id"] == new.get("environment_id")
-
-
-def suspects(result: Judgement) -> list[Finding]:
-    """The failures that a second measurement could clear: slowdowns, and configurations that died or were late."""
-    return [f for f in result.failures if f.kind == "slower" or (f.kind == "unmeasured" and f.row["status"] in FAILED)]
-
-
-def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> Judgement:
-    """`result` without the suspects that the rows measured `again` clear.
-
-    A suspect is cleared if its new row, judged against BASE among the suspects alone, does not fail; one that was not
-    measured again, or in another environment than before, stands. BASE may have seen a single process, so that what
-    the fresh ones differ by counts as its error.
-    """
-    keys = {finding.key for finding in suspects(result)}
-    fresh = {(row["config_id"], row["method"]): row for row in again}
-    usable = {k: r for k, r in fresh.items() if k in keys and _comparable(result.rows[k], r)}
-    old = [processes_differ(row, usable[key]) for row in base if (key := (row["config_id"], row["method"])) in usable]
-    second = judge(old, list(usable.values()), policy)
-    # What a time says takes all the other times, for the machine's speed and how far it wanders.
-    whole = judge(base, [usable.get(key, row) for key, row in result.rows.items()], policy)
-    times = [f for f in whole.failures if f.change is not None and f.change.what == "time" and f.key in usable]
-    standing = {finding.key: finding for finding in (*second.failures, *times)}
-    failures, cleared = [], []
-    for finding in result.failures:
-        if finding.key not in usable:
-            failures.append(finding)
-        elif finding.key in standing:
-            again_text = standing[finding.key].text
-            failures.append(replace(finding, text=f"{finding.text}; measured again: {again_text}"))
-        else:
-            cleared.append(replace(finding, kind="cleared", text=f"{finding.text}; not so when measured again"))
-    counts = Counter("standing" if k in standing else "cleared" for k in usable)
-    notes = [
-        f"measured again in fresh processes: {len(usable)} of {len(keys)} suspects; "
-        f"{counts['standing']} stand, {counts['cleared']} do not"
-    ]
-    return replace(result, failures=failures, advice=result.advice + cleared, notes=result.notes + notes)
-
-
-def _comparable(first: Record, again: Record) -> bool:
-    """A row of a process that died may not know its environment."""
-    return first.get("environment_id", again.get("environment_id")) == again.get("environment_id")

@@ -36,6 +36,7 @@ TITLES = {
     "accuracy": "less accurate",
     "untimed": "no longer timed",
     "slower": "slower",
+    "doubtful": "in doubt",
     "advisory": "advisory",
     "cleared": "cleared by a second measurement",
     "faster": "faster",
@@ -64,13 +65,16 @@ class Comparison:
         if j.verdict == "nothing":
             return f"{self.base} and {self.new} have no cell (configuration and method) in common."
         parts = [f"{count(j.cells, 'cell')} in both runs, {j.timed} of them compared by speed"]
-        failed = [f"{sum(f.kind == kind for f in j.failures)} {TITLES[kind]}" for kind in _kinds(j.failures)]
+        worse = [*j.failures, *j.doubtful]
+        failed = [f"{sum(f.kind == kind for f in worse)} {TITLES[kind]}" for kind in _kinds(worse)]
         parts.append(", ".join(failed) or "nothing worse")
         parts.append(f"{len(j.improvements)} better or faster, {len(j.fresh)} new")
         text = "; ".join(parts) + "."
-        if j.resolution is not None:
+        if j.resolution is not None and math.isfinite(j.resolution):
             text += f" A slowdown of {share(j.resolution - 1)} in one cell would have been seen in half of them."
-        if j.verdict == "untrusted":
+        elif j.resolution is not None:
+            text += " Half of the speedups have no interval to compare."
+        if j.coarse:
             text += " That is too coarse to judge by: measure longer (measure=rigorous) or on a quieter machine."
         return text
 
@@ -86,7 +90,8 @@ def _sorted(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _listed(judgement: Judgement) -> list[Finding]:
-    return [*_sorted(judgement.failures), *_sorted(judgement.advice), *_sorted(judgement.improvements)]
+    groups = (judgement.failures, judgement.doubtful, judgement.advice, judgement.improvements)
+    return [finding for group in groups for finding in _sorted(group)]
 
 
 def _speedup(row: Record) -> str:
@@ -176,10 +181,10 @@ def as_json(comparison: Comparison) -> str:
         "margin": comparison.policy.margin,
         "cells": j.cells,
         "timed": j.timed,
-        "resolution": j.resolution,
+        "resolution": j.resolution if j.resolution is None or math.isfinite(j.resolution) else None,
         **{
             group: [_finding(comparison, f) for f in _sorted(getattr(j, group))]
-            for group in ("failures", "advice", "improvements")
+            for group in ("failures", "doubtful", "advice", "improvements")
         },
         "new_cells": [
             {"config_id": row["config_id"], "method": row["method"], "name": comparison.name(row)} for row in j.fresh
