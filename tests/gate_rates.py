@@ -107,9 +107,10 @@ def main() -> None:
         f"A/A: {seen['alarms']} of {len(pairs)} comparisons raised an alarm; measured again, "
         f"{seen['alarms confirmed']} did, and {seen['left in doubt']} were not to be trusted"
     )
+    share = seen["found"] / tried
     print(
-        f"planted 10%: {seen['found']} of {tried} found ({seen['found'] / tried:.0%}), "
-        f"{seen['besides']} cells besides; measured again, {seen['found again']} stood and {seen['found doubtful']} were left in doubt"
+        f"planted 10%: {seen['found']} of {tried} found ({share:.0%}), {seen['besides']} cells besides; "
+        f"measured again, {seen['found again']} stood and {seen['found doubtful']} were left in doubt"
     )
     print(f"resolution: {median(resolutions) - 1:.1%} in the median comparison")
 
