@@ -15,32 +15,35 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / ".ci" / "nightly.py"
 
 # `mood` is the state of the method under test on this night: quick, slow (twice the work) or erratic (the same work in
-# the median, but hardly ever the same for two fiftieths of a second).
+# the median, but drawn anew whenever another method ran in between, that is for every sample).
 OWN = """
+import math
 import random
 import time
 from pathlib import Path
 from convbench.methods.explicit import prepare
 
+PAUSE_S = 0.003
+
 def grad(problem):
     call = prepare(problem)
     mood = (Path(__file__).parent / "mood").read_text()
-
-    def erratic():
-        return round(random.Random(int(50 * time.perf_counter())).lognormvariate(0.7, 1))
-
-    times = {"quick": lambda: 2, "slow": lambda: 4, "erratic": erratic}[mood]
+    work, end = {"quick": 4, "slow": 8, "erratic": 4}[mood], 0.0
 
     def repeated():
-        for _ in range(times() - 1):
-            call()
-        return call()
+        nonlocal work, end
+        if mood == "erratic" and time.perf_counter() - end > PAUSE_S:
+            work = max(1, round(random.lognormvariate(math.log(4), 1)))
+        for _ in range(work):
+            result = call()
+        end = time.perf_counter()
+        return result
 
     return repeated
 """
 
-# Twenty pairs and no more: enough to see a factor of two, and few enough that erratic times show nothing.
-SETTINGS = ("size=24", "kernel=3,5", "methods=[autograd,own:grad]", "measure.looks=[20]")
+# Sixty pairs, no fewer and no more: enough to see a factor of two on a busy machine; erratic times still show nothing.
+SETTINGS = ("size=24", "kernel=3,5", "methods=[autograd,own:grad]", "measure.looks=[60]")
 
 
 class Runner:
