@@ -61,7 +61,7 @@ class Machine:
             order = list(range(len(arms)))
             rng.shuffle(order)
             samples.order.append(order)
-        samples.counters["sampling_s"] = pairs * PAIR_S
+        samples.counters.update(sampling_s=pairs * PAIR_S, clock_mhz=900.0 if process == 0 else 1800.0)
         return samples
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
@@ -120,6 +120,12 @@ def test_rows_follow_from_all_pairs(machine: Machine) -> None:
     assert explicit["run_key"] == todo[0][1].run_key
     ratios = sorted(b / m for b, m in machine.samples[0].times)
     assert ratios[0] < explicit["speedup_low"] < explicit["speedup"] < explicit["speedup_high"] < ratios[-1]
+
+
+def test_what_was_observed_is_that_of_all_visits(machine: Machine) -> None:
+    budgeted.run_within(60.0, machine, sweep([7]), Watcher())
+    assert len(machine.order) > 3
+    assert machine.rows[0][1]["clock_mhz"] == 1800.0, "the median of 900, 1800, 1800 …"
 
 
 def test_a_method_that_dies_in_a_later_visit_has_died_and_the_others_keep_their_figures(machine: Machine) -> None:

@@ -417,6 +417,7 @@ def test_speed_columns_are_those_of_the_samples() -> None:
             key: row[key] for key, value in derived.items() if value is not None
         }
         assert row["samples"] == 6
+        assert row["preempted"] >= 0
         # 2·9 taps·4 channels·25 positions; input 100, weight 36 and output 49 elements of 4 bytes.
         assert row["flops"] == 1800
         assert row["bytes"] == 4 * (100 + 36 + 49)

@@ -34,11 +34,12 @@ class Session(Protocol):
 
 @dataclass(slots=True)
 class _Cell:
-    """One configuration: its place in the table, and what its visits have brought."""
+    """One configuration: its place in the table, and what its visits brought; `samples` are its `passes` as one."""
 
     position: int
     spec: Spec
     records: list[Record] = field(default_factory=list)
+    passes: list[Samples] = field(default_factory=list)
     samples: Samples | None = None
     visits: int = 0
 
@@ -87,7 +88,9 @@ def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
     fresh = [Samples.from_dict(samples) for samples in measured.samples]
     added = fresh[0] if fresh and (cell.samples is None or set(fresh[0].arms) == set(cell.samples.arms)) else None
     if added is not None:
-        cell.samples = added if cell.samples is None else Samples.merge([cell.samples, added])
+        # All of them anew: a median of medians would give the last pass half of the weight.
+        cell.passes.append(added)
+        cell.samples = Samples.merge(cell.passes)
     cell.records = _rows(cell, measured.records)
     kept = [] if cell.samples is None else [cell.samples.to_dict()]
     session.keep(cell.position, spec, Measured(cell.records, kept, measured.environments))
