@@ -21,7 +21,7 @@ from ._version import __version__
 from .facts import environment
 from .facts.rates import rates
 from .facts.record import Record, record
-from .facts.spec import Spec
+from .facts.spec import Spec, Switches
 from .measurement import accuracy, memory, problem, reference
 from .measurement.problem import Problem
 from .measurement.reference import Reference
@@ -93,15 +93,17 @@ def warm_up() -> None:
 
 def missing_device(device: str) -> str | None:
     """Why `device` cannot be used here, or None if it can."""
-    if device == "cpu":
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
         return None
+    if kind != "cuda":
+        return f"no {kind}: convbench knows cpu and cuda"
     if not torch.cuda.is_available():
         built = (
             "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no usable CUDA device"
         )
         return f"no CUDA: {built}"
-    index = int(device.partition(":")[2] or 0)
-    if index >= torch.cuda.device_count():
+    if int(number or 0) >= torch.cuda.device_count():
         return f"no {device}: torch finds {torch.cuda.device_count()} CUDA device(s)"
     return None
 
@@ -197,7 +199,7 @@ class _Configuration:
             return
         self.stage("", "ceilings")
         spec, case = self.spec, self.spec.case
-        limits = _ceilings(spec.device, spec.dtype, spec.switches.threads, spec.switches.tf32)
+        limits = _ceilings(spec.device, spec.dtype, spec.switches)
         ceiling_tflops, ceiling_gbps = limits.get("ceiling_tflops"), limits.get("ceiling_gbps")
         flops = case.flops(spec.wrt)
         moved = case.elements_moved(spec.wrt) * made.input.element_size()
@@ -275,8 +277,8 @@ def _same(a: object, b: object) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _ceilings(device: str, dtype: str, threads: int, tf32: bool) -> dict[str, float | None]:
-    """Measured once per process for each device, dtype and setting of the switches that matter to them."""
+def _ceilings(device: str, dtype: str, switches: Switches) -> dict[str, float | None]:
+    """Measured once per process for each device, dtype and setting of the switches, which are in force already."""
     return ceilings.measure(device, dtype)
 
 

@@ -45,6 +45,9 @@ def own() -> Iterator[ModuleType]:
     del sys.modules[module.__name__]
 
 
+CEILINGS = runner._ceilings
+
+
 @pytest.fixture(autouse=True)
 def known_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring them takes longer than all of these tests, and they have tests of their own."""
@@ -83,6 +86,7 @@ def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert runner.missing_device("cuda") is None
     assert runner.missing_device("cuda:1") is None
+    assert runner.missing_device("xpu") == "no xpu: convbench knows cpu and cuda", "CUDA is no answer for it"
     assert runner.missing_device("cuda:2") == "no cuda:2: torch finds 2 CUDA device(s)"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -465,6 +469,22 @@ def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType
     rows, _, _ = run(small("explicit", baseline="own_methods:fails", **TIMED))
     assert rows["explicit"]["time_s"] > 0
     assert "speedup" not in rows["explicit"]
+
+
+def test_ceilings_are_measured_once_for_each_setting_of_the_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def measured(device: str, dtype: str) -> dict[str, float | None]:
+        seen.append(bool(torch.backends.mkldnn.enabled))
+        return {"ceiling_tflops": 1.0 + len(seen), "ceiling_gbps": 10.0}
+
+    monkeypatch.setattr("convbench.timing.ceilings.measure", measured)
+    monkeypatch.setattr(runner, "_ceilings", CEILINGS)
+    CEILINGS.cache_clear()
+    reached = [run(small("autograd", onednn=on, **TIMED))[0]["autograd"] for on in (True, False, True)]
+    CEILINGS.cache_clear()
+    assert [row["ceiling_tflops"] for row in reached] == [2.0, 3.0, 2.0]
+    assert seen == [True, False]
 
 
 # Memory.
