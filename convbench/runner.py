@@ -40,11 +40,16 @@ REASON_LENGTH = 400
 
 @dataclass(slots=True)
 class Result:
-    """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to."""
+    """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to.
+
+    `spent`: this process should measure nothing else, because a CUDA graph could not be captured: what a failed
+    capture leaves behind can damage torch's allocator.
+    """
 
     records: list[Record]
     samples: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] | None = None
+    spent: bool = False
 
 
 @dataclass(slots=True)
@@ -78,11 +83,13 @@ def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> R
         found = environment.collect(spec.device, spec.switches)
         common["environment_id"] = found["environment_id"]
         todo = [_Method(m, {**common, "method": m, "status": "ok"}) for m in methods]
-        samples = _Configuration(spec, todo, stage, process).run()
+        configuration = _Configuration(spec, todo, stage, process)
+        samples = configuration.run()
     elapsed = time.perf_counter() - begun
     for method in todo:
         method.row["elapsed_s"] = elapsed
-    return Result([record(m.row) for m in todo], [s.to_dict() for s in samples], found)
+    rows = [record(m.row) for m in todo]
+    return Result(rows, [s.to_dict() for s in samples], found, configuration.spent)
 
 
 def warm_up() -> None:
@@ -114,6 +121,7 @@ class _Configuration:
     methods: list[_Method]
     stage: Stage
     process: int
+    spent: bool = False
 
     def run(self) -> list[timing.Samples]:
         self.stage("", "problem")
@@ -191,6 +199,8 @@ class _Configuration:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
                         method.row.update(_failure(failed.error))
+            finally:
+                self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
 
     def _derive(self, made: Problem, samples: timing.Samples | None) -> None:

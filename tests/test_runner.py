@@ -21,6 +21,7 @@ from convbench.facts.spec import Spec
 from convbench.measurement import memory, problem, reference
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
+from convbench.timing import clocks
 from convbench.timing import rounds as timing
 from convbench.timing.samples import Samples
 
@@ -469,6 +470,24 @@ def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType
     rows, _, _ = run(small("explicit", baseline="own_methods:fails", **TIMED))
     assert rows["explicit"]["time_s"] > 0
     assert "speedup" not in rows["explicit"]
+
+
+class CapturesNothing(clocks.CpuClock):
+    """Tells as the CUDA clock does when a graph could not be captured."""
+
+    def conditions(self) -> dict[str, Any]:
+        return {**super().conditions(), "cuda_graph_error": "operation not permitted when stream is capturing"}
+
+
+def test_after_a_failed_capture_the_process_is_spent(own: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not run(small("autograd", **TIMED))[2].spent
+    monkeypatch.setattr(clocks, "clock_for", lambda device, measure: CapturesNothing(device, measure))
+    rows, _, result = run(small("autograd", **TIMED))
+    assert result.spent
+    assert rows["autograd"]["cuda_graph_error"] == "operation not permitted when stream is capturing"
+    own.breaks = after(3, RuntimeError("broken allocator"))  # type: ignore[attr-defined]
+    rows, _, result = run(small("own_methods:breaks", baseline="own_methods:breaks", **TIMED))
+    assert (rows["own_methods:breaks"]["status"], result.samples, result.spent) == ("error", [], True)
 
 
 def test_ceilings_are_measured_once_for_each_setting_of_the_switches(monkeypatch: pytest.MonkeyPatch) -> None:

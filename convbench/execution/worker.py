@@ -162,8 +162,8 @@ class Isolated:
         except (Death, Interrupted):
             self._children.died()
             raise
-        if answer.get("failed") and request.spec.device != "cpu":
-            # After an illegal access every CUDA call of the process fails.
+        # After an illegal access every CUDA call of the process fails; why else it is `spent`, see runner.Result.
+        if answer.get("spent") or (answer.get("failed") and request.spec.device != "cpu"):
             self._children.drop()
         return answer
 
