@@ -16,7 +16,7 @@ import pytest
 
 from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
 from convbench.execution.stage import Stage
-from convbench.execution.worker import Isolated, Measured
+from convbench.execution.worker import InProcess, Isolated, Measured
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec
 
@@ -283,6 +283,11 @@ def test_repetition_that_fails_shows(make: Make) -> None:
     measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
     assert measured.records[0]["time_s"] == 3.5
+
+
+def test_without_a_child_there_are_no_repetitions() -> None:
+    with pytest.raises(InvalidValue, match="measure=default takes 6 fresh ones"):
+        InProcess().run(make_spec(measure=Measure(processes=6)))
 
 
 def test_environment_is_handed_on_once_per_child(make: Make) -> None:
