@@ -47,8 +47,9 @@ class _Cell:
 def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec]], observer: Observer) -> None:
     """Measures all of `todo` for the minimum of pairs, then the widest intervals until `budget_s` is spent.
 
-    Raises InvalidValue for configurations that repeat their pairs in fresh processes: those have no single series
-    of pairs that could be continued.
+    Warns once where the minimum alone takes longer; it is measured all the same. Raises InvalidValue for
+    configurations that repeat their pairs in fresh processes: those have no single series of pairs that could
+    be continued.
     """
     if not todo:
         return
@@ -59,7 +60,7 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
                 f"budget_s={budget_s:g} divides the pairs of one process, and measure={spec.measure.name} takes "
                 f"{spec.measure.processes} processes; use measure=default or leave budget_s out",
             )
-    begun = time.monotonic()
+    begun, warned = time.monotonic(), False
     cells = {n: _Cell(position, spec) for n, (position, spec) in enumerate(todo)}
     allotment = Allotment(budget_s, max(spec.measure.looks[0] for _, spec in todo), cells)
     while visit := allotment.next(time.monotonic() - begun):
@@ -77,6 +78,12 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
         allotment.report(visit, pairs, width, sampling_s, time.monotonic() - started)
         if first:
             observer.finish(cell.spec, cell.records)
+        if first and not warned and time.monotonic() - begun > budget_s:
+            warned = True
+            observer.warn(
+                f"budget_s={budget_s:g} is over before every configuration had its minimum, which all of them get",
+                "give more time, fewer configurations, or measure=quick",
+            )
 
 
 def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
