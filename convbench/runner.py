@@ -21,7 +21,7 @@ from ._version import __version__
 from .facts import environment
 from .facts.rates import rates
 from .facts.record import Record, record
-from .facts.spec import Spec
+from .facts.spec import Spec, Switches
 from .measurement import accuracy, memory, problem, reference
 from .measurement.problem import Problem
 from .measurement.reference import Reference
@@ -40,11 +40,16 @@ REASON_LENGTH = 400
 
 @dataclass(slots=True)
 class Result:
-    """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to."""
+    """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to.
+
+    `spent`: this process should measure nothing else, because a CUDA graph could not be captured: what a failed
+    capture leaves behind can damage torch's allocator.
+    """
 
     records: list[Record]
     samples: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] | None = None
+    spent: bool = False
 
 
 @dataclass(slots=True)
@@ -78,11 +83,13 @@ def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> R
         found = environment.collect(spec.device, spec.switches)
         common["environment_id"] = found["environment_id"]
         todo = [_Method(m, {**common, "method": m, "status": "ok"}) for m in methods]
-        samples = _Configuration(spec, todo, stage, process).run()
+        configuration = _Configuration(spec, todo, stage, process)
+        samples = configuration.run()
     elapsed = time.perf_counter() - begun
     for method in todo:
         method.row["elapsed_s"] = elapsed
-    return Result([record(m.row) for m in todo], [s.to_dict() for s in samples], found)
+    rows = [record(m.row) for m in todo]
+    return Result(rows, [s.to_dict() for s in samples], found, configuration.spent)
 
 
 def warm_up() -> None:
@@ -93,15 +100,17 @@ def warm_up() -> None:
 
 def missing_device(device: str) -> str | None:
     """Why `device` cannot be used here, or None if it can."""
-    if device == "cpu":
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
         return None
+    if kind != "cuda":
+        return f"no {kind}: convbench knows cpu and cuda"
     if not torch.cuda.is_available():
         built = (
             "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no usable CUDA device"
         )
         return f"no CUDA: {built}"
-    index = int(device.partition(":")[2] or 0)
-    if index >= torch.cuda.device_count():
+    if int(number or 0) >= torch.cuda.device_count():
         return f"no {device}: torch finds {torch.cuda.device_count()} CUDA device(s)"
     return None
 
@@ -112,6 +121,7 @@ class _Configuration:
     methods: list[_Method]
     stage: Stage
     process: int
+    spent: bool = False
 
     def run(self) -> list[timing.Samples]:
         self.stage("", "problem")
@@ -189,6 +199,8 @@ class _Configuration:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
                         method.row.update(_failure(failed.error))
+            finally:
+                self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
 
     def _derive(self, made: Problem, samples: timing.Samples | None) -> None:
@@ -197,7 +209,7 @@ class _Configuration:
             return
         self.stage("", "ceilings")
         spec, case = self.spec, self.spec.case
-        limits = _ceilings(spec.device, spec.dtype, spec.switches.threads, spec.switches.tf32)
+        limits = _ceilings(spec.device, spec.dtype, spec.switches)
         ceiling_tflops, ceiling_gbps = limits.get("ceiling_tflops"), limits.get("ceiling_gbps")
         flops = case.flops(spec.wrt)
         moved = case.elements_moved(spec.wrt) * made.input.element_size()
@@ -275,8 +287,8 @@ def _same(a: object, b: object) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _ceilings(device: str, dtype: str, threads: int, tf32: bool) -> dict[str, float | None]:
-    """Measured once per process for each device, dtype and setting of the switches that matter to them."""
+def _ceilings(device: str, dtype: str, switches: Switches) -> dict[str, float | None]:
+    """Measured once per process for each device, dtype and setting of the switches, which are in force already."""
     return ceilings.measure(device, dtype)
 
 

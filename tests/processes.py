@@ -94,5 +94,8 @@ class Notes:
     def finish(self, spec: Spec, records: Sequence[Record]) -> None:
         self.finished.append((spec, list(records)))
 
+    def warn(self, problem: str, remedy: str) -> None:
+        raise AssertionError(f"{problem}; {remedy}")
+
     def end(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

@@ -61,7 +61,7 @@ class Machine:
             order = list(range(len(arms)))
             rng.shuffle(order)
             samples.order.append(order)
-        samples.counters["sampling_s"] = pairs * PAIR_S
+        samples.counters.update(sampling_s=pairs * PAIR_S, clock_mhz=900.0 if process == 0 else 1800.0)
         return samples
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
@@ -74,6 +74,7 @@ class Machine:
 class Watcher:
     def __init__(self) -> None:
         self.finished: list[int] = []
+        self.warned: list[str] = []
 
     def begin(self, total: int, already_done: int) -> None: ...
     def start(self, spec: Spec) -> None: ...
@@ -81,6 +82,9 @@ class Watcher:
 
     def finish(self, spec: Spec, records: Any) -> None:
         self.finished.append(spec.case.kernel[0])
+
+    def warn(self, problem: str, remedy: str) -> None:
+        self.warned.append(f"{problem}; {remedy}")
 
 
 def sweep(kernels: list[int]) -> list[tuple[int, Spec]]:
@@ -103,6 +107,16 @@ def test_ends_within_five_percent_and_everybody_has_the_minimum(machine: Machine
         assert machine.now - begun == pytest.approx(budget_s, rel=0.05)
         assert all(machine.samples[n].rounds >= 20 for n in range(10))
     assert sorted(watcher.finished) == sorted([*range(1, 11)] * 2)
+    assert watcher.warned == []
+
+
+def test_a_minimum_that_takes_longer_is_measured_and_told_once(machine: Machine) -> None:
+    watcher, begun = Watcher(), machine.now
+    budgeted.run_within(3.0, machine, sweep(list(range(1, 11))), watcher)
+    assert machine.now - begun == pytest.approx(10 * (OVERHEAD_S + 20 * PAIR_S))
+    assert machine.order == watcher.finished == [*range(1, 11)]
+    (warning,) = watcher.warned
+    assert warning.startswith("budget_s=3 is over before every configuration had its minimum")
 
 
 def test_the_widest_interval_gets_the_most_pairs(machine: Machine) -> None:
@@ -120,6 +134,12 @@ def test_rows_follow_from_all_pairs(machine: Machine) -> None:
     assert explicit["run_key"] == todo[0][1].run_key
     ratios = sorted(b / m for b, m in machine.samples[0].times)
     assert ratios[0] < explicit["speedup_low"] < explicit["speedup"] < explicit["speedup_high"] < ratios[-1]
+
+
+def test_what_was_observed_is_that_of_all_visits(machine: Machine) -> None:
+    budgeted.run_within(60.0, machine, sweep([7]), Watcher())
+    assert len(machine.order) > 3
+    assert machine.rows[0][1]["clock_mhz"] == 1800.0, "the median of 900, 1800, 1800 …"
 
 
 def test_a_method_that_dies_in_a_later_visit_has_died_and_the_others_keep_their_figures(machine: Machine) -> None:

@@ -109,6 +109,11 @@ MISTAKES = [
     (["shard=9/8"], "shard=9/8 is no share; write shard=2/8"),
     (["memory_limit=much"], "memory_limit='much' is no size"),
     (["objective=fun"], "objective=fun is not known"),
+    (
+        ["isolation=none", "measure=rigorous"],
+        "isolation=none runs everything in one process, and measure=rigorous takes 6",
+    ),
+    (["-m", "isolation=none", "measure=default,rigorous"], "use isolation=process or measure=default"),
     (["retry=all"], "retry='all' is not known; allowed: none, failed"),
     (["out=/proc/nope"], "out=/proc/nope cannot be written"),
     (["out=/dev/null/x"], "out=/dev/null/x cannot be written"),

@@ -61,6 +61,19 @@ def test_neither_clock_nor_name_nor_load_nor_place_changes_the_fingerprint(
     assert fingerprint() == before
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
+def test_cores_that_may_be_used_are_listed_and_change_no_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint()
+    assert collect("cpu", USUAL)["affinity"] == sorted(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {9, 4})
+    assert fingerprint() == before
+    found = collect("cpu", USUAL)
+    assert (found["affinity"], found["usable_cores"]) == ([4, 9], 2)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert fingerprint() == before
+    assert (collect("cpu", USUAL)["affinity"], collect("cpu", USUAL)["usable_cores"]) == (None, os.cpu_count())
+
+
 def test_nothing_private_is_kept() -> None:
     """torch's own build settings aside, which may name folders of the machine that built it."""
     text = json.dumps({**collect("cpu", USUAL), "torch_config": None})

@@ -88,6 +88,25 @@ def test_timings_that_did_not_settle():
     assert (finding.severity, finding.remedy) == ("warning", "measure=rigorous, or a quieter machine")
 
 
+@pytest.mark.parametrize(
+    ("presets", "remedy"),
+    [
+        (["rigorous"], "more processes (measure.processes=12), or a quieter machine"),
+        (["rigorous", "default"], "measure=rigorous, or a quieter machine"),
+        (["rigorous", "quick"], "measure=default, or a quieter machine"),
+        (["mine"], "measure=rigorous, or a quieter machine"),
+    ],
+)
+def test_no_row_is_told_to_be_what_it_is(presets, remedy):
+    records = timed(spec(), {"autograd": 1e-4, "explicit": 9e-5, "aten": 9e-5, "unfold": 9e-5}, measure="quick")
+    for kernel, preset in enumerate(presets, start=3):
+        wide = spec(kernel=kernel, methods=("autograd", "explicit"))
+        records += timed(wide, {"autograd": 1e-4, "explicit": 5e-5}, half_width=0.1, measure=preset)
+    (finding,) = found(records, "unsettled")
+    assert finding.remedy == remedy
+    assert ("memory layout" in finding.sentence) == (presets == ["rigorous"])
+
+
 def test_results_that_differ_from_call_to_call():
     records = [row(spec(kernel=k, device="cuda"), "autograd", repeatable=k != 5) for k in (3, 5, 7)]
     assert sentence([*records, row(spec(), "autograd")], "not_repeatable") == (

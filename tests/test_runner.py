@@ -21,6 +21,7 @@ from convbench.facts.spec import Spec
 from convbench.measurement import memory, problem, reference
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
+from convbench.timing import clocks
 from convbench.timing import rounds as timing
 from convbench.timing.samples import Samples
 
@@ -43,6 +44,9 @@ def own() -> Iterator[ModuleType]:
     sys.modules[module.__name__] = module
     yield module
     del sys.modules[module.__name__]
+
+
+CEILINGS = runner._ceilings
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +87,7 @@ def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert runner.missing_device("cuda") is None
     assert runner.missing_device("cuda:1") is None
+    assert runner.missing_device("xpu") == "no xpu: convbench knows cpu and cuda", "CUDA is no answer for it"
     assert runner.missing_device("cuda:2") == "no cuda:2: torch finds 2 CUDA device(s)"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -417,6 +422,7 @@ def test_speed_columns_are_those_of_the_samples() -> None:
             key: row[key] for key, value in derived.items() if value is not None
         }
         assert row["samples"] == 6
+        assert row["preempted"] >= 0
         # 2·9 taps·4 channels·25 positions; input 100, weight 36 and output 49 elements of 4 bytes.
         assert row["flops"] == 1800
         assert row["bytes"] == 4 * (100 + 36 + 49)
@@ -464,6 +470,40 @@ def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType
     rows, _, _ = run(small("explicit", baseline="own_methods:fails", **TIMED))
     assert rows["explicit"]["time_s"] > 0
     assert "speedup" not in rows["explicit"]
+
+
+class CapturesNothing(clocks.CpuClock):
+    """Tells as the CUDA clock does when a graph could not be captured."""
+
+    def conditions(self) -> dict[str, Any]:
+        return {**super().conditions(), "cuda_graph_error": "operation not permitted when stream is capturing"}
+
+
+def test_after_a_failed_capture_the_process_is_spent(own: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not run(small("autograd", **TIMED))[2].spent
+    monkeypatch.setattr(clocks, "clock_for", lambda device, measure: CapturesNothing(device, measure))
+    rows, _, result = run(small("autograd", **TIMED))
+    assert result.spent
+    assert rows["autograd"]["cuda_graph_error"] == "operation not permitted when stream is capturing"
+    own.breaks = after(3, RuntimeError("broken allocator"))  # type: ignore[attr-defined]
+    rows, _, result = run(small("own_methods:breaks", baseline="own_methods:breaks", **TIMED))
+    assert (rows["own_methods:breaks"]["status"], result.samples, result.spent) == ("error", [], True)
+
+
+def test_ceilings_are_measured_once_for_each_setting_of_the_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def measured(device: str, dtype: str) -> dict[str, float | None]:
+        seen.append(bool(torch.backends.mkldnn.enabled))
+        return {"ceiling_tflops": 1.0 + len(seen), "ceiling_gbps": 10.0}
+
+    monkeypatch.setattr("convbench.timing.ceilings.measure", measured)
+    monkeypatch.setattr(runner, "_ceilings", CEILINGS)
+    CEILINGS.cache_clear()
+    reached = [run(small("autograd", onednn=on, **TIMED))[0]["autograd"] for on in (True, False, True)]
+    CEILINGS.cache_clear()
+    assert [row["ceiling_tflops"] for row in reached] == [2.0, 3.0, 2.0]
+    assert seen == [True, False]
 
 
 # Memory.

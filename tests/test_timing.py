@@ -20,8 +20,9 @@ from convbench.facts import statistics
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Call, FakeClock
+from convbench.timing.observed import CONDITIONS, OBSERVED
 from convbench.timing.rounds import Arm, ArmFailed
-from convbench.timing.samples import OBSERVED, Samples
+from convbench.timing.samples import Samples
 
 DEFAULT = Measure(min_time_s=0.0, warmup_s=0.0)
 RUNS = 600
@@ -439,6 +440,58 @@ def test_six_processes_give_the_smallest_and_the_largest_of_their_medians():
     assert baseline["speedup"] == 1.0
 
 
+def observing(seed, counters, b):
+    """Samples of the arms a and b with what was observed in force and of b."""
+    taken = run(gaussian(0.0), seed)
+    taken.counters.update(counters)
+    taken.per_arm["b"].update(b)
+    return taken
+
+
+def six_on_a_gpu():
+    """Six processes or passes: the first is undisturbed, the other five are throttled and launch-bound."""
+    quiet = {"throttle": "none", "clock_mhz": 1900.0, "cuda_graph": True, "cuda_graph_error": None, "preempted": 1}
+    hot = quiet | {"throttle": "hw_thermal", "clock_mhz": 1200.0}
+    first = observing(0, quiet, {"enqueue_s": 1e-6, "wall_s": 1e-5, "launch_bound": False})
+    others = [observing(s, hot, {"enqueue_s": 4e-6, "wall_s": 4e-5, "launch_bound": True}) for s in range(1, 6)]
+    return [first, *others]
+
+
+SIX_TOGETHER = {
+    "throttle": "hw_thermal",
+    "clock_mhz": 1200.0,
+    "launch_bound": True,
+    "enqueue_s": 4e-6,
+    "wall_s": 4e-5,
+    "cuda_graph": True,
+    "preempted": 6,
+}
+
+
+@pytest.mark.parametrize("passes", [False, True])
+def test_what_disturbed_five_of_six_is_told_of_all(passes):
+    """Of six processes, and of six passes in one process."""
+    six = six_on_a_gpu()
+    row = timing.columns(Samples.merge(six), "b", "a", DEFAULT) if passes else timing.combine(six, "b", "a", DEFAULT)
+    assert {key: row[key] for key in SIX_TOGETHER} == SIX_TOGETHER
+    assert row["cuda_graph_error"] is None
+
+
+def test_reasons_of_several_processes_are_all_named_and_one_without_graphs_is_enough():
+    six = six_on_a_gpu()
+    six[2].counters.update(throttle="hw_slowdown, power_cap", cuda_graph=False, cuda_graph_error="not permitted")
+    six[3].counters.update(throttle=None, clock_mhz=None)
+    row = timing.combine(six, "b", "a", DEFAULT)
+    assert row["throttle"] == "hw_slowdown, hw_thermal, power_cap"
+    assert (row["cuda_graph"], row["cuda_graph_error"]) == (False, "not permitted")
+    assert row["clock_mhz"] == 1200.0
+
+
+def test_what_no_process_knows_is_unknown():
+    row = timing.combine([run(gaussian(0.0), seed) for seed in range(6)], "b", "a", DEFAULT)
+    assert {row[key] for key in (*CONDITIONS, "enqueue_s", "wall_s", "launch_bound")} == {None}
+
+
 def test_medians_of_processes_cover_the_truth_where_processes_differ():
     rng, misses = np.random.default_rng(8), 0
     for _ in range(300):
@@ -473,7 +526,7 @@ def test_samples_survive_their_rows_in_any_order_and_give_the_same_columns():
     random.Random(0).shuffle(rows)
     back = Samples.from_rows(rows)
     assert [part.process for part in back] == list(range(6))
-    observed = dict.fromkeys((*OBSERVED, "cache", "cuda_graph", "throttle", "clock_mhz"))
+    observed = dict.fromkeys((*OBSERVED, *CONDITIONS, "cache", "cuda_graph"))
     for method in "abc":
         for few in ([3], range(6)):
             before, after = (timing.combine([of[i] for i in few], method, "a", DEFAULT) for of in (parts, back))

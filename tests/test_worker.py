@@ -16,7 +16,7 @@ import pytest
 
 from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
 from convbench.execution.stage import Stage
-from convbench.execution.worker import Isolated, Measured
+from convbench.execution.worker import InProcess, Isolated, Measured
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec
 
@@ -178,6 +178,26 @@ def test_device_that_breaks_while_timed_costs_nothing_to_the_next_configuration(
     assert statuses(worker.run(make_spec("faulty:calm", device="cuda"))) == {"autograd": "ok", "calm": "ok"}
 
 
+def test_a_child_that_is_spent_measures_nothing_else(make: Make) -> None:
+    worker = make()
+    first = process_of(worker.run(make_spec()))
+    assert process_of(worker.run(make_spec(device="cuda", labels={"spent": "a graph could not be captured"}))) == first
+    assert not children()
+    assert process_of(worker.run(make_spec(device="cuda"))) != first
+
+
+@pytest.mark.parametrize("own", [None, ":16:8"])
+def test_cublas_may_be_deterministic_in_a_child_and_the_user_s_own_value_wins(
+    make: Make, monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if own is not None:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", own)
+    pid = process_of(make().run(make_spec()))
+    started_with = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    assert f"CUBLAS_WORKSPACE_CONFIG={own or ':4096:8'}" in started_with
+
+
 @pytest.fixture
 def small_group() -> Iterator[Path]:
     """A control group whose processes the kernel kills when they take more than 80 MB together; `procs` admits them."""
@@ -263,6 +283,11 @@ def test_repetition_that_fails_shows(make: Make) -> None:
     measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
     assert measured.records[0]["time_s"] == 3.5
+
+
+def test_without_a_child_there_are_no_repetitions() -> None:
+    with pytest.raises(InvalidValue, match="measure=default takes 6 fresh ones"):
+        InProcess().run(make_spec(measure=Measure(processes=6)))
 
 
 def test_environment_is_handed_on_once_per_child(make: Make) -> None:

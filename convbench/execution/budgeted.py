@@ -34,11 +34,12 @@ class Session(Protocol):
 
 @dataclass(slots=True)
 class _Cell:
-    """One configuration: its place in the table, and what its visits have brought."""
+    """One configuration: its place in the table, and what its visits brought; `samples` are its `passes` as one."""
 
     position: int
     spec: Spec
     records: list[Record] = field(default_factory=list)
+    passes: list[Samples] = field(default_factory=list)
     samples: Samples | None = None
     visits: int = 0
 
@@ -46,8 +47,9 @@ class _Cell:
 def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec]], observer: Observer) -> None:
     """Measures all of `todo` for the minimum of pairs, then the widest intervals until `budget_s` is spent.
 
-    Raises InvalidValue for configurations that repeat their pairs in fresh processes: those have no single series
-    of pairs that could be continued.
+    Warns once where the minimum alone takes longer; it is measured all the same. Raises InvalidValue for
+    configurations that repeat their pairs in fresh processes: those have no single series of pairs that could
+    be continued.
     """
     if not todo:
         return
@@ -58,7 +60,7 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
                 f"budget_s={budget_s:g} divides the pairs of one process, and measure={spec.measure.name} takes "
                 f"{spec.measure.processes} processes; use measure=default or leave budget_s out",
             )
-    begun = time.monotonic()
+    begun, warned = time.monotonic(), False
     cells = {n: _Cell(position, spec) for n, (position, spec) in enumerate(todo)}
     allotment = Allotment(budget_s, max(spec.measure.looks[0] for _, spec in todo), cells)
     while visit := allotment.next(time.monotonic() - begun):
@@ -76,6 +78,12 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
         allotment.report(visit, pairs, width, sampling_s, time.monotonic() - started)
         if first:
             observer.finish(cell.spec, cell.records)
+        if first and not warned and time.monotonic() - begun > budget_s:
+            warned = True
+            observer.warn(
+                f"budget_s={budget_s:g} is over before every configuration had its minimum, which all of them get",
+                "give more time, fewer configurations, or measure=quick",
+            )
 
 
 def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
@@ -87,7 +95,9 @@ def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
     fresh = [Samples.from_dict(samples) for samples in measured.samples]
     added = fresh[0] if fresh and (cell.samples is None or set(fresh[0].arms) == set(cell.samples.arms)) else None
     if added is not None:
-        cell.samples = added if cell.samples is None else Samples.merge([cell.samples, added])
+        # All of them anew: a median of medians would give the last pass half of the weight.
+        cell.passes.append(added)
+        cell.samples = Samples.merge(cell.passes)
     cell.records = _rows(cell, measured.records)
     kept = [] if cell.samples is None else [cell.samples.to_dict()]
     session.keep(cell.position, spec, Measured(cell.records, kept, measured.environments))

@@ -277,7 +277,13 @@ def _oom_kills() -> int:
     return int(found[1]) if found else 0
 
 
+DEFAULTS = {"KINETO_LOG_LEVEL": "5", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What a child finds in its environment unless the user has set it: torch's profiler, which counts memory, logs
+nothing; and with deterministic=true torch refuses every matrix product on CUDA unless cuBLAS was given a fixed
+workspace before it started (8 buffers of 4096 KiB; the other one that torch allows, :16:8, costs speed)."""
+
+
 def _environment() -> dict[str, str]:
-    """This process's environment with its import path; torch's profiler, which counts memory, is to log nothing."""
+    """This process's environment with its import path and DEFAULTS."""
     path = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    return {"KINETO_LOG_LEVEL": "5", **os.environ, "PYTHONPATH": path}
+    return {**DEFAULTS, **os.environ, "PYTHONPATH": path}

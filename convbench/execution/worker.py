@@ -162,8 +162,8 @@ class Isolated:
         except (Death, Interrupted):
             self._children.died()
             raise
-        if answer.get("failed") and request.spec.device != "cpu":
-            # After an illegal access every CUDA call of the process fails.
+        # After an illegal access every CUDA call of the process fails; why else it is `spent`, see runner.Result.
+        if answer.get("spent") or (answer.get("failed") and request.spec.device != "cpu"):
             self._children.drop()
         return answer
 
@@ -179,12 +179,24 @@ class Isolated:
         return _combined(spec, runs)
 
 
+def check_isolation(isolation: str, spec: Spec) -> None:
+    """Raises InvalidValue where a configuration is to be repeated in fresh processes and there are to be none."""
+    if isolation == "none" and spec.measure.enabled and spec.measure.processes > 1:
+        raise InvalidValue(
+            "isolation",
+            f"isolation=none runs everything in one process, and measure={spec.measure.name} takes "
+            f"{spec.measure.processes} fresh ones; use isolation=process or measure=default",
+        )
+
+
 class InProcess:
     """Runs configurations in this process, for debugging: nothing is limited and nothing is survived."""
 
     def run(self, spec: Spec, process: int = 0) -> Measured:
+        """Raises InvalidValue where the configuration is to be repeated in fresh processes."""
         from ..runner import run
 
+        check_isolation("none", spec)
         result = run(spec, spec.arms, lambda method, phase: None, process)
         environment = result.environment or {}
         return Measured(

@@ -183,7 +183,8 @@ class _Server:
         key = environment.get("environment_id")
         new = {} if key is None or key in self._told else {key: environment}
         self._told.update(new)
-        return {"records": result.records, "samples": result.samples if kept else [], "environments": new}
+        samples = result.samples if kept else []
+        return {"records": result.records, "samples": samples, "environments": new, "spent": result.spent}
 
 
 def main(arguments: Sequence[str]) -> None:

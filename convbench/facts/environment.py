@@ -46,6 +46,7 @@ def _machine() -> dict[str, Any]:
     import numpy
     import torch
 
+    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
         "convbench": __version__,
         "python": platform.python_version(),
@@ -56,7 +57,8 @@ def _machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "usable_cores": os.cpu_count() if affinity is None else len(affinity),
+        "affinity": affinity,
         "memory_bytes": _memory_bytes(),
         "executable": Path(sys.executable).name,
     }

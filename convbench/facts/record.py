@@ -105,8 +105,12 @@ SPEED = (
     Column("launch_bound", bool, "", "CUDA: the host could not stay ahead of the device"),
     Column("cache", str, "", "hot or cold caches"),
     Column("cuda_graph", bool, "", "replayed as a CUDA graph"),
+    Column("cuda_graph_error", str, "", "why not, where measure.cuda_graph=true asked for it"),
     Column("throttle", str, "", "CUDA: throttle reasons seen while sampling"),
     Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),
+    Column(
+        "preempted", int, "", "CPU: times the process was taken off its core while the methods were judged and timed"
+    ),
     Column("flops", int, "", "operations of the direct algorithm, multiply-adds × 2"),
     Column("tflops", float, "TFLOP/s", "flops / time_s / 1e12"),
     Column("bytes", int, "B", "bytes moved at least: operands once, result once"),

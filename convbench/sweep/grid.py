@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, overload
 
+from ..execution.worker import check_isolation
 from ..facts.case import ConvCase, IllegalCase, InvalidValue
 from ..facts.spec import CASE_KEYS, Spec
 from .cases import Cases
@@ -159,6 +160,7 @@ def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left
             left_out.illegal += 1
             left_out.first = left_out.first or error
             continue
+        check_isolation(settings.isolation, spec)
         identity = hash((*(getattr(spec, name) for name in _IDENTITY), *sorted(spec.labels.items())))
         if identity in seen:
             left_out.repeated += 1

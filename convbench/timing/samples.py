@@ -10,6 +10,7 @@ from typing import Any
 
 from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
+from .observed import CONDITIONS, OBSERVED, together
 
 ROW_COLUMNS = (
     "config_id",
@@ -26,9 +27,6 @@ ROW_COLUMNS = (
     "half_width",
 )
 """Columns of samples.parquet, one row per sample; `position` is the sample's place within its round."""
-
-OBSERVED = ("measured_s", "enqueue_s", "wall_s", "launch_bound")
-"""Columns of a method that were observed beside its times, and so do not follow from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +154,8 @@ class Samples:
             calls=[row for part in aligned for row in part.calls],
             order=[row for part in aligned for row in part.order],
             process=first.process,
-            counters=_sum_counters([part.counters for part in parts]),
-            per_arm={arm: _sum_counters([part.per_arm.get(arm, {}) for part in parts]) for arm in first.arms},
+            counters=together([part.counters for part in parts]),
+            per_arm={arm: together([part.per_arm.get(arm, {}) for part in parts]) for arm in first.arms},
         )
 
 
@@ -167,7 +165,7 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
     The baseline's own row has speedup 1 by definition, and neither an interval nor a verdict for it. Where the
     baseline was not timed (it failed), no row has a speedup.
     """
-    out = _observed(samples, method, measure)
+    out = _observed([samples], method, measure)
     time = median_interval(samples.of(method))
     out.update(_time_columns(time), samples=samples.rounds)
     if method == baseline:
@@ -188,8 +186,7 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     """
     if len(parts) == 1:
         return columns(parts[0], method, baseline, measure)
-    out = _observed(parts[0], method, measure)
-    out["measured_s"] = math.fsum(part.per_arm.get(method, {}).get("measured_s", 0.0) for part in parts)
+    out = _observed(parts, method, measure)
     time = median_interval([median(part.of(method)) for part in parts])
     out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
     own = {"converged": _narrow(_relative(time), measure.half_width)}
@@ -218,15 +215,16 @@ def _ratio_columns(ratio: Interval, margin: float) -> dict[str, Any]:
     }
 
 
-def _observed(samples: Samples, method: str, measure: Measure) -> dict[str, Any]:
-    a, counters = samples.arms.index(method), samples.counters
+def _observed(parts: Sequence[Samples], method: str, measure: Measure) -> dict[str, Any]:
+    conditions = together([part.counters for part in parts])
+    own = together([part.per_arm.get(method, {}) for part in parts])
+    calls = sorted(row[part.arms.index(method)] for part in parts for row in part.calls)
     return {
-        "calls_per_sample": sorted(row[a] for row in samples.calls)[samples.rounds // 2],
-        "cache": counters.get("cache", measure.cache),
-        "cuda_graph": counters.get("cuda_graph", False),
-        "throttle": counters.get("throttle"),
-        "clock_mhz": counters.get("clock_mhz"),
-        **{key: samples.per_arm.get(method, {}).get(key) for key in OBSERVED},
+        "calls_per_sample": calls[len(calls) // 2],
+        "cache": conditions.get("cache", measure.cache),
+        "cuda_graph": conditions.get("cuda_graph", False),
+        **{key: conditions.get(key) for key in CONDITIONS},
+        **{key: own.get(key) for key in OBSERVED},
     }
 
 
@@ -261,18 +259,6 @@ def _aligned(part: Samples, arms: tuple[str, ...]) -> Samples:
         calls=[[row[i] for i in source] for row in part.calls],
         order=[[to[part.arms[i]] for i in row] for row in part.order],
     )
-
-
-ADD_UP = ("measured_s", "warmup_s", "sampling_s", "elapsed_s", "preempted")
-
-
-def _sum_counters(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What passes spent, added up; of anything else the last pass's value."""
-    out: dict[str, Any] = {}
-    for counters in parts:
-        for key, value in counters.items():
-            out[key] = out.get(key, 0) + value if key in ADD_UP and value is not None else value
-    return out
 
 
 def _from_rows(process: int, rows: list[Mapping[str, Any]]) -> Samples:

@@ -17,6 +17,7 @@ class Result:
     records: list[Record]
     samples: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] | None = None
+    spent: bool = False
 
 
 def warm_up() -> None:
@@ -51,7 +52,7 @@ def run(spec: Spec, methods: Sequence[str], stage: Callable[[str, str], None], p
         samples = [_samples(spec, methods, process)]
         for row in rows:
             row.update(time_s=1.0, tflops=8.0)
-    return Result(rows, samples, ENVIRONMENT)
+    return Result(rows, samples, ENVIRONMENT, "spent" in spec.labels)
 
 
 def _call(name: str) -> None:
