@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -120,9 +121,14 @@ def test_a_device_that_was_idle_when_it_was_calibrated_sleeps_long_enough_at_wor
 
 def test_clocks_of_one_device_share_a_stream(monkeypatch):
     machine = Machine()
-    made = []
+    made: list[Any] = []
     stream = machine.Stream
-    monkeypatch.setattr(machine, "Stream", lambda device: made.append(device) or stream(device))
+
+    def counted(device: Any) -> Any:
+        made.append(device)
+        return stream(device)
+
+    monkeypatch.setattr(machine, "Stream", counted)
     for _ in range(3):
         measure(machine, [Arm("a", machine.kernel("a", 1e-5, 1e-5))])
     assert len(made) == 1
@@ -215,7 +221,7 @@ def test_what_needs_no_inference_mode_is_captured_first_and_keeps_its_place():
         machine.enqueue(name, 1e-5, 1e-5)
 
     contexts = {"a": torch.inference_mode, "b": nullcontext, "c": torch.inference_mode, "d": nullcontext}
-    arms = [Arm(name, lambda name=name: call(name), context) for name, context in contexts.items()]
+    arms = [Arm(name, partial(call, name), context) for name, context in contexts.items()]
     clock = SimulatedClock(machine, replace(MEASURE, cuda_graph=True))
     ready = clock.ready(arms)
     assert captured == [("b", False), ("d", False), ("a", True), ("c", True)]
