@@ -7,6 +7,7 @@ The device starts each piece of work when it is enqueued and everything before i
 # ruff: noqa: N802
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -18,19 +19,24 @@ from convbench.timing.cuda_clock import CudaClock
 CYCLES_PER_S = 1.5e9
 RECORD_S = 1e-6
 """What recording an event costs the host."""
+QUEUE = 1024
+"""Pieces of work that may be queued; with as many before it, the host waits for the first of them to end."""
 
 
 class Machine:
     """Stands in for torch.cuda. `host` and `device_free` are in seconds; `log` holds what was enqueued, in order."""
 
-    def __init__(self, uuid: str | None = None, l2_bytes: int = 1000) -> None:
+    def __init__(self, uuid: str | None = None, l2_bytes: int = 1000, clock_khz: int | None = None) -> None:
         self.host = 0.0
         self.device_free = 0.0
         self.log: list[str] = []
+        self.cycles_per_s = CYCLES_PER_S
+        self._ends: deque[float] = deque()
         self.waits = 0
         self.capturing: list[Callable[[], None]] | None = None
         self.refuses_capture = False
         self._properties = {"L2_cache_size": l2_bytes} | ({"uuid": uuid} if uuid else {})
+        self._properties |= {"clock_rate": clock_khz} if clock_khz else {}
 
     def enqueue(self, name: str, host_s: float, device_s: float) -> None:
         """The host spends `host_s` to hand over work that keeps the device busy for `device_s`."""
@@ -38,7 +44,12 @@ class Machine:
             self.capturing.append(lambda: self.enqueue(name, 0.0, device_s))
             return
         self.host += host_s
+        while self._ends and self._ends[0] <= self.host:
+            self._ends.popleft()
+        if len(self._ends) >= QUEUE:
+            self.host = self._ends.popleft()
         self.device_free = max(self.device_free, self.host) + device_s
+        self._ends.append(self.device_free)
         self.log.append(name)
 
     def kernel(self, name: str, host_s: float, device_s: float) -> Callable[[], None]:
@@ -70,8 +81,10 @@ class Machine:
                 work()
 
         graph.replay = replay
-        yield
-        self.capturing = None
+        try:
+            yield
+        finally:
+            self.capturing = None
 
     @contextmanager
     def device(self, device: Any) -> Iterator[None]:
@@ -88,7 +101,7 @@ class Machine:
         return SimpleNamespace(**self._properties)
 
     def _sleep(self, cycles: int) -> None:
-        self.enqueue("sleep", 1e-6, cycles / CYCLES_PER_S)
+        self.enqueue("sleep", 1e-6, cycles / self.cycles_per_s)
 
 
 class Event:

@@ -13,6 +13,7 @@ from convbench.timing import ceilings
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ceilings.SIZES, "cpu", (64, 128))
     monkeypatch.setitem(ceilings.COPY_BYTES, "cpu", 2**16)
+    monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**10)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
@@ -38,11 +39,22 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
         return seconds[len(result)]
 
     monkeypatch.setattr(ceilings, "_fastest", fastest)
+    monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**20)
     found = ceilings.measure("cpu", "float32")
     # 512 has the best rate; 1024 takes long enough, so that 2048 is not tried.
     assert sizes == [256, 512, 1024]
     assert found["ceiling_tflops"] == pytest.approx(2 * 512**3 / 5e-4 / 1e12)
     assert found["ceiling_gbps"] == pytest.approx(2 * 2**27 / 0.01 / 1e9)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_copy_is_far_larger_than_the_last_cache(monkeypatch):
+    monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**16)
+    monkeypatch.setattr(ceilings, "_fastest", lambda device, call: call().numel())
+    # Bytes read and written in a second per byte.
+    assert ceilings._copy_bytes_per_s("cpu", "cpu") == 2
+    monkeypatch.setattr(ceilings, "_fastest", lambda device, call: 1.0)
+    assert ceilings._copy_bytes_per_s("cpu", "cpu") == 2 * 4 * 2**16
 
 
 def test_the_fastest_of_five_counts_after_one_that_does_not(monkeypatch):

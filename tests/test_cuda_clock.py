@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from convbench.facts.spec import Measure
 from convbench.timing import cuda_clock, nvml
@@ -74,17 +77,61 @@ def test_a_sample_is_a_batch_of_a_millisecond():
 
 def test_backlog_is_more_than_twice_the_enqueue_time():
     machine = Machine()
-    samples, clock = measure(machine, [Arm("a", machine.kernel("a", 4e-5, 1e-5))])
+    call = machine.kernel("a", 4e-5, 1e-5)
+    samples, clock = measure(machine, [Arm("a", call)])
     calls = samples.calls[0][0]
-    before = machine.device_free
-    clock.submit(clock_call := machine.kernel("a", 4e-5, 1e-5), 1)
-    clock.drain()
     machine.log.clear()
     before, host = machine.device_free, machine.host
-    clock.submit(clock_call, calls)
+    clock.submit(call, calls)
     slept = machine.device_free - max(before, host) - calls * 1e-5
     assert machine.log[0] == "sleep"
     assert slept > 2 * calls * 4e-5
+
+
+@pytest.mark.parametrize("first_s", [0.0, 0.5])
+def test_a_call_that_waits_for_its_device_does_not_wait_longer_every_time(first_s):
+    """Its enqueue time contains whatever is queued before it, the sleep too; and its first call may cost a lot once."""
+    machine = Machine()
+    once = [first_s]
+
+    def waits() -> None:
+        machine.enqueue("waits", 1e-5 + (once.pop() if once else 0.0), 1e-4)
+        machine.wait(machine.device_free)
+
+    samples, _ = measure(machine, [Arm("a", machine.kernel("a", 1e-5, 1e-4)), Arm("waits", waits)])
+    # The sleep is two and a half times what it would take alone.
+    assert samples.counters["sampling_s"] < 4 * samples.measured_s
+    assert timing.columns(samples, "waits", "a", MEASURE)["launch_bound"] is True
+
+
+def test_a_device_that_was_idle_when_it_was_calibrated_sleeps_long_enough_at_work():
+    machine = Machine(clock_khz=1_980_000)
+    machine.cycles_per_s = 345e6
+    clock = SimulatedClock(machine, MEASURE)
+    clock.ready([])
+    machine.cycles_per_s = 1980e6
+    call = machine.kernel("a", 4e-5, 1e-6)
+    clock.submit(call, 20)
+    clock.drain()
+    clock.submit(call, 20)
+    (reading,) = clock.drain()
+    assert not reading.late
+    assert reading.seconds == pytest.approx(1e-6, rel=0.1)
+
+
+def test_clocks_of_one_device_share_a_stream(monkeypatch):
+    machine = Machine()
+    made: list[Any] = []
+    stream = machine.Stream
+
+    def counted(device: Any) -> Any:
+        made.append(device)
+        return stream(device)
+
+    monkeypatch.setattr(machine, "Stream", counted)
+    for _ in range(3):
+        measure(machine, [Arm("a", machine.kernel("a", 1e-5, 1e-5))])
+    assert len(made) == 1
 
 
 def test_the_host_waits_once_in_ten_rounds():
@@ -146,6 +193,52 @@ def test_no_arm_is_replayed_where_one_cannot_be_captured():
     assert row["cuda_graph"] is False
     assert row["enqueue_s"] == pytest.approx(5e-5)
     assert "not permitted" in samples.counters["cuda_graph_error"]
+
+
+def test_a_method_that_raises_while_it_is_captured_is_timed_without_graphs():
+    machine = Machine()
+
+    def refuses() -> None:
+        if machine.capturing is not None:
+            raise ValueError("no capture,\nplease")
+        machine.enqueue("b", 5e-5, 5e-6)
+
+    wanted = replace(MEASURE, cuda_graph=True)
+    samples, _ = measure(machine, [Arm("a", machine.kernel("a", 5e-5, 5e-6)), Arm("b", refuses)], wanted)
+    row = timing.columns(samples, "b", "a", wanted)
+    assert row["cuda_graph"] is False
+    assert row["time_s"] == pytest.approx(5e-6, rel=0.01)
+    assert samples.counters["cuda_graph_error"] == "ValueError: no capture, please"
+
+
+def test_what_needs_no_inference_mode_is_captured_first_and_keeps_its_place():
+    machine = Machine()
+    captured = []
+
+    def call(name: str) -> None:
+        if machine.capturing is not None:
+            captured.append((name, torch.is_inference_mode_enabled()))
+        machine.enqueue(name, 1e-5, 1e-5)
+
+    contexts = {"a": torch.inference_mode, "b": nullcontext, "c": torch.inference_mode, "d": nullcontext}
+    arms = [Arm(name, partial(call, name), context) for name, context in contexts.items()]
+    clock = SimulatedClock(machine, replace(MEASURE, cuda_graph=True))
+    ready = clock.ready(arms)
+    assert captured == [("b", False), ("d", False), ("a", True), ("c", True)]
+    assert [arm.name for arm in ready] == list(contexts)
+    for arm in ready:
+        machine.log.clear()
+        arm.call()
+        assert machine.log == [arm.name]
+
+
+def test_graphs_of_an_earlier_start_are_given_up():
+    machine = Machine()
+    arms = [Arm(name, machine.kernel(name, 1e-5, 1e-5)) for name in "abc"]
+    clock = SimulatedClock(machine, replace(MEASURE, cuda_graph=True))
+    clock.ready(arms)
+    clock.ready(arms[:2])
+    assert len(clock._graphs) == 2
 
 
 def test_a_call_without_work_has_the_time_of_the_events_resolution():
@@ -212,6 +305,20 @@ def test_throttling_and_clocks_are_read_once_per_batch(library):
     assert row["clock_mhz"] == 1511.0
 
 
+def test_the_clock_is_read_while_the_device_is_at_work(library, monkeypatch):
+    machine = Machine(uuid="1234")
+    at_work = []
+
+    def clock_info(handle: str, kind: int) -> int:
+        at_work.append(machine.device_free > machine.host)
+        return 1500
+
+    monkeypatch.setattr(library, "nvmlDeviceGetClockInfo", clock_info)
+    measure(machine, [Arm(n, machine.kernel(n, 1e-5, 1e-4)) for n in "ab"])
+    assert at_work
+    assert all(at_work)
+
+
 def test_a_device_that_is_not_throttled_says_so(library):
     device = nvml.open_device("GPU-1234")
     assert device is not None
@@ -244,8 +351,6 @@ def test_without_a_usable_library_nothing_is_known(library, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("settings", [{}, {"cache": "cold"}, {"cuda_graph": True}])
 def test_on_a_device_twice_the_work_takes_twice_as_long(settings):
-    import torch
-
     wanted = replace(Measure(), **settings)
     clock = clock_for("cuda", wanted)
     assert isinstance(clock, CudaClock)
@@ -270,8 +375,6 @@ def test_on_a_device_twice_the_work_takes_twice_as_long(settings):
 
 @pytest.mark.gpu
 def test_on_a_device_the_time_agrees_with_tritons_do_bench():
-    import torch
-
     testing = pytest.importorskip("triton.testing")
     a = torch.randn(4096, 4096, device="cuda")
     wanted = replace(Measure(), cache="cold")

@@ -227,7 +227,7 @@ def test_failure_in_the_middle_still_merges(run: RunOptions, monkeypatch: pytest
 
 
 def test_samples_are_kept_when_asked_for(run: RunOptions) -> None:
-    sweep([make_spec("explicit", measure=Measure(samples=True)), make_spec(measure=Measure(), seed=1)], run)
+    sweep([make_spec("explicit", measure=Measure()), make_spec(measure=Measure(samples=False), seed=1)], run)
     samples = pd.read_parquet(run.out / "samples.parquet")
     assert len(samples) == 12
     assert samples["run_key"].unique().tolist() == [table(run)["run_key"][0]]

@@ -22,7 +22,7 @@ from convbench.commands import methods as methods_list
 from convbench.facts.record import Record
 from convbench.facts.spec import Spec
 from convbench.measurement import accuracy, problem, reference
-from convbench.methods import METHODS, Unsupported
+from convbench.methods import METHODS, Unsupported, fft
 from convbench.methods.own import CannotLoad, load, uses_autograd
 
 from .settings import make_spec, specs
@@ -123,6 +123,17 @@ def test_compile_is_right_and_compiled_for_one_shape_after_another() -> None:
             with torch.inference_mode():
                 judged = accuracy.judge(call(), made, reference.compute(made, made.spec.budget))
         assert judged.verdict == "exact"
+
+
+@pytest.mark.parametrize("wrt", ["input", "weight"])
+@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d"])
+def test_fft_copies_nothing_to_the_device_while_it_is_timed(op: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that copies waits for its device; what is reached by any product is known when it is prepared."""
+    made = problem.make(make_spec(op=op, size=6, kernel=3, stride=2, wrt=wrt))
+    call = fft.prepare(made)
+    monkeypatch.setattr(fft, "reached", None)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, dtype: tensor.type(dtype))
+    assert call().shape == getattr(made, wrt).shape
 
 
 # Methods of one's own.

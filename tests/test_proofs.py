@@ -7,17 +7,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from torch.utils.benchmark import Timer
 
 from convbench.facts.spec import Measure
+from convbench.timing import clocks
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, FakeClock, clock_for
 from convbench.timing.samples import Samples
 from convbench.validation import burst, proofs
 from convbench.validation.proofs import Setup, SlowedClock
+
+from .simulated_cuda import Machine, SimulatedClock
 
 QUICK = Measure(looks=(6,), min_time_s=0.0, sample_s=0.001, warmup_s=0.01, max_time_s=5.0)
 
@@ -36,6 +45,51 @@ def test_injected_slowdown_is_exact(seconds, counted, made):
     assert samples.calls[0][1] == counted
     assert counted + proofs.extra_calls(counted) == made
     assert timing.columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(counted / made, rel=1e-6)
+
+
+def test_a_slowed_clock_is_got_ready_like_the_clock_it_is():
+    """Else nothing is calibrated on a device, and no sample has a sleep before it."""
+    machine = Machine()
+    measure = Measure(looks=(6,), min_time_s=0.0, gpu_warmup_s=0.01, cuda_graph=True)
+    arms = [Arm(name, machine.kernel(name, 5e-5, 1e-5)) for name in ("a", "slowed")]
+    clock = SlowedClock(SimulatedClock(machine, measure), arms[1].call)
+    samples = timing.measure(arms, "a", measure, clock, 0, nothing)
+    assert machine.log.count("sleep") > 6
+    # The replayed graph is the call that is slowed.
+    counted = samples.calls[0][1]
+    truth = counted / (counted + proofs.extra_calls(counted))
+    assert timing.columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize("seconds", [1.3e-4, 1.2e-3, 0.03])
+@pytest.mark.parametrize("error", [0.8, 1.2])
+def test_a_sample_on_a_device_holds_enough_calls_for_a_slowdown_of_five_percent(monkeypatch, seconds, error):
+    machine = Machine()
+    monkeypatch.setattr(proofs, "workload", lambda device: machine.kernel("conv", 2e-5, seconds))
+    monkeypatch.setattr(proofs, "_timer", lambda setup, call, s: error * seconds)
+    monkeypatch.setattr(clocks, "clock_for", lambda device, measure: SimulatedClock(machine, measure))
+    wanted = Measure(looks=(6,), min_time_s=0.0, max_time_s=1e5, gpu_warmup_s=1.0)
+    one = next(proofs.tries(Setup("cuda", 1, wanted, 0), 1e6))
+    assert one.truth == pytest.approx(1 / 1.05, abs=0.012)
+
+
+def test_the_timer_waits_for_the_device_that_it_times(monkeypatch):
+    current = ["cuda:0"]
+
+    @contextmanager
+    def device(name: str) -> Iterator[None]:
+        current.append(name)
+        yield
+        current.pop()
+
+    def autorange(timer: Any, min_run_time: float) -> Any:
+        return SimpleNamespace(median=1.0 if current[-1] == "cuda:1" else 2.0)
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(Timer, "blocked_autorange", autorange)
+    assert proofs._timer(Setup("cuda:1", 1, QUICK, 0), int, 0.1) == 1.0
+    assert current == ["cuda:0"]
+    assert proofs._timer(Setup("cpu", 1, QUICK, 0), int, 0.1) == 2.0
 
 
 def test_injected_calls_are_really_made():
@@ -72,8 +126,6 @@ def test_a_budget_that_is_too_short_still_makes_one_try():
 
 
 def test_tries_restore_the_number_of_threads():
-    import torch
-
     before = torch.get_num_threads()
     list(proofs.tries(Setup("cpu", before + 1, QUICK, 0), 1e-9))
     assert torch.get_num_threads() == before
@@ -90,6 +142,34 @@ def test_noise_cannot_make_one_try_eat_the_budget():
 
 def test_tritons_timer_is_for_cuda():
     assert proofs.do_bench(Setup("cpu", 1, QUICK, 0)) is None
+
+
+def test_without_triton_its_timer_is_said_to_be_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    proof = proofs.do_bench(Setup("cuda", 1, QUICK, 0))
+    assert proof is not None
+    assert (proof.holds, proof.seen) == (None, "not asked: triton is not installed")
+
+
+def test_tritons_timer_runs_under_the_same_switches(monkeypatch):
+    threads = torch.get_num_threads() + 1
+    seen = []
+
+    def timed(call: Any, return_mode: str) -> float:
+        assert return_mode == "median"
+        seen.append(torch.get_num_threads())
+        return 1.02
+
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(testing=SimpleNamespace(do_bench=timed)))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(proofs, "workload", lambda device: int)
+    monkeypatch.setattr(proofs, "_samples", lambda setup, calls: None)
+    monkeypatch.setattr(timing, "columns", lambda *arguments: {"time_s": 1e-3})
+    proof = proofs.do_bench(Setup("cuda", threads, QUICK, 0))
+    assert proof is not None
+    assert proof.holds
+    assert seen == [threads]
+    assert torch.get_num_threads() == threads - 1
 
 
 @pytest.mark.gpu

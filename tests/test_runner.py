@@ -356,6 +356,7 @@ def test_stages_are_announced_before_anything_of_a_method_runs(own: ModuleType) 
         "reference",
         "prepare",
         "accuracy",
+        "warm-up",
         "timing",
         "ceilings",
         "memory",

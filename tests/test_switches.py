@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -41,6 +43,27 @@ def test_every_switch_is_set_and_restored() -> None:
             assert found() == NONE
         assert found() == ALL
     assert found() == NONE
+
+
+def test_both_kinds_of_tf32_are_set_and_restored_each_by_itself() -> None:
+    """In a fresh process, where torch leaves it on in cuDNN and off in matrix products."""
+    code = """
+import torch
+from convbench.facts.spec import Switches
+from convbench.measurement.switches import switched
+
+def show():
+    print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+
+show()
+for tf32 in (True, False, True):
+    with switched(Switches(tf32=tf32)):
+        show()
+    show()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    own = "True False"
+    assert done.stdout.splitlines() == [own, "True True", own, "False False", own, "True True", own]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])

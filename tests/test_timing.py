@@ -351,10 +351,71 @@ def test_an_arm_that_raises_is_named(at):
     assert isinstance(caught.value.error, MemoryError)
 
 
-class QueueThatBreaks(FakeClock):
-    """Takes samples in batches of ten rounds and fails when they are read."""
+class Queue(FakeClock):
+    """Takes samples in batches of ten rounds."""
 
     batch_rounds = 10
+
+
+def test_what_an_arm_that_fails_leaves_in_the_queue_is_forgotten():
+    """Else the next warm-up takes it for its own: here from before everything took a thousand times as long."""
+    taken = 0
+
+    def cost(call: Call, calls: int, now: float) -> float:
+        nonlocal taken
+        assert isinstance(call, Named)
+        taken += call.name == "b"
+        # Three are the warm-up's, whose samples are read one by one.
+        if call.name == "b" and taken == 8:
+            raise MemoryError
+        return calls * (1e-6 if taken < 8 else 1e-3)
+
+    clock = Queue(cost, DEFAULT)
+    with pytest.raises(ArmFailed):
+        timing.measure(arms("a", "b"), "a", DEFAULT, clock, 0, silent)
+    assert timing.measure(arms("a"), "a", DEFAULT, clock, 0, silent).calls[0] == [10]
+
+
+def test_what_is_queued_cannot_take_many_times_the_time_limit():
+    measure = replace(DEFAULT, max_time_s=3.0)
+    clock = Queue(lambda call, calls, now: calls * 1.0, measure)
+    samples = timing.measure(arms("a", "b"), "a", measure, clock, 0, silent)
+    assert samples.counters["stopped"] == "time"
+    assert samples.counters["sampling_s"] == 4.0
+
+
+@pytest.mark.parametrize("seconds,waits", [(1e-3, 2), (0.01, 2), (0.1, 4), (0.3, 20)])
+def test_about_a_second_of_samples_is_queued_at_once(seconds, waits):
+    """Twenty rounds of two arms, of which ten rounds are queued at most."""
+    measure = replace(DEFAULT, looks=(20,), max_time_s=1000.0, sample_s=1e-3)
+    batches = []
+
+    class Counting(Queue):
+        def drain(self) -> list[Any]:
+            batches.append(len(self._readings))
+            return super().drain()
+
+    clock = Counting(lambda call, calls, now: seconds, measure)
+    timing.measure(arms("a", "b"), "a", measure, clock, 0, silent)
+    assert sum(size > 1 for size in batches) == waits
+
+
+def test_calls_too_short_to_be_seen_are_queued_in_full_batches():
+    assert timing._batch(0.0, Queue(lambda call, calls, now: 0.0, DEFAULT)) == 10
+
+
+def test_a_device_that_refuses_before_the_first_sample_fails_every_arm():
+    class Refuses(FakeClock):
+        def ready(self, arms: Any) -> Any:
+            raise RuntimeError("the device is lost")
+
+    with pytest.raises(ArmFailed, match="one of the arms: RuntimeError: the device is lost") as caught:
+        timing.measure(arms("a", "b"), "a", DEFAULT, Refuses(lambda call, calls, now: 0.01, DEFAULT), 0, silent)
+    assert caught.value.name == ""
+
+
+class QueueThatBreaks(Queue):
+    """Fails when its samples are read."""
 
     def drain(self) -> list[Any]:
         readings = super().drain()
@@ -365,9 +426,11 @@ class QueueThatBreaks(FakeClock):
 
 def test_a_queued_error_that_any_arm_may_have_caused_names_none():
     clock = QueueThatBreaks(lambda call, calls, now: 0.01, DEFAULT)
+    marks: list[tuple[str, str]] = []
     with pytest.raises(ArmFailed, match="one of the arms") as caught:
-        timing.measure(arms("a", "b"), "a", DEFAULT, clock, 0, silent)
+        timing.measure(arms("a", "b"), "a", DEFAULT, clock, 0, lambda *mark: marks.append(mark))
     assert caught.value.name == ""
+    assert marks[-1] == ("", "timing"), "nor is any marked while the host waits"
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -8,7 +8,7 @@ import pytest
 
 from convbench.facts.statistics import Interval
 from convbench.validation import trust
-from convbench.validation.trust import Try, judge
+from convbench.validation.trust import Try, judge, not_asked, timer_agrees
 
 TRUTH = 1 / 1.05
 GOOD = Try(
@@ -80,10 +80,24 @@ def test_agreement_compares_the_quietest_try_of_each_timer():
 
 
 def test_a_further_timer_is_compared_as_well():
-    judgement = judge([GOOD] * 20, 0.03, [("triton's do_bench", 1.0e-4, 1.04e-4), ("another", 1.0e-4, 1.2e-4)])
+    further = [timer_agrees("triton's do_bench", 1.0e-4, 1.04e-4), timer_agrees("another", 1.0e-4, 1.2e-4)]
+    judgement = judge([GOOD] * 20, 0.03, further)
     assert [proof.holds for proof in judgement.proofs[-2:]] == [True, False]
     assert judgement.proofs[-2].seen == "ours is 3.8% shorter"
     assert "agreement with another failed" in trust.sentence(judgement)
+
+
+def test_a_timer_that_is_not_there_is_named_and_proves_nothing_either_way():
+    judgement = judge([GOOD] * 20, 0.03, [not_asked("triton's do_bench", "triton is not installed")])
+    assert judgement.trusted
+    assert judgement.proofs[-1].holds is None
+    assert judgement.proofs[-1].seen == "not asked: triton is not installed"
+    assert not judge([replace(GOOD, same=OFF)] * 20, 0.03, judgement.proofs[-1:]).trusted
+
+
+def test_agreement_takes_the_smallest_of_as_many_medians_from_either_timer():
+    assert failing([replace(GOOD, rival_s=(2.0e-5, 1.8e-5))] * 20) == []
+    assert failing([replace(GOOD, rival_s=(1.8e-5, 2.0e-5))] * 20) == [NAMES[-1]]
 
 
 def test_scatter_is_that_of_each_timer_against_itself():

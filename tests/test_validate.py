@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import pytest
+import torch
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
@@ -15,7 +16,7 @@ from convbench.timing.rounds import ArmFailed
 from convbench.validation import command as validate
 from convbench.validation import proofs
 from convbench.validation.proofs import Setup
-from convbench.validation.trust import Try
+from convbench.validation.trust import Try, not_asked
 
 from .test_trust import GOOD, OFF
 
@@ -105,7 +106,7 @@ def test_a_device_that_is_not_there_has_exit_code_4(said, monkeypatch, capsys):
 
     monkeypatch.setattr(runner, "missing_device", lambda device: f"no {device} here")
     assert validate.main(["device=cuda:5"]) == 4
-    assert capsys.readouterr().err == "convbench: nothing can be timed on device=cuda:5: no cuda:5 here\n"
+    assert capsys.readouterr().err == "convbench: there is no device=cuda:5 to validate: no cuda:5 here\n"
 
 
 def test_a_device_that_fails_meanwhile_has_exit_code_4(monkeypatch, capsys):
@@ -116,6 +117,27 @@ def test_a_device_that_fails_meanwhile_has_exit_code_4(monkeypatch, capsys):
     monkeypatch.setattr(proofs, "tries", tries)
     assert validate.main([]) == 4
     assert "illegal memory access" in capsys.readouterr().err
+
+
+def test_a_device_that_refuses_what_is_no_arm_has_exit_code_4_and_one_sentence(monkeypatch, capsys):
+    def do_bench(setup: Setup) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB.")
+
+    monkeypatch.setattr(proofs, "do_bench", do_bench)
+    assert validate.main([]) == 4
+    said = capsys.readouterr().err
+    assert said == "convbench: cpu failed while it was timed: OutOfMemoryError: CUDA out of memory.\n"
+
+
+def test_what_could_not_be_asked_neither_holds_nor_fails(said, monkeypatch, capsys):
+    monkeypatch.setattr(proofs, "do_bench", lambda setup: not_asked("triton's do_bench", "triton is not installed"))
+    assert validate.main(["budget_s=20"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "do_bench" in line]
+    assert line.split()[0] == "–"
+
+
+def test_a_measurement_without_settings_is_the_default_preset():
+    assert Measure() == preset("default")
 
 
 def test_load_runs_only_while_it_measures(said, monkeypatch):

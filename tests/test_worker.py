@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from convbench.execution import worker_child
 from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
 from convbench.execution.stage import Stage
 from convbench.execution.worker import InProcess, Isolated, Measured
@@ -196,6 +198,35 @@ def test_cublas_may_be_deterministic_in_a_child_and_the_user_s_own_value_wins(
     pid = process_of(make().run(make_spec()))
     started_with = Path(f"/proc/{pid}/environ").read_text().split("\0")
     assert f"CUBLAS_WORKSPACE_CONFIG={own or ':4096:8'}" in started_with
+
+
+def test_the_device_is_asked_before_an_arm_starts_anew_and_not_between_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking waits for the device. What breaks it while ten rounds are queued is nobody's whom the mark could name."""
+    marks: list[tuple[str, str]] = []
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(worker_child, "_ask_device", lambda device: asked.append(marks[-1] if marks else ("", "")))
+    pipe = SimpleNamespace(stage=lambda method, phase: marks.append((method, phase)))
+    watch = worker_child._Watch(pipe, "cuda")  # type: ignore[arg-type]
+    watch("", "warm-up")
+    for method in ("a", "b", "", "b", "a", ""):
+        watch(method, "timing")
+    assert asked == [("", ""), ("", "warm-up")]
+    assert marks[-1] == ("", "timing")
+    watch("a", "timing")
+    watch("", "warm-up")
+    assert asked[-1] == ("a", "timing"), "the one that failed is still marked"
+
+
+def test_a_queued_error_of_the_device_is_nobody_s_and_every_row_says_so(make: Make) -> None:
+    worker = make()
+    spec = make_spec(
+        "explicit", device="cuda", measure=Measure(), labels={"timing": "", "fault": "tests.faulty:breaks_device"}
+    )
+    measured = worker.run(spec)
+    assert statuses(measured) == {"autograd": "error", "explicit": "error"}
+    reasons = {row["reason"] for row in measured.records}
+    assert reasons == {"CUDA error: an illegal memory access was encountered (timing)"}
+    assert statuses(worker.run(make_spec("faulty:calm", device="cuda"))) == {"autograd": "ok", "calm": "ok"}
 
 
 @pytest.fixture

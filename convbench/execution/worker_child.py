@@ -122,7 +122,7 @@ class _Watch:
 
     def __call__(self, method: str, phase: str) -> None:
         # Not between samples: errors are read there anyway, and nothing that need not be stands beside timed regions.
-        if (method, phase) != self._last and not (method and phase == self._last[1] == "timing"):
+        if (method, phase) != self._last and not (phase == self._last[1] == "timing"):
             self.check()
         self._last = (method, phase)
         self._mark(method, phase)

@@ -74,7 +74,7 @@ class Measure:
     enabled: bool = True
     looks: tuple[int, ...] = (20, 30, 40, 60, 80, 120, 200)
     half_width: float = 0.01
-    min_time_s: float = 0.4
+    min_time_s: float = 0.5
     max_time_s: float = 20.0
     sample_s: float = 0.01
     gpu_sample_s: float = 0.001
@@ -86,7 +86,7 @@ class Measure:
     cache: str = "hot"
     cuda_graph: bool = False
     memory: bool = True
-    samples: bool = False
+    samples: bool = True
 
     def __post_init__(self) -> None:
         if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 6:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..measurement.gradients import Contractions, crop, last_axes
+from ..measurement.gradients import Contraction, Contractions, crop, last_axes
 from ..measurement.problem import Problem
 from . import Unsupported
 from .zero_insert import insert_zeros
@@ -31,7 +31,15 @@ def prepare(problem: Problem) -> Callable[[], Tensor]:
             f"fft covers float32, float16 and bfloat16 with batch ≥ 1; not {problem.spec.dtype}, "
             f"batch={problem.case.batch}"
         )
-    return Contractions(to_small, to_large, to_weight).wanted(problem)
+    # Made here: copying to a device waits for the device, and a call that waits cannot be queued or captured.
+    ones = {side: reached(problem.case, side, problem.input) for side in ("small", "large", "weight")}
+
+    def masked(contraction: Contraction, side: str) -> Contraction:
+        return lambda one, other, case: contraction(one, other, case) * ones[side]
+
+    return Contractions(masked(to_small, "small"), masked(to_large, "large"), masked(to_weight, "weight")).wanted(
+        problem
+    )
 
 
 def period(case: ConvCase) -> list[int]:
@@ -72,21 +80,21 @@ def to_small(large: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
     spectrum = torch.einsum("ngb...,gab...->nga...", large_spectrum(large, case), weight_spectrum(weight, case).conj())
     dense = invert(spectrum, case).flatten(1, 2)
     strided = dense[last_axes(slice(None, None, s) for s in case.stride)]
-    return crop(strided, case.small_size).to(large.dtype) * reached(case, "small", large)
+    return crop(strided, case.small_size).to(large.dtype)
 
 
 def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
     spectrum = torch.einsum("nga...,gab...->ngb...", small_spectrum(small, case), weight_spectrum(weight, case))
     padded = invert(spectrum, case).flatten(1, 2)
     inner = padded[last_axes(slice(p, p + size) for p, size in zip(case.padding, case.large_size, strict=True))]
-    return inner.to(small.dtype) * reached(case, "large", small)
+    return inner.to(small.dtype)
 
 
 def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
     spectrum = torch.einsum("nga...,ngb...->gab...", small_spectrum(small, case).conj(), large_spectrum(large, case))
     dense = invert(spectrum, case).flatten(0, 1)
     dilated = dense[last_axes(slice(None, None, d) for d in case.dilation)]
-    return crop(dilated, case.kernel).to(small.dtype) * reached(case, "weight", small)
+    return crop(dilated, case.kernel).to(small.dtype)
 
 
 def reached(case: ConvCase, side: str, like: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from .clocks import last_level_cache_bytes
+
 LONG_ENOUGH_S = {"cpu": 0.02, "cuda": 0.005}
 """A product is large enough when it takes this long: a thousand times what starting it costs."""
 
@@ -20,7 +22,8 @@ SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (1024, 2048, 4096, 8192)}
 """Sides of the square matrices tried in turn. The largest are 48 MiB and 768 MiB in float32, all three together."""
 
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**29}
-"""More than four times the largest last-level caches in use (32 MiB to 96 MiB; 50 MiB on an H100)."""
+"""At least; on a CPU four times the last-level cache where that is more. 512 MiB is four times the largest L2 cache of
+a GPU in use (126 MiB on a B200; 50 MiB on an H100)."""
 
 REPEATS = 5
 """The best of five: a ceiling is what was reached undisturbed."""
@@ -56,7 +59,8 @@ def _product_flops(kind: str, device: str, dtype: torch.dtype) -> float:
 
 
 def _copy_bytes_per_s(kind: str, device: str) -> float:
-    source = torch.ones(COPY_BYTES[kind], device=device, dtype=torch.uint8)
+    size = max(COPY_BYTES[kind], 4 * last_level_cache_bytes() if kind == "cpu" else 0)
+    source = torch.ones(size, device=device, dtype=torch.uint8)
     target = torch.zeros_like(source)
     return 2 * source.numel() / _fastest(device, lambda: target.copy_(source))
 

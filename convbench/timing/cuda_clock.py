@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from .clocks import Arm, Call, HostTimes, Reading
 
 BACKLOG = 2.5
 """The device sleeps this many times as long as the host takes to enqueue a sample: the host's time varies by less than
-a factor of two from sample to sample, and the device may clock up by a fifth after the sleep was calibrated."""
+a factor of two from sample to sample."""
 
 MAX_BACKLOG_S = 0.05
 """Longer sleeps would be most of the run; an arm that needs one is `launch_bound`."""
@@ -73,10 +74,11 @@ class CudaClock:
         self._wants_graphs = measure.cuda_graph
         self._graphs: list[Any] = []
         self._graph_error: str | None = None
-        self._stream = cuda.Stream(device=self._device)
+        self._stream = _stream(cuda, self._device)
         properties = cuda.get_device_properties(self._device)
         self._flush = self._flush_buffer(flush_bytes(properties)) if self.cold else None
         self._nvml = nvml.open_device(f"GPU-{properties.uuid}") if hasattr(properties, "uuid") else None
+        self._most_cycles_per_s = 1e3 * getattr(properties, "clock_rate", 0)  # kHz, where torch tells it
         self._spare: list[Any] = [cuda.Event(enable_timing=True) for _ in range(64)]
         self._pending: list[_Pending] = []
         self._enqueue_s: dict[int, deque[float]] = {}
@@ -95,35 +97,49 @@ class CudaClock:
 
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
         """With CUDA graphs: every arm's call captured, to be replayed; the arms as they are if one cannot be."""
-        self._cycles_per_s = self._calibrate()
+        # Calibrated at idle clocks (345 MHz of 1980 MHz on an H200), sleeps would be too short once it is at work.
+        self._cycles_per_s = max(self._calibrate(), self._most_cycles_per_s)
+        # Graphs of an earlier start would keep their memory, and their calls' places in it may be others' by now.
+        self._graphs, self._graph_error = [], None
+        self._enqueue_s.clear()
         if not self._wants_graphs:
             return arms
         try:
-            return [self._captured(arm) for arm in arms]
-        except RuntimeError as error:
-            self._graphs, self._graph_error = [], " ".join(str(error).split())[:200]
+            # With an inference-mode arm first, torch 2.9 refuses to capture autograd ("Inplace update to inference
+            # tensor outside InferenceMode").
+            captured = {a: self._captured(arms[a]) for a in sorted(range(len(arms)), key=lambda a: _infers(arms[a]))}
+        except Exception as error:  # a method may raise anything when it is captured, and be right all the same
+            self._graphs, self._graph_error = [], " ".join(f"{type(error).__name__}: {error}".split())[:200]
             self._stream.synchronize()
             return arms
+        return [captured[a] for a in range(len(arms))]
 
     def submit(self, call: Call, calls: int) -> None:
         idle = not self._pending
-        self._sleep(self._backlog_s(call, calls))
+        slept = self._sleep(self._backlog_s(call, calls))
         begun = self.now()
         parts = self._cold_parts(call, calls) if self.cold else [self._part(call, calls)]
         enqueue_s = self.now() - begun
-        self._pending.append(_Pending(calls, parts, late=bool(parts[0][0].query())))
+        late = bool(parts[0][0].query())
+        self._pending.append(_Pending(calls, parts, late))
         # With work queued before it, the host may have waited for room in the queue.
         if idle:
-            self._enqueue_s.setdefault(id(call), deque(maxlen=REMEMBERED)).append(enqueue_s / calls)
+            seen = self._enqueue_s.setdefault(id(call), deque(maxlen=REMEMBERED))
+            if slept and late:
+                # A call that waits for the device has waited for the sleep, which the next would then contain. What the
+                # sleep came from is forgotten bit by bit; when all is, the call is enqueued without one and seen anew.
+                seen.popleft()
+            else:
+                seen.append(enqueue_s / calls)
 
     def drain(self) -> list[Reading]:
         pending, self._pending = self._pending, []
         if not pending:
             return []
-        pending[-1].parts[-1][1].synchronize()
-        # One look per batch: a read takes up to a millisecond, and the device is idle meanwhile.
+        # One look per batch, since it takes up to a millisecond; before the wait, while the device is at work.
         if self._nvml is not None and len(pending) > 1:
             self._nvml.read()
+        pending[-1].parts[-1][1].synchronize()
         readings = [self._reading(p) for p in pending]
         self._spare.extend(event for p in pending for part in p.parts for event in part)
         return readings
@@ -178,9 +194,12 @@ class CudaClock:
             return 0.0
         return min(BACKLOG * sorted(seen)[len(seen) // 2] * calls, MAX_BACKLOG_S)
 
-    def _sleep(self, seconds: float) -> None:
-        if seconds > 0 and self._cycles_per_s:
-            self._cuda._sleep(math.ceil(seconds * self._cycles_per_s))
+    def _sleep(self, seconds: float) -> bool:
+        """Whether there was anything to sleep for."""
+        if seconds <= 0 or not self._cycles_per_s:
+            return False
+        self._cuda._sleep(math.ceil(seconds * self._cycles_per_s))
+        return True
 
     def _calibrate(self) -> float:
         """Cycles of torch.cuda._sleep per second; the second of two sleeps, so that the device is awake."""
@@ -208,6 +227,17 @@ class CudaClock:
 
     def _flush_buffer(self, size: int) -> Any:
         return torch.empty(size, dtype=torch.int8, device=self._device)
+
+
+@functools.cache
+def _stream(cuda: Any, device: torch.device) -> Any:
+    """One per device and process: cuBLAS keeps a workspace for every stream, and torch's allocator what was freed."""
+    return cuda.Stream(device=device)
+
+
+def _infers(arm: Arm) -> bool:
+    with arm.context():
+        return torch.is_inference_mode_enabled()
 
 
 def flush_bytes(properties: Any) -> int:

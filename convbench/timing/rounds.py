@@ -10,7 +10,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -30,6 +30,10 @@ a call that takes seconds has paid its one-off costs (allocation, algorithm choi
 LATE_SHARE = 0.1
 """Share of samples in which the device may have waited for the host that makes an arm `launch_bound`; a median of
 which a tenth is disturbed moves by a few percentiles at most, and more is worth a word."""
+
+BATCH_S = 1.0
+"""Seconds of samples at most that are queued before they are waited for. `max_time_s` is looked at in between, and is
+3 s in the quickest preset; waiting takes some microseconds."""
 
 HOST_SAMPLES = 5
 """Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
@@ -55,7 +59,7 @@ def measure(
     """
     session = _Session(arms, baseline, measure, clock, stage)
     begun = clock.now()
-    with _no_garbage_collection():
+    with _no_garbage_collection(), _nothing_left(clock):
         calls = session.warm_up()
         warm = clock.now()
         samples = Samples(tuple(arm.name for arm in arms), seed, measure.margin, measure.half_width, process=process)
@@ -79,17 +83,22 @@ class _Session:
     measure: Measure
     clock: Clock
     stage: Stage
+    batch: int = 1
     late: Counter[str] = field(default_factory=Counter)
     spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def warm_up(self) -> list[int]:
         """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
 
-        The fastest call seen decides: on a busy machine the slower ones tell of the others' work.
+        Sets how many rounds are queued at once. The fastest call seen decides: on a busy machine the slower ones tell
+        of the others' work.
         """
         clock, measure = self.clock, self.measure
-        self.stage("", "timing")
-        self.arms = clock.ready(self.arms)
+        self.stage("", "warm-up")
+        try:
+            self.arms = clock.ready(self.arms)
+        except Exception as error:  # of the device, or of a method that was captured
+            raise ArmFailed("", error) from error
         fastest = [math.inf] * len(self.arms)
         counts = [1] * len(self.arms)
         begun, passes = clock.now(), 0
@@ -102,7 +111,9 @@ class _Session:
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
             if warm or elapsed >= WARMUP_SHARE * measure.max_time_s:
-                return [_calls_for(t, clock) for t in fastest]
+                calls = [_calls_for(t, clock) for t in fastest]
+                self.batch = _batch(sum(t * n for t, n in zip(fastest, calls, strict=True)), clock)
+                return calls
             # Half a sample's worth at most, so that the alternation stays quick while it warms.
             counts = [min(2 * n, -(-_calls_for(t, clock) // 2)) for n, t in zip(counts, fastest, strict=True)]
 
@@ -111,7 +122,7 @@ class _Session:
         begun = self.clock.now()
         for look in self.measure.looks:
             while samples.rounds < look:
-                self._rounds(samples, calls, min(self.clock.batch_rounds, look - samples.rounds), rng)
+                self._rounds(samples, calls, min(self.batch, look - samples.rounds), rng)
                 if self.clock.now() - begun >= self.measure.max_time_s:
                     return "time"
             if self.clock.now() - begun >= self.measure.min_time_s and samples.narrow(self.baseline):
@@ -139,6 +150,8 @@ class _Session:
             for a in order:
                 self._submit(a, calls[a])
             taken.append(order)
+        # An error that was queued may be any arm's, and so is the waiting.
+        self.stage("", "timing")
         readings = iter(self._drain(""))
         for order in taken:
             row = [0.0] * len(order)
@@ -187,9 +200,25 @@ def _calls_for(seconds: float, clock: Clock) -> int:
     return min(max(enough, FEWEST_CALLS), clock.max_calls)
 
 
+def _batch(round_s: float, clock: Clock) -> int:
+    """Rounds of `round_s` seconds that are queued before the host waits for them."""
+    return max(1, min(clock.batch_rounds, int(BATCH_S / round_s))) if round_s > 0 else clock.batch_rounds
+
+
 def _rounded(seconds: float) -> float:
     """Seven significant digits: beyond what any clock resolves in a sample, and half the size on disk."""
     return float(f"{seconds:.6e}")
+
+
+@contextmanager
+def _nothing_left(clock: Clock) -> Iterator[None]:
+    """Forgets what is still queued when an arm fails: else the next measurement would take it for its own."""
+    try:
+        yield
+    except ArmFailed:
+        with suppress(Exception):  # the device may be broken, which the error that is on its way says
+            clock.drain()
+        raise
 
 
 @contextmanager

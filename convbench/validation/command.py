@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]",
         description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
         "Timer beside it. Exit code 0: timings from this machine can be trusted; 2: the command line is at fault; "
-        "4: they cannot be trusted.",
+        "4: they cannot be trusted, or there is no such device.",
     )
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
     out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
@@ -63,15 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     missing = runner.missing_device(wanted.device)
     if missing is not None:
-        print(f"convbench: nothing can be timed on device={wanted.device}: {missing}", file=sys.stderr)
+        print(f"convbench: there is no device={wanted.device} to validate: {missing}", file=sys.stderr)
         return UNTRUSTED
     setup = proofs.Setup(wanted.device, wanted.threads, wanted.measure, wanted.seed)
     try:
         with burst.load() if wanted.load else nullcontext():
             agreement = proofs.do_bench(setup)
             tries = list(_watched(proofs.tries(setup, wanted.budget_s), wanted))
-    except ArmFailed as failed:
-        print(f"convbench: the device failed while it was timed: {failed.error}", file=sys.stderr)
+    except (ArmFailed, RuntimeError) as failed:  # the latter from what is not an arm: making tensors, other timers
+        error = failed.error if isinstance(failed, ArmFailed) else failed
+        said = str(error).partition("\n")[0]
+        print(f"convbench: {wanted.device} failed while it was timed: {type(error).__name__}: {said}", file=sys.stderr)
         return UNTRUSTED
     judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
     (_print_json if wanted.as_json else _print)(wanted, judgement, tries)
@@ -179,8 +181,9 @@ def _proofs_table(judgement: Judgement) -> Table:
     for heading in ("", "proof", "wanted", "seen"):
         table.add_column(heading, overflow="fold")
     for proof in judgement.proofs:
-        mark, style = ("holds", "status.ok") if proof.holds else ("FAILS", "severity.bad")
-        table.add_row(mark, proof.name, proof.wanted, proof.seen, style=None if proof.holds else style)
+        mark = {True: "holds", False: "FAILS", None: "–"}[proof.holds]
+        style = "severity.bad" if proof.holds is False else None
+        table.add_row(mark, proof.name, proof.wanted, proof.seen, style=style)
     return table
 
 

@@ -48,12 +48,13 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One of the proofs: what was asked, what was wanted and seen, in words, and whether it holds."""
+    """One of the proofs: what was asked, what was wanted and seen, in words, and whether it holds; None where it could
+    not be asked."""
 
     name: str
     wanted: str
     seen: str
-    holds: bool
+    holds: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +81,23 @@ class Judgement:
 
     @property
     def trusted(self) -> bool:
-        return self.tries >= FEWEST_TRIES and all(proof.holds for proof in self.proofs)
+        return self.tries >= FEWEST_TRIES and all(proof.holds is not False for proof in self.proofs)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "trusted": self.trusted, "sentence": sentence(self)}
 
 
-def judge(tries: Sequence[Try], margin: float, agreements: Sequence[tuple[str, float, float]] = ()) -> Judgement:
-    """Judges at least one try. `agreements` are further timers: name, our seconds per call, theirs."""
+def judge(tries: Sequence[Try], margin: float, further: Sequence[Proof] = ()) -> Judgement:
+    """Judges at least one try. `further` are proofs that do not follow from tries, such as another timer's."""
     out = Judgement(tries=len(tries), timed_share=median([t.timed_share for t in tries]))
     out.proofs = [
         _same_is_same(tries, margin),
         _slowdown_is_found(tries, margin),
         _interval_covers(tries),
-        # Each timer's quietest try: whatever else ran, the shortest median is the least disturbed one.
-        _timer_agrees(RIVAL, min(t.own_s for t in tries), min(min(t.rival_s) for t in tries)),
-        *(_timer_agrees(*agreement) for agreement in agreements),
+        # Each timer's quietest try: whatever else ran, the shortest median is the least disturbed one. Of the Timer's
+        # two goes at each one counts, since the smallest of twice as many is smaller by itself.
+        timer_agrees(RIVAL, min(t.own_s for t in tries), min(t.rival_s[0] for t in tries)),
+        *further,
     ]
     out.scatter = [
         _scatter("convbench, paired", [t.same.estimate for t in tries], median([t.pair_s for t in tries])),
@@ -135,7 +137,7 @@ def sentence(judgement: Judgement) -> str:
             f"{judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns from "
             f"{_percent(judgement.finds_from)} on are found."
         )
-    broken = [proof.name for proof in judgement.proofs if not proof.holds]
+    broken = [proof.name for proof in judgement.proofs if proof.holds is False]
     if broken == [SLOWDOWN] and math.isinf(judgement.resolution):
         return (
             "This machine is too noisy or too slow: in many tries fewer pairs fitted into the time than an interval "
@@ -185,13 +187,19 @@ def _interval_covers(tries: Sequence[Try]) -> Proof:
     )
 
 
-def _timer_agrees(timer: str, own_s: float, their_s: float) -> Proof:
-    return Proof(
-        f"agreement with {timer}",
-        f"medians within {_percent(AGREEMENT)}",
-        f"ours is {_signed(own_s / their_s - 1)}",
-        abs(math.log(own_s / their_s)) <= math.log1p(AGREEMENT),
-    )
+def timer_agrees(timer: str, own_s: float, their_s: float) -> Proof:
+    """Whether another timer found the same seconds per call."""
+    agrees = abs(math.log(own_s / their_s)) <= math.log1p(AGREEMENT)
+    return _agreement(timer, f"ours is {_signed(own_s / their_s - 1)}", agrees)
+
+
+def not_asked(timer: str, why: str) -> Proof:
+    """In place of a timer that is not there."""
+    return _agreement(timer, f"not asked: {why}", None)
+
+
+def _agreement(timer: str, seen: str, holds: bool | None) -> Proof:
+    return Proof(f"agreement with {timer}", f"medians within {_percent(AGREEMENT)}", seen, holds)
 
 
 def _scatter(timer: str, ratios: Sequence[float], pair_s: float) -> Scatter:
