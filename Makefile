@@ -48,8 +48,8 @@ format: $(VENV)/dev.stamp ## format the code and mend what ruff can mend
 microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-benchmark
 	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' --benchmark-only $(ARGS)
 
-# The steps of a scheduled run on a GPU. They read SWEEP, DEVICE, SHARD, NIGHTLY_OUT and BASELINES from the
-# environment themselves: make never expands these values, so none of them is ever taken for a command.
+# The steps of a scheduled run on a GPU. They read SWEEP, DEVICE, SHARD, NIGHTLY_OUT, BASELINES and
+# KEEP_BASELINE from the environment themselves: make never expands these values, so none of them is ever taken for a command.
 NIGHTLY := $(BIN)/python .ci/nightly.py
 
 .PHONY: nightly
@@ -67,6 +67,10 @@ sweep: $(VENV)/run.stamp ## measure one share (SHARD=2/8) of a night into NIGHTL
 .PHONY: gate
 gate: $(VENV)/run.stamp ## compare the night in NIGHTLY_OUT with the last good one of the same environment
 	$(NIGHTLY) gate
+
+.PHONY: accept
+accept: $(VENV)/run.stamp ## make the night in NIGHTLY_OUT the baseline, although the gate was red
+	$(NIGHTLY) accept
 
 .PHONY: compare
 compare: $(VENV)/run.stamp ## make compare BASE=DIR NEW=DIR: did anything get worse?

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """A scheduled run, step by step: canary, sweep, gate. `make nightly` runs all three; a workflow runs them as jobs.
 
-Every night that passes becomes the next night's baseline, one per environment fingerprint, in a folder that
-outlives the job. Exit codes are convbench's own: 0 good; 1 a regression or a wrong gradient; 2 the command line
-is at fault; 3 something could not be measured; 4 nothing to compare with, or a machine that cannot be trusted.
+Every night that passes becomes the next night's baseline, one per sweep, its overrides and environment fingerprint, in
+a folder that outlives the job; `accept` makes one that did not pass the baseline, on purpose. Exit codes are
+convbench's own: 0 good; 1 a regression or a wrong gradient; 2 the command line is at fault; 3 something could not be
+measured; 4 nothing to compare with, or a machine that cannot be trusted.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +22,9 @@ from datetime import datetime
 from pathlib import Path
 
 BASELINES = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "convbench" / "baselines"
+TABLES = "shard-*-of-*/results.parquet"
+NOTE = "night.json"
+"""Beside a share's table: a list of the sweep's name and the overrides that it was run with."""
 
 
 def convbench(*words: str) -> int:
@@ -39,6 +45,13 @@ def say(text: str) -> None:
 def canary(options: argparse.Namespace) -> int:
     """4 unless timings from this machine can be trusted: the night is then invalid, not regressed."""
     code = convbench("validate", f"device={options.device}")
+    if code == 4:
+        from convbench.runner import missing_device
+
+        missing = missing_device(options.device)
+        if missing is not None:
+            say(f"**canary**: there is no device={options.device} here: {missing}.")
+            return 4
     if code not in (0, 2):
         say(f"**canary**: timings from this machine cannot be trusted now (`convbench validate` exited {code}).")
         return 4
@@ -48,26 +61,28 @@ def canary(options: argparse.Namespace) -> int:
 def sweep(options: argparse.Namespace) -> int:
     """Measures one share of the night's sweep into its own folder below `out`."""
     share, of = options.shard.split("/")
+    folder = options.out / f"shard-{share}-of-{of}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NOTE).write_text(json.dumps([options.sweep, *options.overrides]) + "\n", encoding="utf-8")
     words = [f"+sweep={options.sweep}", f"device={options.device}", "strict=true", *options.overrides]
     # Shards are cut from the expanded grid, so every share sees the same order.
-    code = convbench("-m", *words, f"shard={options.shard}", f"out={options.out / f'shard-{share}-of-{of}'}")
+    code = convbench("-m", *words, f"shard={options.shard}", f"out={folder}")
     if code:
         say(f"**sweep {options.sweep}, share {options.shard}**: exit code {code}.")
     return code
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Compares the night with the last good one of the same fingerprint, and keeps it when it is good itself."""
-    missing = missing_shares(options.out)
-    if missing:
-        say(f"**gate**: this night is invalid: {missing} in {options.out}. Its canary or the sweep itself said why.")
+    """Compares the night with the last good one of the same kind, and keeps it when it is good itself."""
+    fault = invalid(options)
+    if fault:
+        say(f"**gate**: this night is invalid: {fault} in {options.out}. Its canary or the sweep itself said why.")
         return 4
     own = own_verdict(options.out)
-    home = options.baselines / options.sweep / fingerprint(options.out)
+    home = baseline(options)
     if not home.is_dir():
-        say(f"**gate**: no earlier run of {options.sweep} in this environment ({home.name}): nothing was compared.")
-        if own == 0:
-            keep(options.out, home)
+        say(f"**gate**: no earlier run of {home.parent.name} in this environment ({home.name}): nothing was compared.")
+        if own == 0 and kept(options, home):
             say("This run is kept, and the next one is compared with it.")
         return own or 4
     page = options.out / "compare.md"
@@ -75,8 +90,34 @@ def gate(options: argparse.Namespace) -> int:
     if page.exists():
         say(page.read_text(encoding="utf-8"))
     if code == own == 0:
-        keep(options.out, home)
+        kept(options, home)
     return own if own in (1, 3) and code != 1 else code
+
+
+def kept(options: argparse.Namespace, home: Path) -> bool:
+    """Keeps the night unless --no-keep forbids it; says so where it does."""
+    if options.keep:
+        keep(options.out, home)
+    else:
+        say("This run is not kept: the baseline stays as it was (--no-keep, or KEEP_BASELINE=false).")
+    return bool(options.keep)
+
+
+def accept(options: argparse.Namespace) -> int:
+    """Makes a night the baseline whatever the gate said of it; 1, 3 or 4 for one that could never be a baseline."""
+    fault = invalid(options)
+    if fault:
+        say(f"**accept**: this night is invalid: {fault} in {options.out}; the baseline stays as it was.")
+        return 4
+    own = own_verdict(options.out)
+    if own:
+        what = {1: "a wrong gradient", 3: "rows that could not be measured"}[own]
+        say(f"**accept**: this night has {what}; the baseline stays as it was.")
+        return own
+    home = baseline(options)
+    keep(options.out, home)
+    say(f"**accept**: {options.out} is the baseline of {home.parent.name} in this environment ({home.name}) now.")
+    return 0
 
 
 def night(options: argparse.Namespace) -> int:
@@ -89,18 +130,38 @@ def night(options: argparse.Namespace) -> int:
     return gate(options) if code in (0, 1, 3) else code
 
 
-def missing_shares(out: Path) -> str:
-    """Which shares of the night have no table, in words; "" where all are there.
+def invalid(options: argparse.Namespace) -> str:
+    """Why the tables of the night are no whole night, in words; "" where they are.
 
     A share that is missing must not look like cells that vanished: that would be a regression.
     """
-    names = [file.parent.name for file in out.glob("shard-*-of-*/results.parquet")]
+    names = [file.parent.name for file in options.out.glob(TABLES)]
     wanted = {int(name.rpartition("-")[2]) for name in names}
     if len(wanted) != 1:
         return "shares of different splits" if wanted else "there is no table"
     of = wanted.pop()
     lost = [str(k) for k in range(1, of + 1) if f"shard-{k}-of-{of}" not in names]
-    return f"there is no table of share {', '.join(lost)} of {of}" if lost else ""
+    if lost:
+        return f"there is no table of share {', '.join(lost)} of {of}"
+    return "shares of different sweeps or overrides" if len(asked(options)) > 1 else ""
+
+
+def asked(options: argparse.Namespace) -> set[tuple[str, ...]]:
+    """The sweep and the overrides that each share was run with; --sweep alone for a share without a note of them."""
+    notes = [file.with_name(NOTE) for file in options.out.glob(TABLES)]
+    return {tuple(json.loads(n.read_text(encoding="utf-8"))) if n.exists() else (options.sweep,) for n in notes}
+
+
+def baseline(options: argparse.Namespace) -> Path:
+    """Where the baseline of a valid night belongs.
+
+    A night with overrides measures something else than the sweep does, so it is compared with its like alone.
+    """
+    ((sweep, *overrides),) = asked(options)
+    name = fingerprint(options.out)
+    if overrides:
+        name += "-" + hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:12]
+    return Path(options.baselines / sweep / name)
 
 
 def own_verdict(out: Path) -> int:
@@ -127,7 +188,7 @@ def keep(out: Path, home: Path) -> None:
     before = home.resolve()
     copy = home.with_name(f"{home.name}.{uuid.uuid4().hex}")
     shutil.copytree(out, copy)
-    link = copy.with_suffix(".link")
+    link = copy.with_name(f"{copy.name}.link")
     link.symlink_to(copy.name)
     link.replace(home)
     if before != home.absolute():
@@ -148,7 +209,7 @@ def setting(name: str, usual: str | None = None) -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=".ci/nightly.py", description=__doc__)
-    steps = {"canary": canary, "sweep": sweep, "gate": gate, "night": night}
+    steps = {"canary": canary, "sweep": sweep, "gate": gate, "night": night, "accept": accept}
     parser.add_argument("step", choices=steps)
     add = parser.add_argument
     add(
@@ -158,10 +219,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--shard", default=setting("SHARD", "1/1"), type=shard, metavar="I/N", help="or $SHARD (default: 1/1)")
     add("--out", default=setting("NIGHTLY_OUT"), type=Path, metavar="DIR", help="or $NIGHTLY_OUT (default: a new one)")
     add("--baselines", default=setting("BASELINES", str(BASELINES)), type=Path, metavar="DIR", help="or $BASELINES")
+    add("--keep", action=argparse.BooleanOptionalAction, help="may a good night become the baseline, or $KEEP_BASELINE")
     options, overrides = parser.parse_known_args(argv)
     options.overrides = overrides
+    if overrides and options.step not in ("sweep", "night"):
+        parser.error(f"{options.step} takes no settings of a sweep, and was given {' '.join(overrides)}")
+    if options.keep is None:
+        said = setting("KEEP_BASELINE", "true")
+        if said not in ("true", "false"):
+            parser.error(f"KEEP_BASELINE={said} is not allowed; give true or false")
+        options.keep = said == "true"
     if options.out is None:
-        if options.step in ("sweep", "gate"):
+        if options.step in ("sweep", "gate", "accept"):
             parser.error(f"{options.step} is one step of a night; give the night's folder with --out DIR")
         # A folder of its own: in an old one the sweep would resume and measure nothing.
         options.out = Path("results") / f"nightly-{datetime.now():%Y-%m-%d_%H-%M-%S}"

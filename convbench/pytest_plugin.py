@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    import torch
+
     from .facts.spec import Spec
     from .measurement.problem import Problem
     from .measurement.reference import Reference
@@ -162,16 +164,16 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
             assert found["accuracy"] != "fail", found["reason"]
             kept = ("accuracy", "bound_ratio", "max_abs_err")
             benchmark.extra_info.update({"config_id": spec.config_id, **{key: found[key] for key in kept}})
-            benchmark(call if made.device.type == "cpu" else _synchronized(call))
+            benchmark(call if made.device.type == "cpu" else _synchronized(call, made.device))
 
 
-def _synchronized(call: Callable[[], Any]) -> Callable[[], Any]:
-    """A call that returns when the device has finished; pytest-benchmark's clock is the host's."""
+def _synchronized(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+    """A call that returns when `device` has finished; pytest-benchmark's clock is the host's."""
     import torch
 
     def synchronized() -> Any:
         result = call()
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
         return result
 
     return synchronized

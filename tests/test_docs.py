@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import convbench
 from convbench.facts import record
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +89,22 @@ def test_readme_has_two_commands_to_start_with() -> None:
     start = text[text.index("## Quick start") :].split("\n## ")[0]
     assert re.findall(r"^\$ (.*)$", start, re.MULTILINE) == ["make bench", "make test"]
     assert "python -m convbench -m kernel=3,5,9 device=cpu,cuda" in start
+
+
+def test_readme_s_own_method_works(tmp_path: Path) -> None:
+    """As it stands there, with the command below it; judged, not timed."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    own = text[text.index("## Your own method") :].split("\n## ")[0]
+    ((code, command),) = re.findall(r"```python\n(.*?)```\n+```console\n\$ python (.*?)\n", own, re.DOTALL)
+    (tmp_path / "my_kernels.py").write_text(code, encoding="utf-8")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    words = [sys.executable, *shlex.split(command), "measure=none", "out=run"]
+    done = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = convbench.load(tmp_path / "run")
+    assert dict(zip(table["method"], table["accuracy"], strict=True))["my_kernels:grad_input"] == "ok"
 
 
 if __name__ == "__main__":

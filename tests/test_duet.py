@@ -8,6 +8,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     cases = [
         (["--a", "/nowhere", "--b", good], "--a /nowhere is no Python interpreter"),
         (["--a", good, "--b", str(tmp_path)], "is no Python interpreter"),
-        (["--a", good, "--b", str(silent)], "ended itself with exit status 1: No module named torch"),
+        (["--a", good, "--b", str(silent)], "the process of b ended with exit status 1: No module named torch"),
         (["--a", good, "--b", good, "--processes", "5"], "gives no 95% interval; give at least 6"),
         (["--a", good, "--b", good, "isolation=none"], "isolation=none means nothing to a duet"),
         (["--a", good, "--b", good, "kernal=3"], "no setting named 'kernal'; did you mean kernel?"),
@@ -199,7 +200,7 @@ def test_one_pair_of_processes_gives_no_interval() -> None:
 
 def test_real_side_judges_and_samples() -> None:
     """The other end of the pipes, in this process: real torch, a tiny configuration."""
-    from convbench.duet.child import Side
+    from convbench.duet.child import Side, bind
 
     spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"])[0][0]
     side = Side()
@@ -220,7 +221,29 @@ def test_real_side_judges_and_samples() -> None:
             assert 0 < many.seconds < many.spent_s / 50
     finally:
         side.close()
-        os.sched_setaffinity(0, before)
+        bind(sorted(before))
+
+
+def test_threads_of_before_are_bound_as_well() -> None:
+    """torch's pool exists when a configuration comes; a core of another side's would be shared with it."""
+    from convbench.duet.child import bind
+
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("needs two cores")
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        assert thread.native_id
+        bind([])
+        assert os.sched_getaffinity(thread.native_id) == before
+        bind([min(before)])
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(thread.native_id) == {min(before)}
+    finally:
+        bind(sorted(before))
+        end.set()
+        thread.join()
 
 
 def test_child_loads_this_convbench_and_nothing_else_of_this_environment(tmp_path: Path) -> None:

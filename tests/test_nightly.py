@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import convbench
+from convbench import runner
 from convbench.facts.record import Record
 from convbench.results.table import typed
 from tests import made_up
@@ -33,7 +36,7 @@ def nightly() -> ModuleType:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SWEEP", "DEVICE", "SHARD", "NIGHTLY_OUT", "BASELINES", "GITHUB_STEP_SUMMARY"):
+    for name in ("SWEEP", "DEVICE", "SHARD", "NIGHTLY_OUT", "BASELINES", "KEEP_BASELINE", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -50,8 +53,15 @@ def write(folder: Path, rows: list[Record]) -> None:
     typed(pd.DataFrame(rows)).to_parquet(folder / "results.parquet")
 
 
-def gate(nightly: ModuleType, out: Path, tmp_path: Path) -> int:
-    code = nightly.main(["gate", "--out", str(out), "--baselines", str(tmp_path / "baselines")])
+def asked(out: Path, *words: str) -> Path:
+    """The night as the sweep step leaves it: `words` are the sweep's name and its overrides."""
+    for folder in out.iterdir():
+        (folder / "night.json").write_text(json.dumps(words))
+    return out
+
+
+def gate(nightly: ModuleType, out: Path, tmp_path: Path, *words: str, step: str = "gate") -> int:
+    code = nightly.main([step, "--out", str(out), "--baselines", str(tmp_path / "baselines"), *words])
     assert isinstance(code, int)
     return code
 
@@ -151,12 +161,132 @@ def test_copy_that_is_cut_off_leaves_the_old_baseline(
     assert (before / "shard-1-of-2" / "results.parquet").is_file()
 
 
+def test_link_that_a_killed_run_left_behind_is_in_nobodys_way(nightly: ModuleType, tmp_path: Path) -> None:
+    kept(tmp_path).parent.mkdir(parents=True)
+    for name in ("gpu-a.link", "gpu-a.0123456789abcdef.link"):
+        (kept(tmp_path).parent / name).symlink_to("nowhere")
+    assert gate(nightly, night(tmp_path / "1"), tmp_path) == 4
+    first = kept(tmp_path).resolve()
+    assert gate(nightly, night(tmp_path / "2"), tmp_path) == 0
+    assert kept(tmp_path).resolve() != first
+
+
+@pytest.mark.parametrize("forbidden", ["--no-keep", "KEEP_BASELINE"])
+def test_run_that_may_not_be_kept_is_compared_and_leaves_the_baseline(
+    nightly: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    forbidden: str,
+) -> None:
+    gate(nightly, night(tmp_path / "1"), tmp_path)
+    before = kept(tmp_path).resolve()
+    words = [forbidden] if forbidden.startswith("--") else []
+    if not words:
+        monkeypatch.setenv(forbidden, "false")
+    capsys.readouterr()
+    assert gate(nightly, night(tmp_path / "2"), tmp_path, *words) == 0
+    assert "the baseline stays as it was" in capsys.readouterr().out
+    assert kept(tmp_path).resolve() == before
+    assert gate(nightly, night(tmp_path / "3", environment="gpu-b"), tmp_path, *words) == 4
+    assert not kept(tmp_path, "gpu-b").exists()
+
+
+def test_night_with_overrides_is_compared_with_its_like_alone(nightly: ModuleType, tmp_path: Path) -> None:
+    gate(nightly, asked(night(tmp_path / "1"), "kernels"), tmp_path)
+    before = kept(tmp_path).resolve()
+    short = asked(night(tmp_path / "2", shares=1), "kernels", "limit=2")
+    assert gate(nightly, short, tmp_path) == 4
+    assert gate(nightly, asked(night(tmp_path / "3", shares=1), "kernels", "limit=2"), tmp_path) == 0
+    assert gate(nightly, asked(night(tmp_path / "4", shares=1), "kernels", "limit=3"), tmp_path) == 4
+    assert kept(tmp_path).resolve() == before
+
+
+def test_folder_of_the_night_says_which_sweep_it_is(nightly: ModuleType, tmp_path: Path) -> None:
+    assert gate(nightly, asked(night(tmp_path / "1"), "resnet50"), tmp_path) == 4
+    assert (tmp_path / "baselines" / "resnet50" / "gpu-a").is_dir()
+
+
+def test_shares_of_different_sweeps_are_no_night(
+    nightly: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = asked(night(tmp_path / "1"), "kernels")
+    (out / "shard-2-of-2" / "night.json").write_text('["kernels", "limit=2"]')
+    assert gate(nightly, out, tmp_path) == 4
+    assert "shares of different sweeps or overrides" in capsys.readouterr().out
+
+
+def test_regression_that_was_meant_is_accepted_as_the_baseline(
+    nightly: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate(nightly, night(tmp_path / "1"), tmp_path)
+    smaller = night(tmp_path / "2", shares=1)
+    assert gate(nightly, smaller, tmp_path) == 1, "a shape that was removed"
+    assert gate(nightly, smaller, tmp_path, step="accept") == 0
+    assert "is the baseline of kernels in this environment (gpu-a) now" in capsys.readouterr().out
+    assert gate(nightly, night(tmp_path / "3", shares=1), tmp_path) == 0
+
+
+@pytest.mark.parametrize(("values", "code", "why"), [
+    ({"accuracy": "fail"}, 1, "a wrong gradient"),
+    ({"status": "crash"}, 3, "rows that could not be measured"),
+])  # fmt: skip
+def test_wrong_or_unmeasured_night_is_never_accepted(
+    nightly: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    values: dict[str, Any],
+    code: int,
+    why: str,
+) -> None:
+    assert gate(nightly, night(tmp_path / "1", **values), tmp_path, step="accept") == code
+    assert why in capsys.readouterr().out
+    assert not kept(tmp_path).exists()
+
+
+def test_half_a_night_is_never_accepted(nightly: ModuleType, tmp_path: Path) -> None:
+    out = night(tmp_path / "1", shares=3)
+    (out / "shard-2-of-3" / "results.parquet").unlink()
+    assert gate(nightly, out, tmp_path, step="accept") == 4
+    assert not kept(tmp_path).exists()
+
+
+def test_share_without_configurations_belongs_to_the_night(nightly: ModuleType, tmp_path: Path) -> None:
+    """More shares than configurations: the empty one is really run, to its end."""
+    out = night(tmp_path / "1", shares=1)
+    (out / "shard-1-of-1").rename(out / "shard-1-of-2")
+    asked(out, "notebook")
+    words = ["sweep", "--out", str(out), "--sweep", "notebook", "--device", "cpu", "--shard", "2/2"]
+    assert nightly.main(words) == 0
+    assert len(convbench.load(out / "shard-2-of-2")) == 0
+    assert len(convbench.load(out)) == len(FAST)
+    assert gate(nightly, out, tmp_path) == 4
+    assert (tmp_path / "baselines" / "notebook" / "gpu-a").is_dir()
+
+
 @pytest.mark.parametrize(("validate", "code"), [(0, 0), (1, 4), (2, 2), (3, 4), (4, 4)])
 def test_canary_that_trips_makes_the_night_invalid(
     nightly: ModuleType, monkeypatch: pytest.MonkeyPatch, validate: int, code: int
 ) -> None:
     monkeypatch.setattr(nightly, "convbench", lambda *words: validate)
     assert nightly.main(["canary"]) == code
+
+
+@pytest.mark.parametrize(("missing", "said"), [
+    ("no CUDA: this torch is built without CUDA", "there is no device=cuda here: no CUDA: this torch is built without"),
+    (None, "timings from this machine cannot be trusted now"),
+])  # fmt: skip
+def test_canary_tells_a_missing_device_from_a_noisy_machine(
+    nightly: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: str | None,
+    said: str,
+) -> None:
+    monkeypatch.setattr(nightly, "convbench", lambda *words: 4)
+    monkeypatch.setattr(runner, "missing_device", lambda device: missing)
+    assert nightly.main(["canary"]) == 4
+    assert said in capsys.readouterr().out
 
 
 def test_night_ends_where_the_canary_trips(nightly: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,23 +296,44 @@ def test_night_ends_where_the_canary_trips(nightly: ModuleType, monkeypatch: pyt
     assert asked.said == [("validate", "device=cuda")]
 
 
-def test_sweep_names_its_share_and_passes_the_rest_on(nightly: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_names_its_share_and_passes_the_rest_on(
+    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     asked = Recorder(3)
     monkeypatch.setattr(nightly, "convbench", asked)
     assert nightly.main(["sweep", "--out", "o", "--shard", "2/8", "--device", "cpu", "measure=quick"]) == 3
     assert asked.said == [
         ("-m", "+sweep=kernels", "device=cpu", "strict=true", "measure=quick", "shard=2/8", "out=o/shard-2-of-8")
     ]
+    assert json.loads(Path("o/shard-2-of-8/night.json").read_text()) == ["kernels", "measure=quick"]
 
 
-@pytest.mark.parametrize("words", [["sweep"], ["gate"], ["sweep", "--out", "o", "--shard", "3/2"], ["sing"]])
+@pytest.mark.parametrize("words", [
+    ["sweep"],
+    ["gate"],
+    ["accept"],
+    ["sweep", "--out", "o", "--shard", "3/2"],
+    ["sing"],
+    ["gate", "--out", "o", "--no-kep"],
+])  # fmt: skip
 def test_wrong_command_line_is_exit_2(nightly: ModuleType, words: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         nightly.main(words)
     assert stop.value.code == 2
 
 
-def test_settings_come_from_the_environment(nightly: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switch_that_is_neither_true_nor_false_is_refused(nightly: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP_BASELINE", "no")
+    with pytest.raises(SystemExit) as stop:
+        nightly.main(["gate", "--out", "o"])
+    assert stop.value.code == 2
+
+
+def test_settings_come_from_the_environment(
+    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     asked = Recorder(0)
     monkeypatch.setattr(nightly, "convbench", asked)
     for name, value in {"SWEEP": "resnet50", "DEVICE": "cuda:1", "SHARD": "1/2", "NIGHTLY_OUT": "there"}.items():

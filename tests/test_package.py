@@ -13,10 +13,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from hydra.errors import MissingConfigException
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 from convbench import __version__
+from convbench.sweep import messages
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,6 +52,15 @@ def test_version_is_written_in_one_place() -> None:
     assert files
     pattern = re.compile(rf"(?:version|convbench)\W{{1,6}}{re.escape(__version__)}\b", re.IGNORECASE)
     assert [str(p) for p in files if p not in kept and pattern.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_what_is_missing_is_installed_from_a_clone() -> None:
+    """No index has convbench; and the extras that messages name exist."""
+    assert set(messages._EXTRAS.values()) <= set(PROJECT["project"]["optional-dependencies"])
+    missing = messages.sentence(MissingConfigException("gone", "hydra/launcher/joblib"))
+    assert missing == "hydra/launcher=joblib is not installed: in a clone, pip install '.[joblib]'"
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/slow/*.py")]
+    assert [p.name for p in pages if "pip install 'convbench" in p.read_text(encoding="utf-8")] == []
 
 
 def test_installed_metadata_has_the_version() -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from convbench.pytest_plugin import compose
+from convbench.pytest_plugin import _synchronized, compose
 
 ROOT = Path(__file__).parent.parent
 SHORT = ["--benchmark-only", "--benchmark-min-rounds=3", "--benchmark-max-time=0.01", "--benchmark-warmup=off"]
@@ -110,6 +111,15 @@ def test_wrong_methods_are_not_timed_and_missing_ones_are_skipped(tmp_path: Path
     timed = {b["params"]["method"] for b in json.loads((tmp_path / "out.json").read_text())["benchmarks"]}
     assert timed == {"autograd", "zero_insert"}
     assert "benchmark 'first · conv2d" in done.stdout
+
+
+def test_the_device_that_is_measured_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuda:1 is not the current device of a process that has chosen none."""
+    said: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: said.append(device))
+    call = _synchronized(lambda: said.append("call"), torch.device("cuda:1"))
+    call()
+    assert said == ["call", torch.device("cuda:1")]
 
 
 def test_sweep_of_ones_own_and_other_tests_together(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convbench import cli
 from convbench.facts.record import Record
 from convbench.report import data, main, page, payload
 from tests import report_rows
@@ -280,6 +281,19 @@ def test_several_runs_side_by_side(tmp_path: Path) -> None:
     assert "≠ cpu.model" not in environment
 
 
+def test_rows_to_show_are_named_with_their_run(tmp_path: Path) -> None:
+    """The same configuration is in both runs, and a finding is about one of them."""
+    rows = report_rows.table(kernel=(3, 5))
+    rows[1].update(accuracy="fail", reason="off")
+    folders = [report_rows.write(tmp_path / "it's <one>", rows)]
+    folders += [report_rows.write(tmp_path / "two", report_rows.table(kernel=(3, 5)))]
+    assert main([*map(str, folders), "--out", str(tmp_path / "both.html")]) == 0
+    made = Page(tmp_path / "both.html")
+    named = {a["data-name"]: json.loads(a["data-configurations"] or "") for _, a in made.elements if "data-name" in a}
+    wrong = [["it's <one>", rows[1]["config_id"]]]
+    assert named["the finding “wrong”"] == named["wrong with explicit"] == wrong
+
+
 def test_runs_of_the_same_name_are_told_apart() -> None:
     assert data.run_names([Path("/x/a"), Path("/y/b")]) == ("a", "b")
     assert data.run_names([Path("/x/run"), Path("/y/run")]) == ("/x/run", "/y/run")
@@ -334,10 +348,11 @@ def test_a_table_too_long_for_a_page_keeps_what_failed(
 
 def fault(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     """The one line on stderr with which the command ends."""
-    assert main(list(argv)) == 2
+    assert cli.main(["report", *argv]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1
+    assert err.startswith("convbench: ")
     return err
 
 

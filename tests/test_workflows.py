@@ -85,6 +85,29 @@ def test_strangers_code_never_runs_on_the_gpu_runner() -> None:
     assert set(triggers) == {"schedule", "workflow_dispatch"}
 
 
+def test_only_the_default_branch_makes_baselines() -> None:
+    """A night by schedule runs on the default branch, and its event may lack the repository."""
+    env = read(ROOT / ".github" / "workflows" / "gpu-nightly.yml")["env"]
+    scheduled, by_hand = env["KEEP_BASELINE"].strip("${} ").split(" || ")
+    assert scheduled == "github.event_name == 'schedule'"
+    assert by_hand == "github.ref_name == github.event.repository.default_branch"
+
+
+def test_nights_install_torch_where_no_checkout_removes_it() -> None:
+    path = ROOT / ".github" / "workflows" / "gpu-nightly.yml"
+    workspace = ROOT / "somewhere"
+    venv = Path(os.path.normpath(read(path)["env"]["VENV"].replace("${{ github.workspace }}", str(workspace))))
+    assert venv.is_absolute()
+    assert not venv.is_relative_to(workspace)
+
+
+def test_containers_have_shared_memory_for_a_browser() -> None:
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            if "container" in job:
+                assert "--shm-size=" in job["container"]["options"], name
+
+
 def test_shares_of_the_night_are_all_there() -> None:
     path = ROOT / ".github" / "workflows" / "gpu-nightly.yml"
     job = read(path)["jobs"]["sweep"]

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, TextIO
 
@@ -56,8 +56,7 @@ class Side:
         """Makes the configuration's tensors, on the same cores as the other side does."""
         self.close()
         self._spec = Spec.from_dict(spec)
-        if cores:
-            os.sched_setaffinity(0, cores)
+        bind(cores)
         self._configuration.enter_context(switched(self._spec.switches))
         self._made = problem.make(self._spec)
         return {}
@@ -87,6 +86,17 @@ class Side:
             self._clock.submit(self._arm.call, calls)
             (reading,) = self._clock.drain()
         return reading._asdict()
+
+
+def bind(cores: list[int]) -> None:
+    """Binds every thread of this process to `cores`, torch's pool included; none given, nothing is bound.
+
+    sched_setaffinity(0, …) would bind the calling thread and those that it starts later.
+    """
+    for thread in os.listdir("/proc/self/task") if cores else ():
+        # A thread may have ended since it was listed.
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:

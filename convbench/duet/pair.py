@@ -100,10 +100,10 @@ class Side:
 
     def _last_words(self) -> str:
         code = self._process.wait()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit status {code}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip().splitlines()
-        return f"the process of {self.name} was {how}" + (f": {said[-1]}" if said else "")
+        return f"the process of {self.name} {how}" + (f": {said[-1]}" if said else "")
 
     def close(self) -> None:
         """Ends the process and whatever it started."""

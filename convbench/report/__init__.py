@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import NoReturn
@@ -20,18 +19,14 @@ class Arguments(argparse.ArgumentParser):
 
 
 def main(argv: list[str]) -> int:
-    """Writes the report; returns 0, or 2 after one sentence on stderr where an argument or a file is at fault."""
+    """Writes the report and returns 0; raises InvalidValue."""
     parser = Arguments(prog="python -m convbench report", description=__doc__)
     parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder that a sweep wrote (its out=)")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="the file to write (default: report.html in the first DIR)"
     )
-    try:
-        options = parser.parse_args(argv)
-        file = write(options.folders, options.out or default_file(options.folders[0]))
-    except InvalidValue as error:
-        print(error, file=sys.stderr)
-        return 2
+    options = parser.parse_args(argv)
+    file = write(options.folders, options.out or default_file(options.folders[0]))
     print(f"report: {file}")
     return 0
 

@@ -43,6 +43,7 @@ def render(runs: Runs) -> str:
         split=split,
         lines=lines,
         findings=found_in(runs),
+        places=places,
         failures=summary.failures(runs.table),
         most_reasons=MOST_REASONS,
         baselines=" or ".join(runs.table["baseline"].dropna().unique()) or "the baseline",
@@ -77,6 +78,11 @@ def found_in(runs: Runs) -> list[tuple[str, Finding]]:
         table = runs.table[runs.table["run"] == name]
         found += [(name, finding) for finding in findings.find(Rows(len(table), column_of(table)))]
     return sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
+
+
+def places(run: str, finding: Finding) -> list[tuple[str, str]]:
+    """(run, config_id) of what a finding names: runs that are compared hold the same configurations."""
+    return [(run, config_id) for config_id in finding.config_ids]
 
 
 def column_of(table: pd.DataFrame) -> Callable[[str], Any]:

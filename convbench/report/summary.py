@@ -48,7 +48,7 @@ class MethodLine:
 @dataclass(frozen=True)
 class Reason:
     """Rows that share a status (`wrong` for a wrong result) and a reason; `alike`: their reasons differ in numbers,
-    `reason` is the first one's."""
+    `reason` is the first one's; `configurations`: how many; `places`: run and config_id of each."""
 
     status: str
     methods: tuple[str, ...]
@@ -56,7 +56,8 @@ class Reason:
     alike: bool
     rows: int
     examples: tuple[str, ...]
-    config_ids: tuple[str, ...]
+    configurations: int
+    places: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -172,17 +173,17 @@ def failures(table: pd.DataFrame) -> list[Reason]:
 
 def reasons(rows: pd.DataFrame, status: Callable[[str], str]) -> list[Reason]:
     """The rows grouped by status and reason, where reasons that differ in their numbers only count as one."""
-    groups: dict[tuple[str, str], list[tuple[str, str, str, str]]] = {}
-    columns = (plain(rows[name]) for name in ("status", "method", "reason", "label", "config_id"))
-    for state, method, reason, label, config_id in zip(*columns, strict=True):
+    groups: dict[tuple[str, str], list[tuple[str, str, str, str, str]]] = {}
+    columns = (plain(rows[name]) for name in ("status", "method", "reason", "label", "run", "config_id"))
+    for state, method, reason, label, run, config_id in zip(*columns, strict=True):
         key = (status(state or ""), NUMBER.sub("#", reason or ""))
-        groups.setdefault(key, []).append((method or "", reason or "", label, config_id))
+        groups.setdefault(key, []).append((method or "", reason or "", label, run, config_id))
     found = [reason_of(state, members) for (state, _), members in groups.items()]
     return sorted(found, key=lambda one: -one.rows)
 
 
-def reason_of(status: str, members: Sequence[tuple[str, str, str, str]]) -> Reason:
-    methods, texts, labels, configurations = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
+def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) -> Reason:
+    methods, texts, labels, _, configurations = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
     return Reason(
         status=status,
         methods=methods,
@@ -190,5 +191,6 @@ def reason_of(status: str, members: Sequence[tuple[str, str, str, str]]) -> Reas
         alike=len(texts) > 1,
         rows=len(members),
         examples=labels[:EXAMPLES],
-        config_ids=configurations,
+        configurations=len(configurations),
+        places=tuple(dict.fromkeys(member[-2:] for member in members)),
     )

@@ -80,8 +80,8 @@ def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
             outcomes.append(execute(part, run, progress, part.positions))
             if outcomes[-1].signal is not None:
                 break
-    # A session counts what it has measured from its beginning.
-    outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured)
+    # A session counts what it has measured from its beginning; a share without configurations has no part.
+    outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured if outcomes else 0)
     return Run(outcome, out, settings.strict, sweep.left_out.illegal)
 
 

@@ -92,7 +92,7 @@ def _missing_file(error: MissingConfigException) -> str:
     if not group:
         return f"no configuration file named {wanted!r}; give its name with --config-name, its folder with --config-dir"
     if wanted in _EXTRAS:
-        return f"{group}={name} is not installed: pip install 'convbench[{_EXTRAS[wanted]}]'"
+        return f"{group}={name} is not installed: in a clone, pip install '.[{_EXTRAS[wanted]}]'"
     if not options:
         return f"no {group} named {name!r}, and no file for any; give a folder that has {wanted}.yaml with --config-dir"
     return f"no {group} named {name!r}{did_you_mean(name, options)} (there are: {', '.join(options)})"

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def test_optuna_finds_what_the_table_holds(tmp_path: Path) -> None:
     """With illegal combinations on the way: stride 1 does not go with an output_padding of 1."""
     if find_spec("hydra_plugins") is None or find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
-        pytest.skip("needs hydra-optuna-sweeper: pip install 'convbench[optuna]'")
+        pytest.skip("needs hydra-optuna-sweeper: pip install '.[optuna]'")
     search = (
         "hydra/sweeper=optuna",
         "hydra.sweeper.n_trials=4",

@@ -29,7 +29,7 @@ ADDRESS = "127.0.0.1"
 def ray() -> Iterator[str]:
     """The address of a cluster of two nodes with one processor each."""
     if find_spec("hydra_plugins") is None or find_spec("hydra_plugins.hydra_ray_launcher") is None:
-        pytest.skip("needs hydra-ray-launcher: pip install 'convbench[ray]'")
+        pytest.skip("needs hydra-ray-launcher: pip install '.[ray]'")
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         port = probe.getsockname()[1]

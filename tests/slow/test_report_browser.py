@@ -32,6 +32,9 @@ TEN_THOUSAND: dict[str, tuple[Any, ...]] = {
     "size": (17, 19, 21, 23, 33),
 }
 
+FILTER_MS = 5000
+"""From a query to its rows in the page, the 150 ms that it waits for more keys included; 250 ms with two cores busy."""
+
 
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -74,7 +77,11 @@ def opened(browser: Browser, file: Path) -> Iterator[Browser]:
 def show(browser: Browser, file: Path) -> None:
     browser.log("browser")
     browser.requests()
-    browser.resize(1280, 1000)
+    fresh(browser, file, 1280, 1000)
+
+
+def fresh(browser: Browser, file: Path, width: int, height: int) -> None:
+    browser.resize(width, height)
     browser.open(file)
     browser.until("document.documentElement.dataset.ready")
 
@@ -181,6 +188,56 @@ def test_findings_lead_to_their_rows(opened: Browser) -> None:
     assert set(cells(opened, "kernel")) == {"5"}
     assert "only the finding “wrong”" in opened.run("return document.getElementById('shown').textContent")
     assert opened.run("return document.activeElement.id") == "table-heading"
+
+
+def seen(browser: Browser, heading: str) -> bool:
+    """Whether the heading is on the screen with nothing in front of it, once the page has come to rest."""
+    script = """const heading = document.getElementById(arguments[0]);
+        let before = null;
+        return new Promise((rest) => {
+          const look = () => {
+            const box = heading.getBoundingClientRect();
+            if (box.top !== before) { before = box.top; setTimeout(look, 300); return; }
+            const points = [box.top + 1, box.bottom - 1].map((y) => document.elementFromPoint(box.left + 5, y));
+            rest(points.every((found) => found === heading));
+          };
+          look();
+        });"""
+    return bool(browser.run(script, heading))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 1000), (1600, 1200), (390, 844)])
+def test_headings_are_not_behind_the_filter(opened: Browser, file: Path, width: int, height: int) -> None:
+    """From a fresh page each time, whose plots are still to be drawn."""
+    for section in ("overview", "findings", "failures", "speed", "accuracy", "map", "ceilings", "rows", "environment"):
+        fresh(opened, file, width, height)
+        opened.click(f"nav a[href='#{section}']")
+        assert seen(opened, "table-heading" if section == "rows" else f"{section}-heading"), section
+    fresh(opened, file, width, height)
+    opened.click(".findings .bad button")
+    assert seen(opened, "table-heading")
+
+
+def test_typing_a_query_does_not_move_the_page(opened: Browser) -> None:
+    draw_all(opened)
+    opened.click("nav a[href='#map']")
+    assert seen(opened, "map-heading")
+    place = opened.run("return window.scrollY")
+    opened.type("#query", "no such row anywhere")
+    assert opened.run("return window.scrollY") == place
+
+
+def test_findings_show_the_rows_of_their_own_run(browser: Browser, rows: list[Record], tmp_path: Path) -> None:
+    """Two runs with the same configurations; in the second nothing is wrong."""
+    good = [{**row, "accuracy": "ok"} if row.get("accuracy") == "fail" else row for row in rows]
+    folders = [report_rows.write(tmp_path / "bad", rows), report_rows.write(tmp_path / "good", good)]
+    file = tmp_path / "both.html"
+    assert main([*map(str, folders), "--out", str(file)]) == 0
+    show(browser, file)
+    for button in (".findings .bad button", "#failures tbody button"):
+        browser.run("document.querySelector(arguments[0]).click()", button)
+        assert set(cells(browser, "run")) == {"bad"}
+    assert browser.log("browser") == []
 
 
 def test_sorting_by_mouse_and_keyboard(opened: Browser, rows: list[Record]) -> None:
@@ -305,6 +362,19 @@ def test_ten_thousand_rows(browser: Browser, tmp_path: Path) -> None:
     assert 30 <= lines <= 60, "a page of the forest, not all of it"
     assert browser.run("return document.querySelectorAll('*').length") < 30_000
     wanted = sum(row["kernel_h"] == 9 and row["method"] == "unfold" for row in rows)
+    filtered_ms = browser.run(
+        """const query = document.getElementById("query");
+           query.value = "kernel=9";
+           const shown = document.getElementById("shown");
+           const before = shown.textContent;
+           const begun = performance.now();
+           query.dispatchEvent(new Event("input"));
+           return new Promise((done) => {
+             const look = () => (shown.textContent === before ? setTimeout(look, 5) : done(performance.now() - begun));
+             look();
+           });"""
+    )
+    assert filtered_ms < FILTER_MS
     assert find(browser, "kernel=9 method=unfold").startswith(f"{wanted} of 10,000 rows")
     browser.click("#table-head button[data-column=time_s]")
     times = [row["time_s"] for row in rows if row["kernel_h"] == 9 and row["method"] == "unfold"]

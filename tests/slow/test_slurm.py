@@ -58,7 +58,7 @@ def free_port() -> int:
 def programs() -> None:
     """Installs what is missing of Slurm, where that can be done; skips where not."""
     if find_spec("hydra_plugins") is None or find_spec("hydra_plugins.hydra_submitit_launcher") is None:
-        pytest.skip("needs hydra-submitit-launcher: pip install 'convbench[slurm]'")
+        pytest.skip("needs hydra-submitit-launcher: pip install '.[slurm]'")
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     if os.getuid() != 0:
         pytest.skip("starting slurmd needs root")

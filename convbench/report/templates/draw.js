@@ -44,6 +44,11 @@ function refreshPlots() {
   }
 }
 
+// Before a jump: a plot that were drawn after it would push what was jumped to out of sight.
+function drawAllPlots() {
+  for (const plot of plots) if (plot.stale) redraw(plot);
+}
+
 function watchSize() {
   const main = document.querySelector("main");
   let last = main.clientWidth;

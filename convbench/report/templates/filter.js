@@ -45,7 +45,7 @@ function applyFilter() {
   filter.problem = tests.find((test) => typeof test === "string") || "";
   const used = tests.filter((test) => typeof test === "function");
   for (const [name, wanted] of filter.facets) used.push((row) => String(value(name, row)) === wanted);
-  if (filter.configurations) used.push((row) => filter.configurations.ids.has(value("config_id", row)));
+  if (filter.configurations) used.push((row) => filter.configurations.keys.has(configuration(row)));
   filter.rows = d3.range(COUNT).filter((row) => used.every((test) => test(row)));
   for (const listener of listeners) listener();
 }
@@ -74,6 +74,17 @@ function buildFilters() {
   listeners.push(showFilterState);
 }
 
+// The height of the filter where it stays at the top, 0 where it scrolls with the page; see report.css.
+function watchFilterHeight() {
+  const bar = document.getElementById("explore");
+  const measure = () => {
+    const height = getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0;
+    document.documentElement.style.setProperty("--filter-height", `${height}px`);
+  };
+  new ResizeObserver(measure).observe(bar);
+  window.addEventListener("resize", measure);
+}
+
 function showFilterState() {
   const shown = filter.rows.length;
   const chosen = filter.configurations ? ` · only ${filter.configurations.name}` : "";
@@ -94,11 +105,12 @@ function resetFilters() {
   applyFilter();
 }
 
-// Only these configurations, from a finding or a failure; the table comes into view.
-function showConfigurations(ids, name) {
+// Only these configurations, [run, config_id] each, from a finding or a failure; the table comes into view.
+function showConfigurations(places, name) {
   clearFilters();
-  filter.configurations = { ids: new Set(ids), name };
+  filter.configurations = { keys: new Set(places.map(([run, id]) => configurationKey(run, id))), name };
   applyFilter();
+  drawAllPlots();
   const heading = document.getElementById("table-heading");
   heading.scrollIntoView({ block: "start" });
   heading.focus({ preventScroll: true });

@@ -14,8 +14,9 @@ function buildTheme() {
 }
 
 for (const button of document.querySelectorAll("button[data-configurations]")) {
-  button.addEventListener("click", () => showConfigurations(button.dataset.configurations.split(" "), button.dataset.name));
+  button.addEventListener("click", () => showConfigurations(JSON.parse(button.dataset.configurations), button.dataset.name));
 }
+for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", drawAllPlots);
 document.documentElement.classList.add("scripted");
 buildTheme();
 chooseColumns();
@@ -23,5 +24,6 @@ buildFilters();
 buildTable();
 listeners.push(refreshPlots);
 applyFilter();
+watchFilterHeight();
 watchSize();
 document.documentElement.dataset.ready = "true";
