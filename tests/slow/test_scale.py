@@ -28,9 +28,10 @@ TINY = ["op=conv2d", "size=4", "kernel=3", "in_channels=1", "out_channels=1", "m
 
 @dataclass(frozen=True)
 class Cost:
-    """`cpu_s` is the program's with its children; memory is its own: while it measures, and the most of all.
+    """`cpu_s` is the program's with its children; `first_s` is from its start to the first row.
 
-    It merges at the end. `first_s` is from its start to the first row.
+    Memory is the program's own: the most until the last row is written, and the most of all. After the last row it
+    loads pandas and merges.
     """
 
     wall_s: float
@@ -45,19 +46,20 @@ def watch(command: Sequence[str], parts: Path) -> Cost:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     begun, begun_at = time.monotonic(), time.time()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    running = peak = 0.0
+    peak, resident = 0.0, list[tuple[float, float]]()
     while True:
         peak = max(peak, megabytes(process.pid, "VmHWM"))
-        if not list(parts.parent.glob(".*.merging")) and not list(parts.parent.glob("results.*")):
-            running = max(running, megabytes(process.pid, "VmRSS"))
+        resident.append((time.time(), megabytes(process.pid, "VmRSS")))
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
         time.sleep(0.05)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, command
-    first = min((line.written for line in first_lines(parts) if line), default=begun_at)
-    return Cost(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, running, peak, first - begun_at)
+    wall_s = time.monotonic() - begun
+    written = list(times_written(parts)) or [begun_at]
+    running = max((memory for seen, memory in resident if seen <= max(written)), default=0.0)
+    return Cost(wall_s, usage.ru_utime + usage.ru_stime, running, peak, min(written) - begun_at)
 
 
 def megabytes(pid: int, name: str) -> float:
@@ -68,10 +70,13 @@ def megabytes(pid: int, name: str) -> float:
     return 0.0
 
 
-def first_lines(parts: Path) -> Iterator[store.Line | None]:
+def times_written(parts: Path) -> Iterator[float]:
+    """When each row was written, in seconds since 1970."""
     for path in parts.glob("*.jsonl"):
         with path.open("rb") as file:
-            yield store.decode_head(file.readline())
+            for line in file:
+                if head := store.decode_head(line):
+                    yield head.written
 
 
 def sweep(count: int, out: Path) -> Cost:
