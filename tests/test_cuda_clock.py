@@ -21,7 +21,7 @@ from convbench.timing.clocks import Arm, clock_for
 from convbench.timing.cuda_clock import CudaClock
 from convbench.timing.samples import Samples
 
-from .simulated_cuda import Machine, SimulatedClock
+from .simulated_cuda import QUEUE, Machine, SimulatedClock
 
 MEASURE = Measure(looks=(20, 40), min_time_s=0.0, gpu_warmup_s=0.05)
 
@@ -59,8 +59,8 @@ def test_device_time_is_free_of_the_hosts_launching():
 
 def test_a_device_that_waits_for_its_host_is_said_to():
     machine = Machine()
-    # 256 calls at 1 ms each would need a backlog far beyond the longest one allowed.
-    arms = [Arm("a", machine.kernel("a", 1e-6, 1e-4)), Arm("b", machine.kernel("b", 1e-3, 4e-6))]
+    # Even a tenth of a millisecond, 25 calls at 10 ms each, would need a backlog far beyond the longest one allowed.
+    arms = [Arm("a", machine.kernel("a", 1e-6, 1e-4)), Arm("b", machine.kernel("b", 1e-2, 4e-6))]
     samples, _ = measure(machine, arms)
     rows = {name: timing.columns(samples, name, "a", MEASURE) for name in "ab"}
     assert rows["b"]["launch_bound"] is True
@@ -68,11 +68,52 @@ def test_a_device_that_waits_for_its_host_is_said_to():
     assert rows["b"]["calls_per_sample"] <= cuda_clock.MAX_CALLS
 
 
+def test_a_slow_host_gets_samples_that_its_backlog_covers():
+    machine = Machine()
+    arms = [Arm("a", machine.kernel("a", 1e-6, 1e-4)), Arm("b", machine.kernel("b", 1e-3, 4e-6))]
+    samples, _ = measure(machine, arms)
+    row = timing.columns(samples, "b", "a", MEASURE)
+    assert row["launch_bound"] is False
+    assert row["time_s"] == pytest.approx(4e-6, rel=0.02)
+    assert row["calls_per_sample"] * 1e-3 < cuda_clock.MAX_BACKLOG_S
+
+
 def test_a_sample_is_a_batch_of_a_millisecond():
     machine = Machine()
     arms = [Arm("a", machine.kernel("a", 1e-5, 3e-5)), Arm("b", machine.kernel("b", 1e-5, 3e-3))]
     samples, _ = measure(machine, arms)
     assert samples.calls[0] == [34, 1]
+
+
+@pytest.mark.parametrize("kernels", [4, 6, 12, 40])
+def test_a_sample_has_no_more_launches_than_the_queue_holds(kernels):
+    """At `measure=rigorous`, whose samples are longest, and with calls of many short kernels."""
+    machine = Machine()
+
+    def many() -> None:
+        for _ in range(kernels):
+            machine.enqueue("many", 8e-6, 3e-6)
+
+    arms = [Arm("one", machine.kernel("one", 5e-6, 2e-5)), Arm("many", many)]
+    rigorous = replace(MEASURE, gpu_sample_s=0.005)
+    samples, _ = measure(machine, arms, rigorous)
+    row = timing.columns(samples, "many", "one", rigorous)
+    assert row["launch_bound"] is False
+    assert row["time_s"] == pytest.approx(kernels * 3e-6, rel=0.01)
+    assert samples.calls[0][1] * kernels <= QUEUE
+
+
+def test_an_arm_that_is_late_in_the_shortest_sample_keeps_its_length():
+    machine = Machine()
+
+    def waiting() -> None:
+        machine.enqueue("waiting", 1e-5, 1e-4)
+        machine.synchronize(None)
+
+    samples, _ = measure(machine, [Arm("a", machine.kernel("a", 5e-6, 1e-4)), Arm("waiting", waiting)])
+    assert samples.per_arm["waiting"]["launch_bound"] is True
+    # A millisecond of calls that take 100 µs.
+    assert samples.calls[0][1] == 10
 
 
 def test_backlog_is_more_than_twice_the_enqueue_time():

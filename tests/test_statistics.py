@@ -70,6 +70,11 @@ def test_quantile_agrees_with_numpy(values, share):
     assert statistics.quantile(values, share) == pytest.approx(float(np.quantile(values, share)), rel=1e-9, abs=1e-6)
 
 
+def test_an_infinite_value_beyond_the_quantile_does_not_make_it_unknown():
+    assert statistics.quantile([*range(1, 11), math.inf], 0.9) == 10
+    assert statistics.quantile([*range(1, 10), math.inf, math.inf], 0.9) == math.inf
+
+
 def test_no_values_have_no_quantile():
     with pytest.raises(ValueError, match="at least one value"):
         statistics.quantile([], 0.5)

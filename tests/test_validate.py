@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,6 +129,23 @@ def test_a_device_that_refuses_what_is_no_arm_has_exit_code_4_and_one_sentence(m
     assert validate.main([]) == 4
     said = capsys.readouterr().err
     assert said == "convbench: cpu failed while it was timed: OutOfMemoryError: CUDA out of memory.\n"
+
+
+def test_a_triton_that_cannot_run_is_not_asked_and_blames_no_device(monkeypatch):
+    """It compiles C when it is first used; a device cannot be had here, so its samples are stood in for."""
+
+    def compiles(call: object, return_mode: str) -> float:
+        raise subprocess.CalledProcessError(1, ["gcc"])
+
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(testing=SimpleNamespace(do_bench=compiles)))
+    monkeypatch.setattr(proofs, "workload", lambda device: lambda: None)
+    monkeypatch.setattr(proofs, "_samples", lambda setup, calls: None)
+    monkeypatch.setattr(proofs.timing, "columns", lambda *arguments: {"time_s": 1e-5})
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    proof = proofs.do_bench(proofs.Setup("cuda", 1, Measure(), 0))
+    assert proof is not None
+    assert proof.holds is None
+    assert proof.seen.startswith("not asked: triton cannot run here (CalledProcessError: Command '['gcc']'")
 
 
 def test_what_could_not_be_asked_neither_holds_nor_fails(said, monkeypatch, capsys):

@@ -43,8 +43,8 @@ def quantile(values: Sequence[float], share: float) -> float:
     if left < 0:
         return ordered[0]
     low, high = ordered[left], ordered[left + 1]
-    # Between two equal infinities there is no difference to take a share of.
-    return low if low == high else low + (place - left) * (high - low)
+    # No share of an infinite difference is asked for where none is needed.
+    return low if low == high or place == left else low + (place - left) * (high - low)
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:

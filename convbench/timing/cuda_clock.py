@@ -29,7 +29,8 @@ REMEMBERED = 5
 """Enqueue times of an arm whose median sets its next backlog: the first call's one-off costs are forgotten soon."""
 
 MAX_CALLS = 256
-"""Calls in a sample at most: the driver queues about a thousand launches, and then the host waits for the device."""
+"""Calls in a sample at most: the driver queues about a thousand launches, and then the host waits for the device.
+Where a call launches more than a few kernels, warming up finds that out and takes fewer."""
 
 MAX_COLD_CALLS = 16
 """Calls in a sample with cold caches at most: each has a flush before it, which takes longer than most calls."""
@@ -97,7 +98,7 @@ class CudaClock:
 
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
         """With CUDA graphs: every arm's call captured, to be replayed; the arms as they are if one cannot be."""
-        # Calibrated at idle clocks (345 MHz of 1980 MHz on an H200), sleeps would be too short once it is at work.
+        # Calibrated at the clock of an idle device, sleeps would be too short once it is at work.
         self._cycles_per_s = max(self._calibrate(), self._most_cycles_per_s)
         # Graphs of an earlier start would keep their memory, and their calls' places in it may be others' by now.
         self._graphs, self._graph_error = [], None

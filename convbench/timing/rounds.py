@@ -35,6 +35,13 @@ BATCH_S = 1.0
 """Seconds of samples at most that are queued before they are waited for. `max_time_s` is looked at in between, and is
 3 s in the quickest preset; waiting takes some microseconds."""
 
+REHEARSALS = 3
+"""Samples in a row in which the device waits for the host before they are made shorter: one may be a hiccup."""
+
+SHORTEST_S = 1e-4
+"""Samples are not made shorter than this: what stands between two events besides the calls, about a microsecond, is
+one percent of it."""
+
 HOST_SAMPLES = 5
 """Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
 
@@ -111,11 +118,28 @@ class _Session:
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
             if warm or elapsed >= WARMUP_SHARE * measure.max_time_s:
-                calls = [_calls_for(t, clock) for t in fastest]
+                calls = [self._rehearsed(a, _calls_for(t, clock), t) for a, t in enumerate(fastest)]
                 self.batch = _batch(sum(t * n for t, n in zip(fastest, calls, strict=True)), clock)
                 return calls
             # Half a sample's worth at most, so that the alternation stays quick while it warms.
             counts = [min(2 * n, -(-_calls_for(t, clock) // 2)) for n, t in zip(counts, fastest, strict=True)]
+
+    def _rehearsed(self, a: int, calls: int, seconds: float) -> int:
+        """As many calls of `seconds` each, halved until the device need not wait for the host within a sample.
+
+        A call may launch any number of kernels, and a sample of more launches than the driver queues makes the host
+        wait for the device. An arm that is late however short its sample is keeps the length that it was given.
+        """
+        n = calls
+        while self.clock.batch_rounds > 1 and all(self._late(a, n) for _ in range(REHEARSALS)):
+            if n == 1 or n // 2 * seconds < SHORTEST_S:
+                return calls
+            n //= 2
+        return n
+
+    def _late(self, a: int, calls: int) -> bool:
+        self._submit(a, calls)
+        return self._drain(self.arms[a].name)[0].late
 
     def sample(self, samples: Samples, calls: list[int], rng: random.Random) -> str:
         """Fills `samples`; returns why it stopped: `narrow`, `pairs` or `time`."""

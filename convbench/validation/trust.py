@@ -147,7 +147,8 @@ def sentence(judgement: Judgement) -> str:
         return (
             "This machine is too noisy for small differences: its intervals are honest, but nine in ten only get as "
             f"narrow as ±{_percent(judgement.resolution)}, so that slowdowns are found from "
-            f"{_percent(judgement.finds_from)} on; stop other work, or ask for more pairs (measure.looks, max_time_s)."
+            f"{_percent(judgement.finds_from)} on; stop other work, or give validate a larger budget_s: a try may "
+            "take a 25th of it."
         )
     return (
         f"Timings from this machine cannot be trusted: {_and(broken)} failed; stop other work, fix the processor's "
