@@ -5,13 +5,13 @@ This is the child's side: it needs torch. Accuracy comes before timing; nothing 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from ._version import __version__
 from .facts import environment
 from .facts.rates import rates
 from .facts.record import Record, record
-from .facts.spec import Spec, Switches
+from .facts.spec import Spec
 from .measurement import accuracy, memory, problem, reference
 from .measurement.problem import Problem
 from .measurement.reference import Reference
@@ -42,13 +42,17 @@ REASON_LENGTH = 400
 class Result:
     """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to.
 
-    `spent`: this process should measure nothing else, because a CUDA graph could not be captured: what a failed
+    `ceilings` are those of the device for the configuration's dtype and switches, as far as they are known now.
+    `once_s` are the seconds that another run of the configuration would not take again, given the ceilings. `spent`:
+    this process should measure nothing else, because a CUDA graph could not be captured: what a failed
     capture leaves behind can damage torch's allocator.
     """
 
     records: list[Record]
     samples: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] | None = None
+    ceilings: dict[str, float] = field(default_factory=dict)
+    once_s: float = 0.0
     spent: bool = False
 
 
@@ -66,11 +70,17 @@ class _Method:
         return self.call is not None and self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
 
 
-def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> Result:
+def run(
+    spec: Spec,
+    methods: Sequence[str],
+    stage: Stage,
+    process: int = 0,
+    known_ceilings: Mapping[str, float] = MappingProxyType({}),
+) -> Result:
     """Rows for `methods` (some or all of the configuration's arms), in their order.
 
     `stage(method, phase)` is called before anything that may crash, hang or run out of memory. `process` counts
-    repetitions in fresh processes and seeds the order of the samples.
+    repetitions in fresh processes and seeds the order of the samples. `known_ceilings` are not measured again.
     """
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     begun = time.perf_counter()
@@ -83,13 +93,14 @@ def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> R
         found = environment.collect(spec.device, spec.switches)
         common["environment_id"] = found["environment_id"]
         todo = [_Method(m, {**common, "method": m, "status": "ok"}) for m in methods]
-        configuration = _Configuration(spec, todo, stage, process)
+        configuration = _Configuration(spec, todo, stage, process, dict(known_ceilings))
         samples = configuration.run()
     elapsed = time.perf_counter() - begun
     for method in todo:
         method.row["elapsed_s"] = elapsed
     rows = [record(m.row) for m in todo]
-    return Result(rows, [s.to_dict() for s in samples], found, configuration.spent)
+    raw = [s.to_dict() for s in samples]
+    return Result(rows, raw, found, configuration.ceilings, configuration.once_s, configuration.spent)
 
 
 def warm_up() -> None:
@@ -121,6 +132,8 @@ class _Configuration:
     methods: list[_Method]
     stage: Stage
     process: int
+    ceilings: dict[str, float]
+    once_s: float = 0.0
     spent: bool = False
 
     def run(self) -> list[timing.Samples]:
@@ -138,9 +151,12 @@ class _Configuration:
             if not self.spec.measure.enabled:
                 return []
             samples = self._time(clock)
+        with self._once():
+            self._find_ceilings(samples)
         self._derive(made, samples)
         if self.spec.measure.memory:
-            self._measure_memory(made)
+            with self._once():
+                self._measure_memory(made)
         return [] if samples is None else [samples]
 
     def _shared(self, work: Callable[[], Any]) -> Any:
@@ -203,14 +219,23 @@ class _Configuration:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
 
+    @contextmanager
+    def _once(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.once_s += time.perf_counter() - begun
+
+    def _find_ceilings(self, samples: timing.Samples | None) -> None:
+        if samples is not None:
+            self.stage("", "ceilings")
+            self.ceilings = ceilings.measure(self.spec.device, self.spec.dtype, self.ceilings)
+
     def _derive(self, made: Problem, samples: timing.Samples | None) -> None:
         """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""
         if samples is None:
             return
-        self.stage("", "ceilings")
         spec, case = self.spec, self.spec.case
-        limits = _ceilings(spec.device, spec.dtype, spec.switches)
-        ceiling_tflops, ceiling_gbps = limits.get("ceiling_tflops"), limits.get("ceiling_gbps")
+        ceiling_tflops, ceiling_gbps = self.ceilings.get("ceiling_tflops"), self.ceilings.get("ceiling_gbps")
         flops = case.flops(spec.wrt)
         moved = case.elements_moved(spec.wrt) * made.input.element_size()
         for method in self.methods:
@@ -284,12 +309,6 @@ def _same(a: object, b: object) -> bool:
     integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}.get(a.element_size(), torch.uint8)
     one, other = (t.detach().contiguous().view(-1).view(integers) for t in (a, b))
     return torch.equal(one, other)
-
-
-@functools.lru_cache(maxsize=64)
-def _ceilings(device: str, dtype: str, switches: Switches) -> dict[str, float | None]:
-    """Measured once per process for each device, dtype and setting of the switches, which are in force already."""
-    return ceilings.measure(device, dtype)
 
 
 def _synchronize(made: Problem) -> None:

@@ -32,6 +32,17 @@ def calm(problem: Any) -> Call:
     return _right(problem)
 
 
+def counted_hang(problem: Any) -> Call:
+    """Leaves a byte in the file CONVBENCH_CALLS with every call, which never ends."""
+
+    def call() -> None:
+        with open(os.environ["CONVBENCH_CALLS"], "a") as file:
+            file.write(".")
+        time.sleep(3600)
+
+    return call
+
+
 def segfault(problem: Any) -> Call:
     return lambda: ctypes.string_at(1)
 

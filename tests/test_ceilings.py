@@ -19,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 @pytest.mark.usefixtures("small")
 def test_every_dtype_has_ceilings_on_a_cpu(dtype):
-    found = ceilings.measure("cpu", dtype)
+    found = ceilings.measure("cpu", dtype, {})
     assert set(found) == {"ceiling_tflops", "ceiling_gbps"}
     for value in found.values():
         assert value is not None
@@ -40,7 +40,7 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
 
     monkeypatch.setattr(ceilings, "_fastest", fastest)
     monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**20)
-    found = ceilings.measure("cpu", "float32")
+    found = ceilings.measure("cpu", "float32", {})
     # 512 has the best rate; 1024 takes long enough, so that 2048 is not tried.
     assert sizes == [256, 512, 1024]
     assert found["ceiling_tflops"] == pytest.approx(2 * 512**3 / 5e-4 / 1e12)
@@ -72,11 +72,33 @@ def test_what_a_device_cannot_do_is_unknown(monkeypatch):
 
     monkeypatch.setattr(torch, "mm", refuse)
     monkeypatch.setattr(torch, "zeros_like", refuse)
-    assert ceilings.measure("cpu", "float16") == {"ceiling_tflops": None, "ceiling_gbps": None}
+    assert ceilings.measure("cpu", "float16", {}) == {}
+
+
+@pytest.mark.usefixtures("small")
+def test_without_room_for_a_larger_product_the_smaller_one_counts(monkeypatch):
+    product = ceilings._product_s
+
+    def cramped(n: int, device: str, dtype: torch.dtype) -> float:
+        if n == 128:
+            raise RuntimeError("can't allocate memory")
+        return product(n, device, dtype)
+
+    monkeypatch.setattr(ceilings, "_product_s", cramped)
+    assert ceilings.measure("cpu", "float32", {})["ceiling_tflops"] > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_known_is_not_measured_again():
+    known = {"ceiling_tflops": 1e9}
+    found = ceilings.measure("cpu", "float32", known)
+    assert found["ceiling_tflops"] == 1e9
+    assert 0 < found["ceiling_gbps"] < 1e5
+    assert known == {"ceiling_tflops": 1e9}
 
 
 @pytest.mark.gpu
 def test_ceilings_on_a_device_are_beyond_a_cpus():
-    found = ceilings.measure("cuda", "float16")
+    found = ceilings.measure("cuda", "float16", {})
     assert found["ceiling_tflops"] is not None
     assert found["ceiling_tflops"] > 1

@@ -46,19 +46,14 @@ def own() -> Iterator[ModuleType]:
     del sys.modules[module.__name__]
 
 
-CEILINGS = runner._ceilings
-
-
-@pytest.fixture(autouse=True)
-def known_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring them takes longer than all of these tests, and they have tests of their own."""
-    monkeypatch.setattr(runner, "_ceilings", lambda *key: {"ceiling_tflops": 1.0, "ceiling_gbps": 10.0})
+CEILINGS = {"ceiling_tflops": 1.0, "ceiling_gbps": 10.0}
+"""Measuring them takes longer than all of these tests, and they have tests of their own."""
 
 
 def run(spec: Spec, methods: list[str] | None = None) -> tuple[dict[str, Record], list[Event], runner.Result]:
     """Rows by method, the stages that were announced, and the whole result."""
     stages: list[Event] = []
-    result = runner.run(spec, methods or spec.arms, lambda method, phase: stages.append((method, phase)))
+    result = runner.run(spec, methods or spec.arms, lambda method, phase: stages.append((method, phase)), 0, CEILINGS)
     return {row["method"]: row for row in result.records}, stages, result
 
 
@@ -491,20 +486,13 @@ def test_after_a_failed_capture_the_process_is_spent(own: ModuleType, monkeypatc
     assert (rows["own_methods:breaks"]["status"], result.samples, result.spent) == ("error", [], True)
 
 
-def test_ceilings_are_measured_once_for_each_setting_of_the_switches(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[bool] = []
-
-    def measured(device: str, dtype: str) -> dict[str, float | None]:
-        seen.append(bool(torch.backends.mkldnn.enabled))
-        return {"ceiling_tflops": 1.0 + len(seen), "ceiling_gbps": 10.0}
-
-    monkeypatch.setattr("convbench.timing.ceilings.measure", measured)
-    monkeypatch.setattr(runner, "_ceilings", CEILINGS)
-    CEILINGS.cache_clear()
-    reached = [run(small("autograd", onednn=on, **TIMED))[0]["autograd"] for on in (True, False, True)]
-    CEILINGS.cache_clear()
-    assert [row["ceiling_tflops"] for row in reached] == [2.0, 3.0, 2.0]
-    assert seen == [True, False]
+def test_ceilings_that_are_known_are_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convbench.timing.ceilings._product_flops", lambda *where: 3e12)
+    spec = small("autograd", **TIMED)
+    result = runner.run(spec, spec.arms, lambda method, phase: None, 0, {"ceiling_gbps": 10.0})
+    assert result.ceilings == {"ceiling_tflops": 3.0, "ceiling_gbps": 10.0}
+    assert (result.records[0]["ceiling_tflops"], result.records[0]["ceiling_gbps"]) == (3.0, 10.0)
+    assert 0 < result.once_s < result.records[0]["elapsed_s"]
 
 
 # Memory.

@@ -140,7 +140,7 @@ def test_a_triton_that_cannot_run_is_not_asked_and_blames_no_device(monkeypatch)
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(testing=SimpleNamespace(do_bench=compiles)))
     monkeypatch.setattr(proofs, "workload", lambda device: lambda: None)
     monkeypatch.setattr(proofs, "_samples", lambda setup, calls: None)
-    monkeypatch.setattr(proofs.timing, "columns", lambda *arguments: {"time_s": 1e-5})
+    monkeypatch.setattr("convbench.timing.rounds.columns", lambda *arguments: {"time_s": 1e-5})
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     proof = proofs.do_bench(proofs.Setup("cuda", 1, Measure(), 0))
     assert proof is not None

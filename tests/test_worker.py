@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
 from convbench.execution.stage import Stage
 from convbench.execution.worker import InProcess, Isolated, Measured
 from convbench.facts.case import InvalidValue
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.spec import Measure, Spec, Switches
 
 from .processes import ROOT, alive, children, make_spec, use_stub
 
@@ -314,6 +315,37 @@ def test_repetition_that_fails_shows(make: Make) -> None:
     measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
     assert measured.records[0]["time_s"] == 3.5
+
+
+def test_a_method_that_failed_in_one_repetition_is_left_out_of_the_others(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVBENCH_CALLS", str(tmp_path / "calls"))
+    measured = make().run(make_spec("faulty:counted_hang", "explicit", measure=Measure(processes=6), timeout_s=0.6))
+    assert statuses(measured) == {"autograd": "ok", "counted_hang": "timeout", "explicit": "ok"}
+    assert len(measured.samples) == 6
+    assert measured.records[2]["samples"] == 36
+    assert (tmp_path / "calls").read_text() == "."
+
+
+def test_ceilings_are_measured_once_whoever_measures_them(make: Make) -> None:
+    worker = make()
+    found = {
+        row["ceiling_tflops"]
+        for measure in (Measure(), Measure(processes=6), Measure())
+        for row in worker.run(make_spec("explicit", measure=measure)).records
+    }
+    assert len(found) == 1, "each process would have found its own number"
+    tf32 = replace(make_spec("explicit", measure=Measure()), switches=Switches(tf32=True))
+    worker.run(make_spec("faulty:segfault"))
+    assert {row["ceiling_tflops"] for row in worker.run(tf32).records}.isdisjoint(found), "other switches, another one"
+
+
+def test_a_start_is_nothing_that_another_run_would_take_again(make: Make) -> None:
+    worker = make()
+    first, second = (worker.run(make_spec(measure=Measure())).once_s for _ in range(2))
+    assert first > 0.5
+    assert 0.5 <= second < 0.5 + 0.01
 
 
 def test_without_a_child_there_are_no_repetitions() -> None:

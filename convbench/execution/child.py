@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,11 +38,12 @@ FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 class Request(NamedTuple):
-    """These methods of the configuration, in the repetition `process` of it."""
+    """These methods of the configuration, in the repetition `process` of it; ceilings that need not be measured."""
 
     spec: Spec
     methods: Sequence[str]
     process: int
+    ceilings: Mapping[str, float]
 
 
 class Death(Exception):

@@ -28,12 +28,24 @@ ATTEMPTS = 3
 class Measured:
     """One configuration's rows, one per arm in their order, and its raw samples, one per process.
 
-    `environments` holds by their ids those of the child that have not been handed on before.
+    `environments` holds by their ids those of the child that have not been handed on before. `once_s` are the seconds
+    that another run of the configuration would not take again: a child's start, the ceilings, the memory pass.
     """
 
     records: list[Record]
     samples: list[dict[str, Any]] = field(default_factory=list)
     environments: dict[str, Any] = field(default_factory=dict)
+    once_s: float = 0.0
+
+
+class Ceilings:
+    """What is known of each device's ceilings, so that a run measures them once for each dtype and its switches."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, Switches], dict[str, float]] = {}
+
+    def of(self, spec: Spec) -> dict[str, float]:
+        return self._known.setdefault((spec.device, spec.dtype, spec.switches), {})
 
 
 class Worker(Protocol):
@@ -113,24 +125,26 @@ class Isolated:
     def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
         self._children = Children(memory_limit, interrupt)
         self._environments: dict[tuple[str, Switches], str] = {}
+        self._ceilings = Ceilings()
 
     def run(self, spec: Spec, process: int = 0) -> Measured:
         if spec.measure.enabled and spec.measure.processes > 1:
             return self._repeated(spec)
-        return self._once(spec, process)
+        return self._once(spec, spec.arms, process)
 
     def close(self) -> None:
         self._children.close()
 
-    def _once(self, spec: Spec, process: int = 0) -> Measured:
-        """Every arm's row, from as many children as it takes: a death costs what died, the rest is run again."""
+    def _once(self, spec: Spec, arms: Sequence[str], process: int = 0) -> Measured:
+        """A row for each of `arms`, from as many children as it takes: a death costs what died, the rest is run
+        again."""
         result = Measured([])
         rows: dict[str, Record] = {}
         refused = 0
-        while left := [arm for arm in spec.arms if arm not in rows]:
+        while left := [arm for arm in arms if arm not in rows]:
             started = time.time()
             try:
-                answer = self._ask(Request(spec, left, process))
+                answer = self._ask(Request(spec, left, process, self._ceilings.of(spec)))
             except Death as death:
                 refused += death.phase == IDLE
                 if death.phase != IDLE or refused == ATTEMPTS:
@@ -141,8 +155,10 @@ class Isolated:
                 continue
             rows.update((row["method"], row) for row in answer["records"])
             result.samples, result.environments = answer["samples"], answer["environments"]
+            result.once_s = answer["once_s"]
+            self._ceilings.of(spec).update(answer["ceilings"])
         self._place(spec, rows.values())
-        result.records = [rows[arm] for arm in spec.arms]
+        result.records = [rows[arm] for arm in arms]
         return result
 
     def _place(self, spec: Spec, rows: Collection[Record]) -> None:
@@ -156,7 +172,9 @@ class Isolated:
                     row.setdefault("environment_id", found)
 
     def _ask(self, request: Request) -> dict[str, Any]:
+        begun = time.monotonic()
         child = self._children.current(timed=request.spec.measure.enabled)
+        start_s = time.monotonic() - begun
         try:
             answer = child.ask(request, self._children.prepare)
         except (Death, Interrupted):
@@ -165,14 +183,21 @@ class Isolated:
         # After an illegal access every CUDA call of the process fails; why else it is `spent`, see runner.Result.
         if answer.get("spent") or (answer.get("failed") and request.spec.device != "cpu"):
             self._children.drop()
+        if "once_s" in answer:
+            answer["once_s"] += start_s
         return answer
 
     def _repeated(self, spec: Spec) -> Measured:
-        """The configuration in as many fresh processes as it asks for, its speed columns taken from all of them."""
+        """The configuration in as many fresh processes as it asks for, its speed columns taken from all of them.
+
+        A method that fails in one of them has its row, and is not given the others' time to fail in as well.
+        """
         runs: list[Measured] = []
+        arms: Sequence[str] = spec.arms
         for process in range(spec.measure.processes):
             self._children.drop()
-            runs.append(self._once(spec, process))
+            runs.append(self._once(spec, arms, process))
+            arms = [row["method"] for row in runs[-1].records if row["status"] not in FAILED]
             if not runs[-1].samples:
                 break
         self._children.drop()
@@ -192,16 +217,19 @@ def check_isolation(isolation: str, spec: Spec) -> None:
 class InProcess:
     """Runs configurations in this process, for debugging: nothing is limited and nothing is survived."""
 
+    def __init__(self) -> None:
+        self._ceilings = Ceilings()
+
     def run(self, spec: Spec, process: int = 0) -> Measured:
         """Raises InvalidValue where the configuration is to be repeated in fresh processes."""
         from ..runner import run
 
         check_isolation("none", spec)
-        result = run(spec, spec.arms, lambda method, phase: None, process)
+        result = run(spec, spec.arms, lambda method, phase: None, process, self._ceilings.of(spec))
+        self._ceilings.of(spec).update(result.ceilings)
         environment = result.environment or {}
-        return Measured(
-            result.records, result.samples, {environment["environment_id"]: environment} if environment else {}
-        )
+        told = {environment["environment_id"]: environment} if environment else {}
+        return Measured(result.records, result.samples, told, result.once_s)
 
     def close(self) -> None:
         pass
@@ -232,7 +260,8 @@ def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
     samples = [sample for run in runs for sample in run.samples]
     parts = [Samples.from_dict(sample) for sample in samples]
     records = []
-    for rows in zip(*(run.records for run in runs), strict=True):
+    for first in runs[0].records:
+        rows = [row for run in runs for row in run.records if row["method"] == first["method"]]
         row = dict(next((r for r in rows if r["status"] != "ok"), rows[0]))
         timed = [part for part in parts if {row["method"], spec.baseline} <= set(part.arms)]
         if row["status"] == "ok" and len(timed) > 1:

@@ -176,7 +176,7 @@ class _Server:
 
         spec = Spec.from_dict(request["spec"])
         watch = _Watch(self._pipe, spec.device)
-        result = run(spec, request["methods"], watch, request["process"])
+        result = run(spec, request["methods"], watch, request["process"], request["ceilings"])
         watch.check()
         kept = spec.measure.samples or spec.measure.processes > 1
         environment = result.environment or {}
@@ -184,7 +184,14 @@ class _Server:
         new = {} if key is None or key in self._told else {key: environment}
         self._told.update(new)
         samples = result.samples if kept else []
-        return {"records": result.records, "samples": samples, "environments": new, "spent": result.spent}
+        return {
+            "records": result.records,
+            "samples": samples,
+            "environments": new,
+            "ceilings": result.ceilings,
+            "once_s": result.once_s,
+            "spent": result.spent,
+        }
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ Both are taken under the switches that are in force (threads, TF32), which are t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
@@ -29,33 +30,43 @@ REPEATS = 5
 """The best of five: a ceiling is what was reached undisturbed."""
 
 
-def measure(device: str, dtype: str) -> dict[str, float | None]:
+def measure(device: str, dtype: str, known: Mapping[str, float]) -> dict[str, float]:
     """`ceiling_tflops` (2·n³ operations of an n×n matrix product) and `ceiling_gbps` (bytes read plus bytes
-    written by a copy), each None where the device cannot do that in `dtype`."""
+    written by a copy). What is in `known` is taken from there; a figure is left out where the device cannot do that in
+    `dtype`, or has no room for it now."""
     kind = torch.device(device).type
     wanted: torch.dtype = getattr(torch, dtype)
+    ways = {
+        "ceiling_tflops": lambda: _product_flops(kind, device, wanted) / 1e12,
+        "ceiling_gbps": lambda: _copy_bytes_per_s(kind, device) / 1e9,
+    }
+    found = dict(known)
     with torch.inference_mode():
-        try:
-            tflops: float | None = _product_flops(kind, device, wanted) / 1e12
-        except RuntimeError:  # no such product for this dtype, or no room for it
-            tflops = None
-        try:
-            gbps: float | None = _copy_bytes_per_s(kind, device) / 1e9
-        except RuntimeError:
-            gbps = None
-    return {"ceiling_tflops": tflops, "ceiling_gbps": gbps}
+        for name in ways.keys() - known.keys():
+            with suppress(RuntimeError):  # no such product for this dtype, or no room for it
+                found[name] = ways[name]()
+    return found
 
 
 def _product_flops(kind: str, device: str, dtype: torch.dtype) -> float:
     best = 0.0
     for n in SIZES[kind]:
-        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-        out = torch.empty(n, n, device=device, dtype=dtype)
-        seconds = _fastest(device, lambda a=a, b=b, out=out: torch.mm(a, b, out=out))  # type: ignore[misc]
+        try:
+            seconds = _product_s(n, device, dtype)
+        except RuntimeError:
+            if best:  # of the sizes that there is room for
+                return best
+            raise
         best = max(best, 2 * n**3 / seconds)
         if seconds >= LONG_ENOUGH_S[kind]:
             break
     return best
+
+
+def _product_s(n: int, device: str, dtype: torch.dtype) -> float:
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    out = torch.empty(n, n, device=device, dtype=dtype)
+    return _fastest(device, lambda: torch.mm(a, b, out=out))
 
 
 def _copy_bytes_per_s(kind: str, device: str) -> float:

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ class Result:
     records: list[Record]
     samples: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] | None = None
+    ceilings: dict[str, float] = field(default_factory=dict)
+    once_s: float = 0.0
     spent: bool = False
 
 
@@ -24,8 +26,17 @@ def warm_up() -> None:
     """Nothing here takes long the first time."""
 
 
-def run(spec: Spec, methods: Sequence[str], stage: Callable[[str, str], None], process: int = 0) -> Result:
-    """A row per method; `reason` is the process that made it, `samples` how many methods it was asked for."""
+def run(
+    spec: Spec,
+    methods: Sequence[str],
+    stage: Callable[[str, str], None],
+    process: int,
+    known_ceilings: Mapping[str, float],
+) -> Result:
+    """A row per method; `reason` is the process that made it, `samples` how many methods it was asked for.
+
+    The ceiling that it finds is its own process's number, and it took that process half a second to get there.
+    """
     stage("", "reference")
     if "reference" in spec.labels:
         _call(spec.labels["reference"])
@@ -55,7 +66,10 @@ def run(spec: Spec, methods: Sequence[str], stage: Callable[[str, str], None], p
         samples = [_samples(spec, methods, process)]
         for row in rows:
             row.update(time_s=1.0, tflops=8.0)
-    return Result(rows, samples, ENVIRONMENT, "spent" in spec.labels)
+    ceilings = {"ceiling_tflops": float(os.getpid()), **known_ceilings}
+    for row in rows:
+        row.update(ceilings if spec.measure.enabled else {})
+    return Result(rows, samples, ENVIRONMENT, ceilings, 0.5, "spent" in spec.labels)
 
 
 def _call(name: str) -> None:
