@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -20,15 +21,18 @@ from convbench.timing.samples import Samples
 from .settings import make_spec
 
 OVERHEAD_S = 0.3
+START_S = 3.0
+"""What the first visit takes besides: a child's start."""
 PAIR_S = 0.02
 
 
 class Machine:
-    """A session on which a visit costs OVERHEAD_S and PAIR_S a pair; `noise[kernel]` is the spread of a log ratio."""
+    """A session on which a visit costs OVERHEAD_S and `pair_s` a pair; `noise[kernel]` is the spread of a log ratio."""
 
     def __init__(self, noise: dict[int, float]) -> None:
         self.now = 100.0
         self.noise = noise
+        self.pair_s = PAIR_S
         self.interrupt = Interrupt()
         self.rows: dict[int, list[Record]] = {}
         self.samples: dict[int, Samples] = {}
@@ -38,8 +42,11 @@ class Machine:
     def visit(self, spec: Spec, process: int = 0) -> Measured:
         kernel, pairs = spec.case.kernel[0], spec.measure.looks[0]
         assert spec.measure.looks == (pairs,)
-        self.now += OVERHEAD_S + pairs * PAIR_S
+        pairs = min(pairs, math.ceil(spec.measure.max_time_s / self.pair_s))
+        self.now += OVERHEAD_S + pairs * self.pair_s
         self.order.append(kernel)
+        once_s = START_S if len(self.order) == 1 else 0.0
+        self.now += once_s
         rows = [
             record({**spec.columns(), "method": m, "status": "ok", "accuracy": "ok", "elapsed_s": OVERHEAD_S})
             for m in spec.arms
@@ -47,7 +54,9 @@ class Machine:
         if self.fails_at == (kernel, process):
             rows[1] = record({**spec.columns(), "method": spec.arms[1], "status": "crash", "reason": "killed"})
             return Measured(rows, [self._samples(spec, pairs, process, spec.arms[:1]).to_dict()])
-        return Measured(rows, [self._samples(spec, pairs, process, spec.arms).to_dict()])
+        # As a child does, which sends no samples that nobody keeps.
+        samples = [self._samples(spec, pairs, process, spec.arms).to_dict()] if spec.measure.samples else []
+        return Measured(rows, samples, once_s=once_s)
 
     def _samples(self, spec: Spec, pairs: int, process: int, arms: tuple[str, ...]) -> Samples:
         rng = random.Random(f"{spec.case.kernel}{process}")
@@ -55,13 +64,13 @@ class Machine:
         samples = Samples(arms, 0, 0.03, 0.001, process=process)
         for _ in range(pairs):
             samples.times.append(
-                [PAIR_S / 2 * (2.0 if a == 0 else rng.lognormvariate(0, spread)) for a in range(len(arms))]
+                [self.pair_s / 2 * (2.0 if a == 0 else rng.lognormvariate(0, spread)) for a in range(len(arms))]
             )
             samples.calls.append([1] * len(arms))
             order = list(range(len(arms)))
             rng.shuffle(order)
             samples.order.append(order)
-        samples.counters.update(sampling_s=pairs * PAIR_S, clock_mhz=900.0 if process == 0 else 1800.0)
+        samples.counters.update(sampling_s=pairs * self.pair_s, clock_mhz=900.0 if process == 0 else 1800.0)
         return samples
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
@@ -110,10 +119,34 @@ def test_ends_within_five_percent_and_everybody_has_the_minimum(machine: Machine
     assert watcher.warned == []
 
 
+def test_without_samples_kept_the_budget_is_spent_all_the_same(machine: Machine) -> None:
+    todo = [(n, replace(spec, measure=replace(spec.measure, samples=False))) for n, spec in sweep([1, 2, 3])]
+    begun = machine.now
+    budgeted.run_within(30.0, machine, todo, Watcher())
+    assert machine.now - begun == pytest.approx(30.0, rel=0.05)
+    assert all(rows[1]["samples"] > 20 for rows in machine.rows.values())
+
+
+def test_pairs_that_take_seconds_are_handed_out_one_by_one(machine: Machine) -> None:
+    """The first visit ends after max_time_s = 20 s with 7 of its 20 pairs."""
+    machine.pair_s = 3.0
+    begun = machine.now
+    budgeted.run_within(120.0, machine, sweep([1, 2, 3]), Watcher())
+    assert machine.now - begun == pytest.approx(120.0, rel=0.05)
+    assert all(machine.samples[n].rounds >= 7 for n in range(3))
+
+
+def test_what_the_first_visit_pays_for_all_gives_its_configuration_no_more_pairs(machine: Machine) -> None:
+    machine.__init__(dict.fromkeys(range(1, 11), 0.05))  # type: ignore[misc]
+    budgeted.run_within(30.0, machine, sweep(list(range(1, 11))), Watcher())
+    rounds = [machine.samples[n].rounds for n in range(10)]
+    assert rounds[0] <= 2 * sorted(rounds)[len(rounds) // 2]
+
+
 def test_a_minimum_that_takes_longer_is_measured_and_told_once(machine: Machine) -> None:
     watcher, begun = Watcher(), machine.now
     budgeted.run_within(3.0, machine, sweep(list(range(1, 11))), watcher)
-    assert machine.now - begun == pytest.approx(10 * (OVERHEAD_S + 20 * PAIR_S))
+    assert machine.now - begun == pytest.approx(START_S + 10 * (OVERHEAD_S + 20 * PAIR_S))
     assert machine.order == watcher.finished == [*range(1, 11)]
     (warning,) = watcher.warned
     assert warning.startswith("budget_s=3 is over before every configuration had its minimum")

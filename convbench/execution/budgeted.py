@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..facts.case import InvalidValue
 from ..facts.record import Record, record
 from ..facts.spec import Spec
-from ..timing.allotment import Allotment, Visit
+from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples, columns
 from .interrupt import Interrupt, Interrupted
 from .worker import Measured, with_rates
@@ -71,11 +71,12 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
         first = cell.visits == 0
         started = time.monotonic()
         try:
-            pairs, sampling_s = _visit(session, cell, visit)
+            gain = _visit(session, cell, visit)
         except Interrupted:
             return
         width = cell.samples.widest(cell.spec.baseline) if cell.samples is not None else None
-        allotment.report(visit, pairs, width, sampling_s, time.monotonic() - started)
+        visit_s = time.monotonic() - started - gain.once_s
+        allotment.report(visit, gain.pairs, width, gain.sampling_s, visit_s)
         if first:
             observer.finish(cell.spec, cell.records)
         if first and not warned and time.monotonic() - begun > budget_s:
@@ -86,10 +87,24 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
             )
 
 
-def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
-    """Adds one visit's pairs to the cell and keeps its rows; returns the pairs and the seconds of sampling."""
+class _Gain(NamedTuple):
+    """What a visit brought: its pairs, how long their sampling took, and what no further visit will take again."""
+
+    pairs: int
+    sampling_s: float
+    once_s: float
+
+
+def _visit(session: Session, cell: _Cell, visit: Visit) -> _Gain:
+    """Adds one visit's pairs to the cell and keeps its rows."""
     spec, first = cell.spec, cell.visits == 0
-    changes: dict[str, Any] = {"looks": (visit.pairs,), "min_time_s": 0.0, "memory": first and spec.measure.memory}
+    changes: dict[str, Any] = {
+        "looks": (max(visit.pairs, FEWEST_PAIRS),),
+        "min_time_s": 0.0,
+        "max_time_s": spec.measure.max_time_s if first else visit.most_s,
+        "samples": True,
+        "memory": first and spec.measure.memory,
+    }
     measured = session.visit(replace(spec, measure=replace(spec.measure, **changes)), cell.visits)
     cell.visits += 1
     fresh = [Samples.from_dict(samples) for samples in measured.samples]
@@ -101,7 +116,9 @@ def _visit(session: Session, cell: _Cell, visit: Visit) -> tuple[int, float]:
     cell.records = _rows(cell, measured.records)
     kept = [] if cell.samples is None else [cell.samples.to_dict()]
     session.keep(cell.position, spec, Measured(cell.records, kept, measured.environments))
-    return (0, 0.0) if added is None else (added.rounds, float(added.counters.get("sampling_s", added.measured_s)))
+    if added is None:
+        return _Gain(0, 0.0, measured.once_s)
+    return _Gain(added.rounds, float(added.counters.get("sampling_s", added.measured_s)), measured.once_s)
 
 
 def _rows(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:

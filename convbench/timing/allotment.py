@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 FEWEST_PAIRS = 6
-"""Pairs of a further visit at least; fewer are lost in what a visit costs besides."""
+"""Pairs of a further visit at least, unless fewer take WORTH times as long as what the visit costs besides."""
 
 WORTH = 4.0
 """A further visit samples at least this many times as long as it takes to get going, if the time left allows it."""
@@ -24,10 +24,12 @@ DONE = 0.02
 
 
 class Visit(NamedTuple):
-    """So many pairs of this configuration are to be measured next."""
+    """So many pairs of this configuration are to be measured next, fewer where a further one would begin after
+    `most_s` seconds of sampling."""
 
     key: Hashable
     pairs: int
+    most_s: float = math.inf
 
 
 @dataclass(slots=True)
@@ -44,6 +46,11 @@ class _Cell:
 
     def cost(self, pairs: int) -> float:
         return self.overhead_s + pairs * self.pair_s
+
+    @property
+    def fewest(self) -> int:
+        """Pairs that a further visit is worth."""
+        return min(FEWEST_PAIRS, max(1, math.ceil(WORTH * self.overhead_s / self.pair_s)))
 
     def fitting(self, seconds: float) -> int:
         """Pairs that fit into `seconds`."""
@@ -72,14 +79,15 @@ class Allotment:
         for place, key in enumerate(widest):
             following = self._cells[widest[place + 1]].half_width if place + 1 < len(widest) else 0.0
             pairs = _pairs(self._cells[key], following, left_s)
-            if pairs >= FEWEST_PAIRS:
-                return Visit(key, pairs)
+            if pairs >= self._cells[key].fewest:
+                # The last pair begins before that if they take as long as they took.
+                return Visit(key, pairs, (pairs - 0.5) * self._cells[key].pair_s)
         return None
 
     def report(self, visit: Visit, pairs: int, half_width: float | None, sampling_s: float, visit_s: float) -> None:
         """What a visit brought: pairs measured, the half-width that all pairs of the configuration have now (None
-        without an interval), and the seconds that the sampling and the whole visit took. A configuration that
-        brought no pairs is not visited again."""
+        without an interval), and the seconds that the sampling took and that the whole visit would take again. A
+        configuration that brought no pairs is not visited again."""
         cell = self._cells[visit.key]
         cell.visited = True
         if pairs == 0:
@@ -93,13 +101,13 @@ class Allotment:
 
 
 def _pairs(cell: _Cell, following: float, left_s: float) -> int:
-    """How many pairs the widest configuration gets, or fewer than FEWEST_PAIRS if a visit does not fit.
+    """How many pairs the widest configuration gets, or fewer than it is worth if a visit does not fit.
 
     Half-widths shrink as 1/√pairs: n·((w/v)² − 1) further pairs bring w down to the next one's v. At least
     half of what it has, and enough to be worth the visit; at most a share of the time left.
     """
     finite = math.isfinite(cell.half_width) and following > 0
     level = cell.pairs * ((cell.half_width / following) ** 2 - 1) if finite else cell.pairs
-    wanted = max(level, cell.pairs / 2, WORTH * cell.overhead_s / cell.pair_s, FEWEST_PAIRS)
-    fitting = cell.fitting(max(STEP * left_s, min(left_s, cell.cost(FEWEST_PAIRS))))
+    wanted = max(level, cell.pairs / 2, WORTH * cell.overhead_s / cell.pair_s, cell.fewest)
+    fitting = cell.fitting(max(STEP * left_s, min(left_s, cell.cost(cell.fewest))))
     return min(math.ceil(wanted), fitting)
