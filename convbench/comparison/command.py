@@ -12,7 +12,8 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
-from ..results.table import configuration_name, load, records, table_files
+from ..results.table import load, records, table_files
+from ..results.wording import distinct_names
 from ..terminal.screen import console
 from .confirm import measure_again
 from .gate import Judgement, Policy, judge
@@ -133,11 +134,11 @@ def _shown(judgement: Judgement, kind: str) -> set[str]:
 
 def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:
     """config_id → name for people."""
-    names: dict[str, str] = {}
+    rows: dict[str, Record] = {}
     for run in (new, base):
-        here = run.table[run.table["config_id"].isin(wanted - names.keys())].drop_duplicates("config_id")
-        names.update({row["config_id"]: configuration_name(row) for row in records(here, NAMING)})
-    return names
+        here = run.table[run.table["config_id"].isin(wanted - rows.keys())].drop_duplicates("config_id")
+        rows.update({row["config_id"]: row for row in records(here, NAMING)})
+    return {str(key[0]): name for key, name in distinct_names(rows.values()).items()}
 
 
 def _print(comparison: Comparison, kind: str, out: Path | None) -> None:

@@ -255,9 +255,6 @@ class ConvCase:
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
-    def __str__(self) -> str:
-        return describe(self)
-
 
 COLUMN_PREFIX = {
     "size": "in",
@@ -268,31 +265,3 @@ COLUMN_PREFIX = {
     "output_padding": "output_padding",
 }
 """Per-axis setting → prefix of its table columns."""
-
-
-def describe(case: ConvCase) -> str:
-    """A short name for people: `conv_transpose2d 1×4→1 17×17 k9`, with what differs from the plain case."""
-
-    def per(values: tuple[int, ...]) -> str:
-        return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
-
-    parts = [
-        case.op,
-        f"{case.batch}×{case.in_channels}→{case.out_channels}",
-        "×".join(map(str, case.size)),
-        f"k{per(case.kernel)}",
-    ]
-    for key, letter, plain in (
-        ("stride", "s", 1),
-        ("padding", "p", 0),
-        ("output_padding", "op", 0),
-        ("dilation", "d", 1),
-    ):
-        values = getattr(case, key)
-        if any(v != plain for v in values):
-            parts.append(f"{letter}{per(values)}")
-    if case.groups > 1:
-        parts.append(f"g{case.groups}")
-    if case.bias:
-        parts.append("bias")
-    return " ".join(parts)

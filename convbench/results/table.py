@@ -11,7 +11,6 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS, Record
-from .wording import RUN_SETTINGS, case_name, labels_of, phrases
 
 DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
 """A column's type → its dtype in pandas: the nullable ones, so that an integer with gaps stays an integer."""
@@ -101,14 +100,3 @@ def records(table: pd.DataFrame, names: Sequence[str] = tuple(COLUMNS)) -> list[
         {name: value for name, value in zip(names, values, strict=True) if value is not None}
         for values in zip(*columns, strict=True)
     ]
-
-
-SAID = tuple(setting for setting in RUN_SETTINGS if setting not in ("threads", "measure"))
-
-
-def configuration_name(row: Record) -> str:
-    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, the cases file's own name for it in front."""
-    threads = row.get("threads", 1)
-    said = [phrase.removeprefix("wrt ") for phrase in phrases(row, SAID)]
-    said += [f"{threads} threads"] if threads != 1 else []
-    return " · ".join([*labels_of(row).values(), case_name(row), *said])
