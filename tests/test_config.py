@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from convbench.facts.case import InvalidValue
+from convbench.facts.case import InvalidValue, did_you_mean
 from convbench.results.objective import Objective
 from convbench.sweep import config
 from convbench.sweep.config import (
@@ -20,7 +20,6 @@ from convbench.sweep.config import (
     Schema,
     Settings,
     bytes_of,
-    did_you_mean,
     flat,
     folder,
     spec_of,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
 from ..results.table import load, records, table_files
 from ..results.wording import Key, distinct_names, key_of
+from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 
 CONFIGURATION = tuple(
@@ -53,7 +53,7 @@ class Run:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the export and returns 0; raises InvalidValue."""
-    parser = argparse.ArgumentParser(prog="python -m convbench export", description="Write a finished run for others.")
+    parser = Arguments("export", description="Write a finished run for others.")
     parser.add_argument("run", metavar="DIR", type=Path, help="folder that a sweep wrote, or a folder with its shards")
     parser.add_argument("--format", choices=tuple(FORMATS), required=True, help="what to write")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write there instead of to standard output")
@@ -62,12 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out is None:
         sys.stdout.write(text)
         return 0
-    try:
+    with writing(args.out):
         args.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidValue(
-            "--out", f"--out {args.out} cannot be written ({error.strerror}); give another path"
-        ) from error
     return 0
 
 

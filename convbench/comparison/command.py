@@ -14,6 +14,7 @@ from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
 from ..results.table import load, records, table_files
 from ..results.wording import distinct_names
+from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .confirm import measure_again
 from .gate import Judgement, Policy, judge
@@ -45,9 +46,9 @@ class Run:
         return cls(path, table, records(table, JUDGED))
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        prog="python -m convbench compare",
+def parser() -> Arguments:
+    out = Arguments(
+        "compare",
         description="Compare two runs. Exit code 0: no regression; 1: a regression; 2: the command line or a file is "
         "at fault; 4: nothing to compare with, or measurements too noisy to be trusted. `compare --torch A B` measures "
         "two Python environments against each other; see `duet --help`.",
@@ -71,7 +72,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; give a share such as 0.03 for 3%") from None
     if not 0 <= value < 10:
         raise argparse.ArgumentTypeError(f"{text} is out of range; give a share such as 0.03 for 3%")
     return value
@@ -147,9 +151,5 @@ def _print(comparison: Comparison, kind: str, out: Path | None) -> None:
     elif out is None:
         print(FORMATS[kind](comparison), end="")
     else:
-        try:
+        with writing(out):
             out.write_text(FORMATS[kind](comparison), encoding="utf-8")
-        except OSError as error:
-            raise InvalidValue(
-                "--out", f"--out {out} cannot be written ({error.strerror}); give another path"
-            ) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ class InvalidValue(ValueError):
 
 class IllegalCase(InvalidValue):
     """Values that are fine each on their own but describe no convolution together."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean kernel?` or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def whole_number(key: str, value: Any, lowest: int) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from ..facts.case import InvalidValue, whole_number
+from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.spec import Budget, Measure, Spec, number, one_of
 from ..methods import METHODS
 from ..results.objective import Objective
@@ -121,12 +120,6 @@ def preset(name: str) -> Measure:
     loaded: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in loaded.items()}
     return Measure(**values)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean kernel?` or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def no_setting(key: str) -> InvalidValue:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import errors as omegaconf_errors
 
-from ..facts.case import InvalidValue
-from .config import did_you_mean, no_setting
+from ..facts.case import InvalidValue, did_you_mean
+from .config import no_setting
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 

@@ -14,9 +14,10 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..facts.case import InvalidValue, whole_number
+from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.spec import DEVICE, Measure, Switches, number
-from ..sweep.config import did_you_mean, preset
+from ..sweep.config import preset
+from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from . import burst
 from .trust import Judgement, Try, judge, sentence
@@ -39,9 +40,9 @@ class Wanted:
     as_json: bool
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        prog="python -m convbench validate",
+def parser() -> Arguments:
+    out = Arguments(
+        "validate",
         usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]",
         description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
         "Timer beside it. Exit code 0: timings from this machine can be trusted; 2: the command line is at fault; "
