@@ -241,7 +241,11 @@ def test_the_help_is_the_program_s_own(capsys: pytest.CaptureFixture[str]) -> No
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("convbench: ")
-    assert "measure: default, none, quick, rigorous" in out
+    assert "\n  measure: default, none, quick, rigorous\n  sweep: alexnet, " in out
+    assert max(map(len, out.splitlines())) <= 120
+    for explained_once in ("budget_s", "chunk"):
+        assert out.count(explained_once) == 1
+    assert "plan" not in out
     assert len(out.splitlines()) < 60
     assert "Powered by" not in out
 
