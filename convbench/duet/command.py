@@ -146,7 +146,7 @@ def interpreter(option: str, word: str) -> str:
     path = Path(word).expanduser()
     found = shutil.which(str(path / "bin" / "python")) if path.is_dir() else shutil.which(str(path))
     if found is None:
-        raise InvalidValue(option, f"{option} {word} is no Python interpreter; give one, or an environment's folder")
+        raise InvalidValue(option, f"{option} {word} is not a Python interpreter; give one, or an environment's folder")
     # Not resolved: an environment is known by the link it is called through.
     return os.path.abspath(found)
 

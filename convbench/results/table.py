@@ -60,7 +60,7 @@ def read(file: Path) -> pd.DataFrame:
         raise InvalidValue("DIR", f"{file} cannot be read as a table ({reason}); run the sweep again") from error
     missing = [name for name in ("config_id", "method", "status") if name not in table]
     if missing:
-        raise InvalidValue("DIR", f"{file} is no table of convbench: it has no column {missing[0]}")
+        raise InvalidValue("DIR", f"{file} is not a table of convbench: it has no column {missing[0]}")
     return table
 
 
@@ -73,7 +73,9 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
             columns[name] = _column(table, name, dtype)
         except (TypeError, ValueError) as error:
             raise InvalidValue(
-                "DIR", f"column {name} holds something that is no {column.type.__name__} ({error}); run the sweep again"
+                "DIR",
+                f"column {name} holds something that is not of type {column.type.__name__} ({error}); "
+                "run the sweep again",
             ) from error
     further = {name: table[name] for name in table.columns if name not in COLUMNS}
     return pd.DataFrame({**columns, **further}, index=table.index)

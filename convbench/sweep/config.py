@@ -163,12 +163,12 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
     methods = values["methods"]
     names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, (list, tuple)) else None
     if names is None:
-        raise InvalidValue("methods", f"methods={methods!r} is no list; write methods=[autograd,explicit]")
+        raise InvalidValue("methods", f"methods={methods!r} is not a list; write methods=[autograd,explicit]")
     for key, name in (*(("methods", n) for n in names), ("baseline", values["baseline"])):
         if isinstance(name, str) and ":" not in name and name not in METHODS:
             hint = did_you_mean(name, METHODS)
             raise InvalidValue(
-                key, f"{key}={name} is no known method{hint or ''} (known: {', '.join(METHODS)}; "
+                key, f"{key}={name} is not a known method{hint or ''} (known: {', '.join(METHODS)}; "
                 "or package.module:function for your own)"
             )  # fmt: skip
     return Spec.of({**values, "methods": names})
@@ -187,7 +187,7 @@ def bytes_of(key: str, value: Any) -> int | None:
         number, prefix, binary = match.groups()
         size = int(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
     if size < 1:
-        raise InvalidValue(key, f"{key}={value!r} is no size; write bytes or for instance {key}=4GB")
+        raise InvalidValue(key, f"{key}={value!r} is not a size; write bytes or for instance {key}=4GB")
     return size
 
 
@@ -240,5 +240,5 @@ def _shard(value: str | None) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", value)
     which, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= which <= count:
-        raise InvalidValue("shard", f"shard={value} is no share; write shard=2/8 for the second of eight")
+        raise InvalidValue("shard", f"shard={value} is not a share; write shard=2/8 for the second of eight")
     return (which, count)

@@ -78,7 +78,7 @@ def _first_line(error: BaseException) -> str:
 def _grammar(error: OverrideParseException) -> str:
     word = error.override
     if "=" not in word and not word.startswith("~"):
-        return f"{word!r} is no setting; settings are written key=value, for instance kernel=3"
+        return f"{word!r} is not a setting; settings are written key=value, for instance kernel=3"
     return (
         f"{word!r} cannot be read ({_first_line(error)}); write key=value, a list as key=[3,5], "
         "and quote other text twice: 'key=\"…\"'"

@@ -50,7 +50,7 @@ def parser() -> Arguments:
     )
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
     out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
-    out.add_argument("--json", action="store_true", help="print one JSON object, with every try in it")
+    out.add_argument("--json", action="store_true", help="print one JSON object, with every trial in it")
     return out
 
 
@@ -115,10 +115,10 @@ def _parsed(key: str, text: str) -> float | int | str:
 
 def _watched(tries: Iterator[Try], wanted: Wanted) -> Iterator[Try]:
     with _progress(wanted) as progress:
-        task = progress.add_task("0 tries", total=wanted.budget_s)
+        task = progress.add_task("0 trials", total=wanted.budget_s)
         begun = progress.get_time()
         for number_, one in enumerate(tries, 1):
-            progress.update(task, description=f"{number_} tries", completed=progress.get_time() - begun)
+            progress.update(task, description=f"{number_} trials", completed=progress.get_time() - begun)
             yield one
 
 
@@ -169,7 +169,7 @@ def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
     screen.print(_scatter_table(judgement))
     converged = sum(one.converged for one in tries)
     screen.print(
-        f"{len(tries)} tries, {converged} as narrow as ±{100 * wanted.measure.half_width:g}%; "
+        f"{len(tries)} trials, {converged} as narrow as ±{100 * wanted.measure.half_width:g}%; "
         f"{100 * judgement.timed_share:.0f}% of a measurement is inside timed regions.",
         style="quiet",
     )
