@@ -161,6 +161,10 @@ def test_configurations_that_would_share_a_name_are_told_apart():
         ({"measure": "quick", "run_key": "0123456789abcdef"}, ["measure=default", "measure=quick"]),
         ({"run_key": "0123456789abcdef"}, [one["run_key"][:8], "01234567"]),
         ({"labels": '{"source": "b"}'}, ["source=a", "source=b"]),
+        (
+            {"config_id": one["config_id"][:8] + "01234567"},
+            [f"{c} · {one['run_key']}" for c in (one["config_id"], one["config_id"][:8] + "01234567")],
+        ),
     ):
         first = {**one, "labels": '{"source": "a"}', "measure": "default"}
         names = wording.distinct_names([first, {**first, **changed}])

@@ -189,6 +189,7 @@ APART: tuple[Callable[[Record], str], ...] = (
     lambda row: f"measure={row.get('measure')}",
     lambda row: str(row.get("run_key"))[:8],
     lambda row: " · ".join(f"{name}={value}" for name, value in labels_of(row).items()),
+    lambda row: f"{row.get('config_id')} · {row.get('run_key')}",
 )
 """What is added, in this order and only where needed, to names that two configurations would share."""
 
