@@ -97,6 +97,6 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "no" / "where"
     with pytest.raises(InvalidValue) as caught, writing(file):
         file.write_text("")
-    assert str(caught.value) == f"--out {file} cannot be written (No such file or directory); give another path"
+    assert str(caught.value) == f"{file} cannot be written (No such file or directory); give another path with --out"
     with pytest.raises(InvalidValue, match=r"cannot be written \(torn\)"), writing(file):
         raise OSError("torn")

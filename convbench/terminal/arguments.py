@@ -93,5 +93,5 @@ def writing(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidValue(
-            "--out", f"--out {file} cannot be written ({error.strerror or error}); give another path"
+            "--out", f"{file} cannot be written ({error.strerror or error}); give another path with --out"
         ) from error
