@@ -40,7 +40,7 @@ check: $(VENV)/dev.stamp ## formatting, lint and types, changing nothing
 	$(BIN)/mypy
 
 .PHONY: format
-format: $(VENV)/dev.stamp ## format the code and mend what ruff can mend
+format: $(VENV)/dev.stamp ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

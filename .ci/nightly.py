@@ -198,7 +198,7 @@ def keep(out: Path, home: Path) -> None:
 def shard(text: str) -> str:
     share, _, of = text.partition("/")
     if not (share.isdecimal() and of.isdecimal() and 1 <= int(share) <= int(of)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; give for instance 2/8, the second of eight")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; give for instance 2/8, the second of eight")
     return text
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from .facts.case import InvalidValue
+from .facts.case import InvalidValue, did_you_mean
 
 if TYPE_CHECKING:
     from .sweep.program import Program
@@ -57,7 +57,7 @@ def _is_command(word: str) -> bool:
 
 def _command(word: str, rest: list[str]) -> int:
     if word not in COMMANDS:
-        from .sweep.config import KEYS, did_you_mean
+        from .sweep.config import KEYS
 
         if word in KEYS:
             raise InvalidValue(word, f"{word} needs a value: {word}=…")

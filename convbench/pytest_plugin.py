@@ -107,14 +107,11 @@ class SweepFile(pytest.File):
         return self._latest[1:]
 
     def collect(self) -> Iterator[pytest.Item]:
-        from .results.table import configuration_name
+        from .results.wording import distinct_names, key_of
 
-        seen: set[str] = set()
+        names = distinct_names(spec.columns() for spec in self.saved.specs)
         for spec in self.saved.specs:
-            name = configuration_name(_known(spec.columns()))
-            if name in seen:
-                name = f"{name} · {spec.config_id}"
-            seen.add(name)
+            name = names[key_of(spec.columns())]
             for method in spec.arms:
                 yield Arm.from_parent(self, name=f"{method}[{name}]", callobj=self._test(spec, method, name))
 

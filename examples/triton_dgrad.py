@@ -123,4 +123,4 @@ def check(problem: Any) -> None:
     if problem.dtype not in DTYPES:
         raise convbench.Unsupported(f"triton_dgrad covers {', '.join(map(str, DTYPES))}; not {problem.dtype}")
     if max(problem.input.numel(), problem.grad_output.numel()) >= MOST_ELEMENTS or case.batch == 0:
-        raise convbench.Unsupported(f"triton_dgrad covers batch ≥ 1 and tensors below 2³¹ elements; not {case}")
+        raise convbench.Unsupported("triton_dgrad covers batch ≥ 1 and tensors below 2³¹ elements")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 
-from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue, describe
+from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
 from convbench.facts.record import COLUMNS
 from convbench.measurement.gradients import forward
 
@@ -182,18 +182,3 @@ def test_columns_are_the_tables_and_give_the_case_back(values: dict[str, Any]) -
 
 def test_axes_are_named_from_the_last() -> None:
     assert [case_of(op=op, size=20).axes for op in OPS][:3] == [("w",), ("h", "w"), ("d", "h", "w")]
-
-
-@pytest.mark.parametrize(
-    ("settings", "name"),
-    [
-        ({}, "conv_transpose2d 1×4→1 17×17 k9"),
-        ({"kernel": [3, 5], "stride": 2, "output_padding": [1, 0]}, "conv_transpose2d 1×4→1 17×17 k3×5 s2 op1×0"),
-        (
-            {"op": "conv1d", "out_channels": 4, "groups": 4, "bias": True, "padding": 4, "dilation": 2},
-            "conv1d 1×4→4 17 k9 p4 d2 g4 bias",
-        ),
-    ],
-)
-def test_its_name_says_what_differs_from_the_plain_case(settings: dict[str, Any], name: str) -> None:
-    assert describe(case_of(**settings)) == str(case_of(**settings)) == name

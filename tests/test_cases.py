@@ -147,7 +147,7 @@ def test_parquet_and_the_folder_of_a_run(tmp_path: Path) -> None:
         ("kernel\n[]\n", "column kernel: '[]' is not"),
         ("in_h,batch\n8,1e999\n", "line 2, column batch: '1e999' is not a whole number"),
         ("bias\nmaybe\n", "line 2, column bias: 'maybe' is not true or false"),
-        ("labels,kernel\n[1],3\n", "line 2, column labels: '[1]' is no JSON object"),
+        ("labels,kernel\n[1],3\n", "line 2, column labels: '[1]' is not a JSON object"),
         ("kernel,batch\n3\n", "line 2: 1 cells for the header's 2 columns"),
         ("kernel,kernel\n3,3\n", "line 1: names column kernel twice"),
         ("kernel,kernel_h\n3,3\n", "line 1: has both kernel and kernel_h"),

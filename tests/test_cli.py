@@ -76,7 +76,7 @@ MISTAKES = [
     (["wrt=output"], "wrt='output' is not known; allowed: input, weight, bias"),
     (["deterministic=perhaps"], "deterministic='perhaps' is not known; allowed: true, false, check"),
     (["groups=3"], "groups=3 must divide in_channels=4"),
-    (["methods=[nope]"], "methods=nope is no known method (known: autograd, explicit, aten"),
+    (["methods=[nope]"], "methods=nope is not a known method (known: autograd, explicit, aten"),
     (["methods=[explicitt]"], "did you mean explicit?"),
     (["methods=[]"], "methods=[] names no method"),
     (["kernel=3,5"], "kernel=3,5 holds several values; add -m to sweep over them"),
@@ -88,7 +88,7 @@ MISTAKES = [
     (["+sweep=x", "--config-name=nope"], "no configuration file named 'nope'"),
     (["hydra/launcher=rai"], "no hydra/launcher named 'rai'"),
     (["kernel=[3"], "'kernel=[3' cannot be read"),
-    (["kernel=3", "stride"], "'stride' is no setting; settings are written key=value"),
+    (["kernel=3", "stride"], "'stride' is not a setting; settings are written key=value"),
     (["kernel=${nix}"], "kernel has no usable value: Interpolation key 'nix' not found"),
     (["~kernel"], "kernel has no value"),
     (["~kernal"], "no setting named 'kernal'"),
@@ -106,8 +106,8 @@ MISTAKES = [
     (["frobnicate"], "no command named 'frobnicate'; there are report, compare"),
     (["kernel"], "kernel needs a value: kernel=…"),
     (["limit=0"], "limit=0 is out of range"),
-    (["shard=9/8"], "shard=9/8 is no share; write shard=2/8"),
-    (["memory_limit=much"], "memory_limit='much' is no size"),
+    (["shard=9/8"], "shard=9/8 is not a share; write shard=2/8"),
+    (["memory_limit=much"], "memory_limit='much' is not a size"),
     (["objective=fun"], "objective=fun is not known"),
     (
         ["isolation=none", "measure=rigorous"],
@@ -241,7 +241,11 @@ def test_the_help_is_the_program_s_own(capsys: pytest.CaptureFixture[str]) -> No
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("convbench: ")
-    assert "measure: default, none, quick, rigorous" in out
+    assert "\n  measure: default, none, quick, rigorous\n  sweep: alexnet, " in out
+    assert max(map(len, out.splitlines())) <= 120
+    for explained_once in ("budget_s", "chunk"):
+        assert out.count(explained_once) == 1
+    assert "plan" not in out
     assert len(out.splitlines()) < 60
     assert "Powered by" not in out
 

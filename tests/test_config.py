@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from convbench.facts.case import InvalidValue
+from convbench.facts.case import InvalidValue, did_you_mean
 from convbench.results.objective import Objective
 from convbench.sweep import config
 from convbench.sweep.config import (
@@ -20,7 +20,6 @@ from convbench.sweep.config import (
     Schema,
     Settings,
     bytes_of,
-    did_you_mean,
     flat,
     folder,
     spec_of,
@@ -69,7 +68,8 @@ def test_the_notebook_s_case_is_what_runs_by_default() -> None:
 def test_the_help_names_every_setting() -> None:
     text = (folder("conf") / "hydra/help/convbench.yaml").read_text(encoding="utf-8")
     template = OmegaConf.load(folder("conf") / "hydra/help/convbench.yaml").template
-    missing = [key for key in KEYS if "." not in key and key not in template]
+    # `plan` is how a launcher's job is told its share; nobody writes it.
+    missing = [key for key in KEYS - {"plan"} if "." not in key and key not in template]
     assert not missing
     assert "measure." in template
     assert "reference.max_flops" in template
@@ -137,10 +137,10 @@ def test_sizes(text: Any, expected: int | None) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("memory_limit", "much", "is no size"),
-        ("memory_limit", 0, "is no size"),
-        ("memory_limit", True, "is no size"),
-        ("memory_limit", "-4GB", "is no size"),
+        ("memory_limit", "much", "is not a size"),
+        ("memory_limit", 0, "is not a size"),
+        ("memory_limit", True, "is not a size"),
+        ("memory_limit", "-4GB", "is not a size"),
         ("isolation", "thread", "allowed: process, none"),
         ("retry", "all", "allowed: none, failed"),
         ("on_illegal", "ignore", "allowed: skip, error"),
@@ -173,10 +173,10 @@ def test_settings_of_the_run() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"methods": ["nope"]}, "methods=nope is no known method"),
+        ({"methods": ["nope"]}, "methods=nope is not a known method"),
         ({"methods": ["explicitt"]}, "did you mean explicit?"),
-        ({"methods": 3}, "methods=3 is no list"),
-        ({"baseline": "autogard"}, "baseline=autogard is no known method; did you mean autograd?"),
+        ({"methods": 3}, "methods=3 is not a list"),
+        ({"baseline": "autogard"}, "baseline=autogard is not a known method; did you mean autograd?"),
     ],
 )
 def test_methods_are_known_without_their_code(change: dict[str, Any], expected: str) -> None:

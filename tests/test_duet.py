@@ -115,7 +115,7 @@ def test_speed_columns_follow_from_the_kept_samples(tmp_path: Path) -> None:
         ("die judge", "crash", "the process of b was killed by SIGSEGV: last words"),
         ("die sample", "crash", "the process of b was killed by SIGSEGV: last words"),
         ("die prepare", "crash", "the process of b was killed by SIGSEGV: last words"),
-        ("hang sample", "timeout", "no end within 0.5 s, see timeout_s"),
+        ("hang sample", "timeout", "timed out after 0.5 s (timeout_s)"),
         ("raise sample", "error", "RuntimeError: no such kernel"),
     ],
 )
@@ -156,8 +156,8 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     silent.chmod(0o755)
     good = python(tmp_path, "a")
     cases = [
-        (["--a", "/nowhere", "--b", good], "--a /nowhere is no Python interpreter"),
-        (["--a", good, "--b", str(tmp_path)], "is no Python interpreter"),
+        (["--a", "/nowhere", "--b", good], "--a /nowhere is not a Python interpreter"),
+        (["--a", good, "--b", str(tmp_path)], "is not a Python interpreter"),
         (["--a", good, "--b", str(silent)], "the process of b ended with exit status 1: No module named torch"),
         (["--a", good, "--b", good, "--processes", "5"], "gives no 95% interval; give at least 6"),
         (["--a", good, "--b", good, "isolation=none"], "isolation=none means nothing to a duet"),

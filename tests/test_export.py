@@ -149,6 +149,24 @@ def test_gha_is_smaller_is_better(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len({entry["name"] for entry in content}) == 2
 
 
+def test_names_of_cells_stay_apart_without_the_labels_that_told_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Long labels are not said; where nothing else differs in what is said, the configuration's identity is."""
+    labels = {"layer": "up1", "source": "a paper", "note": "a remark of more than 24 characters"}
+    cells = [{**timed_row(i, "explicit", (2.0, 1.9, 2.1)), "labels": json.dumps(labels)} for i in range(2)]
+    same = {name: cells[0].get(name) for name in ("kernel_h", "kernel_w", "in_h", "in_w", "seed")}
+    ids = ("0123456789abcdef", "fedcba9876543210")
+    folder = write(tmp_path / "run", [{**cell, **same, "config_id": i} for cell, i in zip(cells, ids, strict=True)])
+    names = [entry["name"] for entry in json.loads(export(folder, "gha", capsys))]
+    assert len(set(names)) == 2
+    for name, tail in zip(names, ("01234567", "fedcba98"), strict=True):
+        assert name.startswith("up1 · conv")
+        assert name.endswith(f" · {tail} · explicit")
+        assert "paper" not in name
+        assert "remark" not in name
+
+
 def test_gha_without_ratios_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path / "run", [row(0, "explicit")])
     assert cli.main(["export", str(folder), "--format", "gha"]) == 2

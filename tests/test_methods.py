@@ -186,7 +186,7 @@ def test_an_own_method_can_be_the_baseline(own: Own) -> None:
         ("def gradient(problem): return lambda: 1 / 0", "error", "^ZeroDivisionError: division by zero$"),
         ("def gradient(problem): return lambda: torch.ones(2) @ torch.ones(3)", "error", "RuntimeError: .*inconsist"),
         ("def gradient(problem): raise MemoryError", "oom", "MemoryError"),
-        ("@convbench.plain(wrt='inputs')\ndef gradient(*tensors): pass", "error", "wrt='inputs' is no gradient"),
+        ("@convbench.plain(wrt='inputs')\ndef gradient(*tensors): pass", "error", "wrt='inputs' is not a gradient"),
         ("@convbench.plain(wrt='weight')\ndef gradient(*tensors): pass", "unsupported", "wrt=weight; not wrt=input"),
         ("@convbench.plain\ndef gradient(gy): pass", "error", "TypeError: gradient.. takes 1 positional"),
     ],

@@ -113,6 +113,14 @@ def test_reading_needs_no_pandas(tmp_path: Path):
             "conv_transpose2d 1×4→1 17×17 k3×5 s2 · float16 · cpu · input",
         ),
         ({"op": "conv1d", "size": 8, "bias": True}, "conv1d 1×4→1 8 k3 bias · float32 · cpu · input"),
+        (
+            {"kernel": [3, 5], "stride": 2, "output_padding": [1, 0]},
+            "conv_transpose2d 1×4→1 17×17 k3×5 s2 op1×0 · float32 · cpu · input",
+        ),
+        (
+            {"op": "conv1d", "out_channels": 4, "groups": 4, "bias": True, "padding": 4, "dilation": 2, "threads": 2},
+            "conv1d 1×4→4 17 k3 p4 d2 g4 bias · float32 · cpu · input · 2 threads",
+        ),
         ({"memory_format": "channels_last", "fill": "integer"}, None),
     ],
 )
@@ -121,6 +129,46 @@ def test_names_of_configurations(keys, name):
         keys = {**keys, "kernel": 3}
     expected = name or "conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · channels_last · input · integer data"
     assert wording.configuration_name(row(spec(**keys), "explicit")) == expected
+    assert wording.configuration_name(spec(**keys).columns()) == expected
+
+
+def test_a_name_begins_with_the_layer_and_leaves_out_what_does_not_name_it():
+    labels = {
+        "count": "2",
+        "layer": "deconv1",
+        "network": "dcgan-generator",
+        "source": "arXiv:1511.06434",
+        "suite": "dcgan",
+        "why": "a remark that is longer than 24 characters",
+    }
+    said = wording.configuration_name(spec(labels=labels).columns())
+    assert said == "deconv1 · dcgan-generator · conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input"
+
+
+def test_names_say_the_switches_that_differ():
+    names = [wording.configuration_name(spec(tf32=tf32, seed=3).columns()) for tf32 in (True, False)]
+    assert names[0] == names[1] + " · TF32 on"
+    assert "seed 3" in names[1]
+
+
+def test_configurations_that_would_share_a_name_are_told_apart():
+    one = spec().columns()
+    plain = wording.configuration_name(one)
+    rows = [one, {**one, "method": "aten"}, spec(seed=1).columns()]
+    assert list(wording.distinct_names(rows).values()) == [plain, f"{plain} · seed 1"]
+    for changed, tails in (
+        ({"config_id": "0123456789abcdef"}, [one["config_id"][:8], "01234567"]),
+        ({"measure": "quick", "run_key": "0123456789abcdef"}, ["measure=default", "measure=quick"]),
+        ({"run_key": "0123456789abcdef"}, [one["run_key"][:8], "01234567"]),
+        ({"labels": '{"source": "b"}'}, ["source=a", "source=b"]),
+        (
+            {"config_id": one["config_id"][:8] + "01234567"},
+            [f"{c} · {one['run_key']}" for c in (one["config_id"], one["config_id"][:8] + "01234567")],
+        ),
+    ):
+        first = {**one, "labels": '{"source": "a"}', "measure": "default"}
+        names = wording.distinct_names([first, {**first, **changed}])
+        assert list(names.values()) == [f"{plain} · {tail}" for tail in tails]
 
 
 def test_what_varies_and_what_is_shared():

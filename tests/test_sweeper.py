@@ -178,7 +178,7 @@ def test_where_nothing_is_legal_the_first_reason_is_told() -> None:
         (["batch=1,abc"], "batch='abc' is not allowed; give a whole number"),
         (["batch=1,null"], "batch=null is not allowed"),
         (["device=cpu,gpu"], "did you mean cuda?"),
-        (["methods=[autograd],[nope]"], "methods=nope is no known method"),
+        (["methods=[autograd],[nope]"], "methods=nope is not a known method"),
         (["kernal=3,5"], "no setting named 'kernal'; did you mean kernel?"),
         (["+kernal=3,5"], "no setting named 'kernal'; did you mean kernel?"),
         (["++kernal=3"], "no setting named 'kernal'; did you mean kernel?"),

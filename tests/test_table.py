@@ -93,10 +93,10 @@ def test_empty_table(tmp_path: Path) -> None:
         (None, "does not exist; give the folder that a sweep wrote"),
         ({}, "holds no results.parquet; give the folder that a sweep wrote"),
         ({"results.parquet": "no parquet"}, "cannot be read as a table"),
-        ({"results.csv": "a,b\n1,2\n"}, "is no table of convbench: it has no column config_id"),
+        ({"results.csv": "a,b\n1,2\n"}, "is not a table of convbench: it has no column config_id"),
         (
             {"results.csv": "config_id,method,status,batch\na,b,ok,many\n"},
-            "column batch holds something that is no int",
+            "column batch holds something that is not of type int",
         ),
         ({"results.csv": ""}, "cannot be read as a table"),
     ],

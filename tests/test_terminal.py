@@ -184,7 +184,7 @@ def test_reasons_counts_and_left_out_combinations():
     assert "4 configurations, 16 rows: 10 ok, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
     assert "1 unsupported: conv_transpose is not covered" in said
     assert "3 illegal combinations left out" in said
-    assert "2 configurations not measured yet → the same command with the same out goes on" in said
+    assert "2 configurations not measured yet → to continue, run the same command with the same out" in said
 
 
 def test_a_gpu_that_is_not_there_is_counted_with_its_reason_and_remedy():
@@ -363,7 +363,7 @@ def test_the_environment_is_said_and_too_many_threads_are_warned_of(tmp_path):
     file = io.StringIO()
     terminal.show(folder, Console(file=file, width=120, theme=screen.THEME))
     assert "torch 2.13.0 · EPYC · 2 cores\n" in file.getvalue()
-    assert "careful: 8 threads shared 2 cores → threads=2 or fewer" in file.getvalue()
+    assert "warning: 8 threads shared 2 cores → threads=2 or fewer" in file.getvalue()
     for damaged in ("[]", "{", '{"a": 1}'):
         (folder / "environment.json").write_text(damaged)
         terminal.show(folder, Console(file=io.StringIO(), width=120, theme=screen.THEME))

@@ -111,7 +111,7 @@ def test_scatter_is_that_of_each_timer_against_itself():
     assert (ours.pair_s, theirs.pair_s) == (0.6, 0.7)
 
 
-@pytest.mark.parametrize("n,words", [(1, "Only 1 try fitted"), (9, "Only 9 tries fitted")])
+@pytest.mark.parametrize("n,words", [(1, "Only 1 trial fitted"), (9, "Only 9 trials fitted")])
 def test_too_few_tries_prove_nothing_however_good(n, words):
     judgement = judge([GOOD] * n, 0.03)
     assert not judgement.trusted

@@ -42,7 +42,7 @@ def test_a_good_machine_is_told_in_a_sentence_and_exit_code_0(said, capsys):
     assert out.rstrip().splitlines()[-1].endswith("are found.")
     assert "Timings from this machine can be trusted" in out
     assert "torch.utils.benchmark" in out
-    assert "30 tries" in out
+    assert "30 trials" in out
     assert said["setup"] == Setup("cpu", 1, preset("default"), 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,9 @@ from ..comparison.output import escape
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
-from ..results.table import configuration_name, load, records, table_files
+from ..results.table import load, records, table_files
+from ..results.wording import Key, distinct_names, key_of
+from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 
 CONFIGURATION = tuple(
@@ -29,11 +30,21 @@ FIGURES = ("speedup", "speedup_low", "speedup_high", "speed", "accuracy", "bound
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its table, and its rows in the table's order."""
+    """A finished run: its table, its rows in the table's order, and the names of its configurations."""
 
     path: Path
     table: pd.DataFrame
     rows: list[Record]
+    names: Mapping[Key, str]
+
+    @classmethod
+    def read(cls, path: Path) -> Run:
+        table = load(path)
+        rows = records(table)
+        return cls(path, table, rows, distinct_names(rows))
+
+    def name(self, row: Record) -> str:
+        return self.names[key_of(row)]
 
     def beside(self, name: str) -> list[Path]:
         """The files of this name that lie beside the run's table, or beside the tables of its shards."""
@@ -42,22 +53,17 @@ class Run:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the export and returns 0; raises InvalidValue."""
-    parser = argparse.ArgumentParser(prog="python -m convbench export", description="Write a finished run for others.")
+    parser = Arguments("export", description="Write a finished run for others.")
     parser.add_argument("run", metavar="DIR", type=Path, help="folder that a sweep wrote, or a folder with its shards")
     parser.add_argument("--format", choices=tuple(FORMATS), required=True, help="what to write")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write there instead of to standard output")
     args = parser.parse_args(argv)
-    table = load(args.run)
-    text = FORMATS[args.format](Run(args.run, table, records(table)))
+    text = FORMATS[args.format](Run.read(args.run))
     if args.out is None:
         sys.stdout.write(text)
         return 0
-    try:
+    with writing(args.out):
         args.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidValue(
-            "--out", f"--out {args.out} cannot be written ({error.strerror}); give another path"
-        ) from error
     return 0
 
 
@@ -75,7 +81,7 @@ def as_markdown(run: Run) -> str:
     for row in run.rows:
         speedup = units.interval(row.get("speedup"), row.get("speedup_low"), row.get("speedup_high"))
         cells = (
-            configuration_name(row),
+            run.name(row),
             row["method"],
             units.time(row.get("time_s")),
             "baseline" if row["method"] == row.get("baseline") else f"{speedup} {row.get('speed', '')}".strip(),
@@ -96,7 +102,7 @@ def as_gha(run: Run) -> str:
         if row["method"] == row.get("baseline") or "speedup" not in row:
             continue
         entry: dict[str, Any] = {
-            "name": f"{configuration_name(row)} · {row['method']}",
+            "name": f"{run.name(row)} · {row['method']}",
             "unit": f"time / {row['baseline']}'s time",
             "value": 1 / row["speedup"],
             "extra": f"config_id {row['config_id']}, accuracy {row.get('accuracy', 'not judged')}, "
@@ -149,7 +155,7 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
         for key, group in kept.groupby("run_key", sort=False)
     }
     return [
-        _benchmark(row, parts)
+        _benchmark(row, run.name(row), parts)
         for row in run.rows
         if row["status"] == "ok" and (parts := _with_method(samples.get(row["run_key"], []), row["method"]))
     ]
@@ -159,11 +165,11 @@ def _with_method(parts: Sequence[Samples], method: str) -> list[Samples]:
     return [part for part in parts if method in part.arms]
 
 
-def _benchmark(row: Record, parts: Sequence[Samples]) -> dict[str, Any]:
+def _benchmark(row: Record, name: str, parts: Sequence[Samples]) -> dict[str, Any]:
     """One benchmark: seconds per call of every sample in the order taken, and pytest-benchmark's own statistics."""
     from pytest_benchmark.stats import Stats
 
-    method, name = row["method"], configuration_name(row)
+    method = row["method"]
     stats: Any = Stats()  # type: ignore[no-untyped-call]
     stats.data = [seconds for part in parts for seconds in part.of(method)]
     return {

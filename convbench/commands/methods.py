@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from ..methods import METHODS
+from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 
 FOLDER = Path(__file__).parent.parent / "methods"
@@ -38,7 +38,7 @@ It may raise, crash, hang or be wrong: that is a row of the table. More in docs/
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the list; returns 0."""
     description = "List the methods that ship, what each covers, and how to add your own."
-    argparse.ArgumentParser(prog="python -m convbench methods", description=description).parse_args(argv)
+    Arguments("methods", description=description).parse_args(argv)
     table = Table("method", "what it is", "covers", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, what in METHODS.items():
         table.add_row(name, what, coverage(name))

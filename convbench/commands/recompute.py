@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from ..facts.case import InvalidValue
 from ..facts.rates import rates
 from ..facts.spec import Measure
 from ..results import store
+from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from ..timing.samples import Samples, combine
 
@@ -48,9 +48,9 @@ class Recomputed:
     changed: dict[str, int] = field(default_factory=dict)
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        prog="python -m convbench recompute",
+def parser() -> Arguments:
+    out = Arguments(
+        "recompute",
         description="Compute the speed columns of a run's table again from its raw samples (samples.parquet, which "
         "measure.samples=true keeps) and write the table in place. Exit code 0, or 2 where a file is at fault.",
     )

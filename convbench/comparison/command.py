@@ -12,7 +12,9 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
-from ..results.table import configuration_name, load, records, table_files
+from ..results.table import load, records, table_files
+from ..results.wording import distinct_names
+from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .confirm import measure_again
 from .gate import Judgement, Policy, judge
@@ -44,9 +46,9 @@ class Run:
         return cls(path, table, records(table, JUDGED))
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        prog="python -m convbench compare",
+def parser() -> Arguments:
+    out = Arguments(
+        "compare",
         description="Compare two runs. Exit code 0: no regression; 1: a regression; 2: the command line or a file is "
         "at fault; 4: nothing to compare with, or measurements too noisy to be trusted. `compare --torch A B` measures "
         "two Python environments against each other; see `duet --help`.",
@@ -70,7 +72,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; give a share such as 0.03 for 3%") from None
     if not 0 <= value < 10:
         raise argparse.ArgumentTypeError(f"{text} is out of range; give a share such as 0.03 for 3%")
     return value
@@ -133,11 +138,11 @@ def _shown(judgement: Judgement, kind: str) -> set[str]:
 
 def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:
     """config_id → name for people."""
-    names: dict[str, str] = {}
+    rows: dict[str, Record] = {}
     for run in (new, base):
-        here = run.table[run.table["config_id"].isin(wanted - names.keys())].drop_duplicates("config_id")
-        names.update({row["config_id"]: configuration_name(row) for row in records(here, NAMING)})
-    return names
+        here = run.table[run.table["config_id"].isin(wanted - rows.keys())].drop_duplicates("config_id")
+        rows.update({row["config_id"]: row for row in records(here, NAMING)})
+    return {str(key[0]): name for key, name in distinct_names(rows.values()).items()}
 
 
 def _print(comparison: Comparison, kind: str, out: Path | None) -> None:
@@ -146,9 +151,5 @@ def _print(comparison: Comparison, kind: str, out: Path | None) -> None:
     elif out is None:
         print(FORMATS[kind](comparison), end="")
     else:
-        try:
+        with writing(out):
             out.write_text(FORMATS[kind](comparison), encoding="utf-8")
-        except OSError as error:
-            raise InvalidValue(
-                "--out", f"--out {out} cannot be written ({error.strerror}); give another path"
-            ) from error

@@ -8,7 +8,6 @@ interval is the order-statistic interval of the processes' medians, as in measur
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -26,6 +25,7 @@ from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
 from ..sweep import drive
+from ..terminal.arguments import Arguments
 from ..timing import rounds as timing
 from ..timing.clocks import Arm
 from ..timing.samples import Samples
@@ -41,6 +41,9 @@ OWN_WORK_S = 600.0
 
 FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "budget_s", "hydra/launcher")
 """Settings of a sweep that a duet refuses instead of ignoring them."""
+
+PASSED_ON = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path")
+"""Options of convbench's own command line that choose configurations here as well."""
 
 
 @dataclass(slots=True)
@@ -80,9 +83,10 @@ class Duel:
             self.rows.setdefault(name, dict(known)).update(status=status, reason=reason)
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        prog="python -m convbench duet",
+def parser() -> Arguments:
+    out = Arguments(
+        "duet",
+        passed_on=PASSED_ON,
         description="Measure two Python environments against each other in alternating pairs; further words are "
         "settings and sweeps as on convbench's own command line. The speedup is a's time over b's.",
     )
@@ -90,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
         out.add_argument(
             f"--{name}", required=True, metavar="PYTHON", help="an interpreter, or the folder of its environment"
         )
-    out.add_argument("--processes", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})")
+    out.add_argument(
+        "--processes", metavar="N", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})"
+    )
     return out
 
 
@@ -140,7 +146,7 @@ def interpreter(option: str, word: str) -> str:
     path = Path(word).expanduser()
     found = shutil.which(str(path / "bin" / "python")) if path.is_dir() else shutil.which(str(path))
     if found is None:
-        raise InvalidValue(option, f"{option} {word} is no Python interpreter; give one, or an environment's folder")
+        raise InvalidValue(option, f"{option} {word} is not a Python interpreter; give one, or an environment's folder")
     # Not resolved: an environment is known by the link it is called through.
     return os.path.abspath(found)
 

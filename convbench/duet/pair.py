@@ -90,7 +90,7 @@ class Side:
         while b"\n" not in self._pending:
             if not select.select([self._replies], [], [], max(until - time.monotonic(), 0))[0]:
                 self.close()
-                raise Gone(self.name, "timeout", f"no end within {within_s:g} s, see timeout_s")
+                raise Gone(self.name, "timeout", f"timed out after {within_s:g} s (timeout_s)")
             chunk = os.read(self._replies, 1 << 16)
             if not chunk:
                 raise Gone(self.name, "crash", self._last_words())

@@ -13,7 +13,7 @@ from rich.text import Text
 from ..facts import units
 from ..facts.rates import rates
 from ..facts.record import Record, record
-from ..results.table import configuration_name
+from ..results.wording import configuration_name
 from ..terminal.screen import console
 from ..timing import samples
 

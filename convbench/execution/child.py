@@ -157,7 +157,7 @@ class Child:
         # A mark may have been read between its two halves; a child that has moved on is not late.
         time.sleep(0.005)
         if self._stage.read() == mark:
-            raise self._end("timeout", f"no end within {allowed:g} s, see timeout_s")
+            raise self._end("timeout", f"timed out after {allowed:g} s (timeout_s)")
 
     def _next_answer(self) -> dict[str, Any] | None:
         """What the child answers to what it was asked last; lines that a method wrote into the pipe are passed over."""

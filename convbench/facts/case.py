@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ class InvalidValue(ValueError):
 
 class IllegalCase(InvalidValue):
     """Values that are fine each on their own but describe no convolution together."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean kernel?` or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def whole_number(key: str, value: Any, lowest: int) -> int:
@@ -255,9 +262,6 @@ class ConvCase:
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
-    def __str__(self) -> str:
-        return describe(self)
-
 
 COLUMN_PREFIX = {
     "size": "in",
@@ -268,31 +272,3 @@ COLUMN_PREFIX = {
     "output_padding": "output_padding",
 }
 """Per-axis setting → prefix of its table columns."""
-
-
-def describe(case: ConvCase) -> str:
-    """A short name for people: `conv_transpose2d 1×4→1 17×17 k9`, with what differs from the plain case."""
-
-    def per(values: tuple[int, ...]) -> str:
-        return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))
-
-    parts = [
-        case.op,
-        f"{case.batch}×{case.in_channels}→{case.out_channels}",
-        "×".join(map(str, case.size)),
-        f"k{per(case.kernel)}",
-    ]
-    for key, letter, plain in (
-        ("stride", "s", 1),
-        ("padding", "p", 0),
-        ("output_padding", "op", 0),
-        ("dilation", "d", 1),
-    ):
-        values = getattr(case, key)
-        if any(v != plain for v in values):
-            parts.append(f"{letter}{per(values)}")
-    if case.groups > 1:
-        parts.append(f"g{case.groups}")
-    if case.bias:
-        parts.append("bias")
-    return " ".join(parts)

@@ -45,7 +45,7 @@ def plain(function: Function | None = None, *, wrt: str | None = None) -> Functi
     it is asked for all of them. Raises ValueError for a gradient that does not exist.
     """
     if wrt is not None and wrt not in WRT:
-        raise ValueError(f"wrt={wrt!r} is no gradient; allowed: {', '.join(WRT)}")
+        raise ValueError(f"wrt={wrt!r} is not a gradient; allowed: {', '.join(WRT)}")
 
     def mark(function: Function) -> Function:
         function.convbench_plain = True  # type: ignore[attr-defined]

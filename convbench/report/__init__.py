@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from pathlib import Path
-from typing import NoReturn
 
-from ..facts.case import InvalidValue
-
-
-class Arguments(argparse.ArgumentParser):
-    """Says in one sentence what is wrong, as the rest of the program does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidValue("report", f"{message}; see `{self.prog} --help`")
+from ..terminal.arguments import Arguments, writing
 
 
 def main(argv: list[str]) -> int:
     """Writes the report and returns 0; raises InvalidValue."""
-    parser = Arguments(prog="python -m convbench report", description=__doc__)
+    parser = Arguments("report", description=__doc__)
     parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder that a sweep wrote (its out=)")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="the file to write (default: report.html in the first DIR)"
@@ -42,12 +33,8 @@ def write(folders: list[Path], file: Path) -> Path:
     from .page import render
 
     page = render(read_runs(folders))
-    try:
+    with writing(file):
         replace(file, page)
-    except OSError as error:
-        raise InvalidValue(
-            "--out", f"{file} cannot be written ({error.strerror or error}); give another file with --out"
-        ) from error
     return file
 
 

@@ -13,14 +13,21 @@ import pandas as pd
 from ..facts.case import COLUMN_PREFIX
 from ..facts.record import COLUMNS
 from ..results.table import load, table_files
-from ..results.wording import CASE_SETTINGS, PHRASES, RUN_SETTINGS, case_name, columns_of, labels_of, value_of
+from ..results.wording import (
+    CASE_COLUMNS,
+    CASE_SETTINGS,
+    PHRASES,
+    RUN_SETTINGS,
+    case_name,
+    columns_of,
+    labels_of,
+    value_of,
+)
 
 AXES = (*CASE_SETTINGS, *RUN_SETTINGS, "baseline", "method")
 """What a sweep can vary, by the names that a person writes."""
 
 NOT_IN_LABELS = ("run", "method", "baseline", "measure")
-CASE_AXES_IN_A_LABEL = 4
-"""Where more of the case's settings vary, a label names the whole case instead."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def add_axes(table: pd.DataFrame) -> tuple[str, ...]:
     labels = add_labels(table)
     varying = [axis for axis in swept(table, labels) if axis not in NOT_IN_LABELS]
     case_axes = [axis for axis in varying if axis in CASE_SETTINGS]
-    if len(case_axes) > CASE_AXES_IN_A_LABEL or not varying:
+    if len(case_axes) > CASE_COLUMNS or not varying:
         varying = [*(a for a in varying if a in labels), "case", *(a for a in varying if a in RUN_SETTINGS)]
     table["label"] = per_distinct(table, varying, label_of)
     return labels

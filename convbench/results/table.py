@@ -11,7 +11,6 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS, Record
-from .wording import RUN_SETTINGS, case_name, labels_of, phrases
 
 DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
 """A column's type → its dtype in pandas: the nullable ones, so that an integer with gaps stays an integer."""
@@ -61,7 +60,7 @@ def read(file: Path) -> pd.DataFrame:
         raise InvalidValue("DIR", f"{file} cannot be read as a table ({reason}); run the sweep again") from error
     missing = [name for name in ("config_id", "method", "status") if name not in table]
     if missing:
-        raise InvalidValue("DIR", f"{file} is no table of convbench: it has no column {missing[0]}")
+        raise InvalidValue("DIR", f"{file} is not a table of convbench: it has no column {missing[0]}")
     return table
 
 
@@ -74,7 +73,9 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
             columns[name] = _column(table, name, dtype)
         except (TypeError, ValueError) as error:
             raise InvalidValue(
-                "DIR", f"column {name} holds something that is no {column.type.__name__} ({error}); run the sweep again"
+                "DIR",
+                f"column {name} holds something that is not of type {column.type.__name__} ({error}); "
+                "run the sweep again",
             ) from error
     further = {name: table[name] for name in table.columns if name not in COLUMNS}
     return pd.DataFrame({**columns, **further}, index=table.index)
@@ -101,14 +102,3 @@ def records(table: pd.DataFrame, names: Sequence[str] = tuple(COLUMNS)) -> list[
         {name: value for name, value in zip(names, values, strict=True) if value is not None}
         for values in zip(*columns, strict=True)
     ]
-
-
-SAID = tuple(setting for setting in RUN_SETTINGS if setting not in ("threads", "measure"))
-
-
-def configuration_name(row: Record) -> str:
-    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, the cases file's own name for it in front."""
-    threads = row.get("threads", 1)
-    said = [phrase.removeprefix("wrt ") for phrase in phrases(row, SAID)]
-    said += [f"{threads} threads"] if threads != 1 else []
-    return " · ".join([*labels_of(row).values(), case_name(row), *said])

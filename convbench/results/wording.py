@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import AXES, COLUMN_PREFIX
@@ -42,8 +42,23 @@ RUN_SETTINGS = (
 SETTINGS = (*CASE_SETTINGS, *RUN_SETTINGS)
 """Settings by the names a person writes on the command line, in the order in which they are shown."""
 
+SAID = tuple(setting for setting in RUN_SETTINGS if setting not in ("threads", "measure"))
+"""Settings of a run in a configuration's name; `threads` follows them where it is not 1."""
+
 CASE_COLUMNS = 4
 """More settings of the case than this are said together, as a short name."""
+
+LABEL_WIDTH = 24
+"""Labels with longer values than this stay in the files."""
+
+LABELS_FIRST = ("layer", "name", "network", "suite")
+"""The order of these labels in a configuration's name; others follow in the order of the row."""
+
+LABELS_UNSAID = ("count", "source")
+"""Labels that say something about a configuration and do not name it."""
+
+Key = tuple[str | None, str | None, str | None]
+"""config_id, run_key and labels of a row."""
 
 SHORT = {"in_channels": "in", "out_channels": "out", "memory_format": "layout", "output_padding": "out pad"}
 SHORT |= {"cudnn_benchmark": "cudnn bench", "deterministic": "determ."}
@@ -157,9 +172,43 @@ def _phrased(row: Record, settings: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def configuration_name(row: Record) -> str:
-    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`"""
-    settings = [s for s in RUN_SETTINGS if s not in ("threads", "measure", "seed")]
-    return " · ".join([case_name(row), *(p.removeprefix("wrt ") for p in phrases(row, settings))])
+    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, the short labels of its cases file in front."""
+    threads = row.get("threads", 1)
+    said = [phrase.removeprefix("wrt ") for phrase in phrases(row, SAID)]
+    said += [f"{threads} threads"] if threads != 1 else []
+    return " · ".join([*label_values(row), case_name(row), *said])
+
+
+def key_of(row: Record) -> Key:
+    """What one configuration's rows have in common, and no other configuration of the run has."""
+    return row.get("config_id"), row.get("run_key"), row.get("labels")
+
+
+APART: tuple[Callable[[Record], str], ...] = (
+    lambda row: str(row.get("config_id"))[:8],
+    lambda row: f"measure={row.get('measure')}",
+    lambda row: str(row.get("run_key"))[:8],
+    lambda row: " · ".join(f"{name}={value}" for name, value in labels_of(row).items()),
+    lambda row: f"{row.get('config_id')} · {row.get('run_key')}",
+)
+"""What is added, in this order and only where needed, to names that two configurations would share."""
+
+
+def distinct_names(rows: Iterable[Record]) -> dict[Key, str]:
+    """Every configuration's name; no two have the same."""
+    firsts: dict[Key, Record] = {}
+    for row in rows:
+        firsts.setdefault(key_of(row), row)
+    names = {key: configuration_name(row) for key, row in firsts.items()}
+    for tail in APART:
+        alike: dict[str, list[Key]] = {}
+        for key, name in names.items():
+            alike.setdefault(name, []).append(key)
+        for name, keys in alike.items():
+            tails = {key: tail(firsts[key]) for key in keys} if len(keys) > 1 else {}
+            if len(set(tails.values())) > 1:
+                names.update({key: f"{name} · {text}" for key, text in tails.items()})
+    return names
 
 
 def example_name(row: Record, settings: Sequence[str]) -> str:
@@ -169,7 +218,7 @@ def example_name(row: Record, settings: Sequence[str]) -> str:
     """
     said = [s for s in settings if value_of(s, row) is not None]
     case = [s for s in said if s in CASE_SETTINGS]
-    parts = list(labels_of(row).values())
+    parts = label_values(row)
     if len(case) > CASE_COLUMNS:
         parts.append(case_name(row, case))
     else:
@@ -185,6 +234,14 @@ def labels_of(row: Record) -> dict[str, str]:
     except ValueError:
         return {}
     return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
+
+
+def label_values(row: Record) -> list[str]:
+    """The labels that name a configuration: the short ones, the layer first."""
+    labels = labels_of(row)
+    unsaid = (*LABELS_UNSAID, *(["suite"] if "network" in labels else []))
+    order = sorted(labels, key=lambda name: LABELS_FIRST.index(name) if name in LABELS_FIRST else len(LABELS_FIRST))
+    return [labels[name] for name in order if name not in unsaid and 0 < len(labels[name]) <= LABEL_WIDTH]
 
 
 def varying(rows: Rows) -> list[str]:

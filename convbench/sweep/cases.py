@@ -230,7 +230,7 @@ def _labels(path: Path, line: int, cell: str) -> dict[str, str]:
     try:
         return {str(key): str(value) for key, value in json.loads(cell).items()}
     except (ValueError, AttributeError):
-        raise InvalidValue("cases", f"{place(path, line, LABELS)}: {cell!r} is no JSON object") from None
+        raise InvalidValue("cases", f"{place(path, line, LABELS)}: {cell!r} is not a JSON object") from None
 
 
 def _csv(path: Path) -> Iterator[tuple[int, list[str]]]:

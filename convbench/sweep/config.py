@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from ..facts.case import InvalidValue, whole_number
+from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.spec import Budget, Measure, Spec, number, one_of
 from ..methods import METHODS
 from ..results.objective import Objective
@@ -123,12 +122,6 @@ def preset(name: str) -> Measure:
     return Measure(**values)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean kernel?` or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def no_setting(key: str) -> InvalidValue:
     hint = did_you_mean(key, KEYS) or "; `python -m convbench --help` lists them"
     return InvalidValue(key, f"no setting named {key!r}{hint}")
@@ -170,12 +163,12 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
     methods = values["methods"]
     names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, (list, tuple)) else None
     if names is None:
-        raise InvalidValue("methods", f"methods={methods!r} is no list; write methods=[autograd,explicit]")
+        raise InvalidValue("methods", f"methods={methods!r} is not a list; write methods=[autograd,explicit]")
     for key, name in (*(("methods", n) for n in names), ("baseline", values["baseline"])):
         if isinstance(name, str) and ":" not in name and name not in METHODS:
             hint = did_you_mean(name, METHODS)
             raise InvalidValue(
-                key, f"{key}={name} is no known method{hint or ''} (known: {', '.join(METHODS)}; "
+                key, f"{key}={name} is not a known method{hint or ''} (known: {', '.join(METHODS)}; "
                 "or package.module:function for your own)"
             )  # fmt: skip
     return Spec.of({**values, "methods": names})
@@ -194,7 +187,7 @@ def bytes_of(key: str, value: Any) -> int | None:
         number, prefix, binary = match.groups()
         size = int(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
     if size < 1:
-        raise InvalidValue(key, f"{key}={value!r} is no size; write bytes or for instance {key}=4GB")
+        raise InvalidValue(key, f"{key}={value!r} is not a size; write bytes or for instance {key}=4GB")
     return size
 
 
@@ -247,5 +240,5 @@ def _shard(value: str | None) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", value)
     which, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= which <= count:
-        raise InvalidValue("shard", f"shard={value} is no share; write shard=2/8 for the second of eight")
+        raise InvalidValue("shard", f"shard={value} is not a share; write shard=2/8 for the second of eight")
     return (which, count)

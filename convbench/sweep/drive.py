@@ -129,6 +129,6 @@ def tell(sweep: Sweep, progress: Progress) -> None:
     for table in {grid.cases.path: grid.cases for grid in sweep.grids if grid.cases}.values():
         for column, known in mistaken_labels(table):
             progress.warn(
-                f"{table.path}: column {column} is no setting and is carried along as a label",
+                f"{table.path}: column {column} is not a setting and is carried along as a label",
                 f"call it {known} if that is what it is",
             )

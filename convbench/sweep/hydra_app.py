@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from textwrap import TextWrapper
+from typing import Any, NoReturn
 
 from hydra import version
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -110,7 +111,7 @@ def run(arguments: Sequence[str], program: Program) -> None:
         warnings.filterwarnings("error", message=".*is not available", category=UserWarning)
         if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion or args.resolve:
             args.multirun = False  # `-m … --cfg job` asks what the line means.
-            with _raising():
+            with _raising(), _indented_groups():
                 _run_hydra(args, parser, program, str(folder("conf")), "config")
         else:
             _compose_and_run(args, program)
@@ -147,6 +148,23 @@ def _raising() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+@contextmanager
+def _indented_groups() -> Iterator[None]:
+    """The lists of files in --help, indented and wrapped; Hydra writes each as one line at the margin."""
+    plain = Hydra.format_config_groups
+
+    def indented(*arguments: Any, **options: Any) -> str:
+        lines = plain(*arguments, **options).splitlines()
+        wrapper = TextWrapper(120, "  ", "    ", break_long_words=False, break_on_hyphens=False)
+        return "".join(f"{wrapper.fill(line)}\n" for line in lines)
+
+    Hydra.format_config_groups = indented  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.format_config_groups = plain  # type: ignore[method-assign]
 
 
 def _parser() -> argparse.ArgumentParser:

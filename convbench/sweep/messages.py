@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import errors as omegaconf_errors
 
-from ..facts.case import InvalidValue
-from .config import did_you_mean, no_setting
+from ..facts.case import InvalidValue, did_you_mean
+from .config import no_setting
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 
@@ -78,7 +78,7 @@ def _first_line(error: BaseException) -> str:
 def _grammar(error: OverrideParseException) -> str:
     word = error.override
     if "=" not in word and not word.startswith("~"):
-        return f"{word!r} is no setting; settings are written key=value, for instance kernel=3"
+        return f"{word!r} is not a setting; settings are written key=value, for instance kernel=3"
     return (
         f"{word!r} cannot be read ({_first_line(error)}); write key=value, a list as key=[3,5], "
         "and quote other text twice: 'key=\"…\"'"

@@ -47,7 +47,7 @@ FAILURES = {
     "oom": ("ran out of memory", "a smaller batch, or a larger memory_limit"),
     "timeout": ("did not end in time", "a larger timeout_s, or leave the method out"),
     "crash": ("crashed its process", "the sweep went on without it; the same command with retry=failed tries again"),
-    "error": ("raised an error", "mend it and give the same command with retry=failed"),
+    "error": ("raised an error", "fix it and run the same command with retry=failed"),
 }
 """Status → what happened, and what to do."""
 

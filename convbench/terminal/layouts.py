@@ -9,11 +9,8 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.record import Record
-from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, SHORT, case_name, labels_of, text_of
+from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, SHORT, case_name, labels_of, text_of
 from .aligned import Aligned, Column
-
-LABEL_WIDTH = 24
-"""Labels with longer values than this stay in the files."""
 
 
 @dataclass(frozen=True, slots=True)

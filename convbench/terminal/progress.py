@@ -31,13 +31,8 @@ FAILURE_LINES = 20
 
 
 def name_of(spec: Spec | Record) -> str:
-    """`conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input`, of a configuration or of a row."""
-    if isinstance(spec, dict):
-        return configuration_name(spec)
-    parts = [str(spec.case), spec.dtype, spec.device, spec.wrt]
-    if spec.memory_format != "contiguous":
-        parts.insert(2, spec.memory_format)
-    return " · ".join(parts)
+    """The name of a configuration or of a row."""
+    return configuration_name(spec if isinstance(spec, dict) else spec.columns())
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ MEANING = {
     "fail": "wrong",
 }
 """What the verdicts on accuracy say."""
-WORDS = {"bad": "failed: ", "warning": "careful: ", "note": ""}
+WORDS = {"bad": "failed: ", "warning": "warning: ", "note": ""}
 """Severity → how its sentence begins."""
 
 
@@ -217,9 +217,8 @@ def counts(rows: Rows, configured: int, context: Context) -> Lines:
         out.append(Text(f"{what} left out (on_illegal=error stops at the first and says why)"))
     if context.missing:
         what = units.count(context.missing, "configuration")
-        out.append(
-            Text(f"{what} not measured yet → the same command with the same out goes on", style="severity.warning")
-        )
+        remedy = "to continue, run the same command with the same out"
+        out.append(Text(f"{what} not measured yet → {remedy}", style="severity.warning"))
     return out
 
 

@@ -14,9 +14,10 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..facts.case import InvalidValue, whole_number
+from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.spec import DEVICE, Measure, Switches, number
-from ..sweep.config import did_you_mean, preset
+from ..sweep.config import preset
+from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from . import burst
 from .trust import Judgement, Try, judge, sentence
@@ -39,9 +40,9 @@ class Wanted:
     as_json: bool
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        prog="python -m convbench validate",
+def parser() -> Arguments:
+    out = Arguments(
+        "validate",
         usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]",
         description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
         "Timer beside it. Exit code 0: timings from this machine can be trusted; 2: the command line is at fault; "
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
     out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
-    out.add_argument("--json", action="store_true", help="print one JSON object, with every try in it")
+    out.add_argument("--json", action="store_true", help="print one JSON object, with every trial in it")
     return out
 
 
@@ -114,10 +115,10 @@ def _parsed(key: str, text: str) -> float | int | str:
 
 def _watched(tries: Iterator[Try], wanted: Wanted) -> Iterator[Try]:
     with _progress(wanted) as progress:
-        task = progress.add_task("0 tries", total=wanted.budget_s)
+        task = progress.add_task("0 trials", total=wanted.budget_s)
         begun = progress.get_time()
         for number_, one in enumerate(tries, 1):
-            progress.update(task, description=f"{number_} tries", completed=progress.get_time() - begun)
+            progress.update(task, description=f"{number_} trials", completed=progress.get_time() - begun)
             yield one
 
 
@@ -168,7 +169,7 @@ def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
     screen.print(_scatter_table(judgement))
     converged = sum(one.converged for one in tries)
     screen.print(
-        f"{len(tries)} tries, {converged} as narrow as ±{100 * wanted.measure.half_width:g}%; "
+        f"{len(tries)} trials, {converged} as narrow as ±{100 * wanted.measure.half_width:g}%; "
         f"{100 * judgement.timed_share:.0f}% of a measurement is inside timed regions.",
         style="quiet",
     )

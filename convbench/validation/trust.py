@@ -126,7 +126,7 @@ def half_width(interval: Interval) -> float:
 def sentence(judgement: Judgement) -> str:
     """The conclusion in plain words."""
     if judgement.tries < FEWEST_TRIES:
-        fitted = "1 try" if judgement.tries == 1 else f"{judgement.tries} tries"
+        fitted = "1 trial" if judgement.tries == 1 else f"{judgement.tries} trials"
         return (
             f"Only {fitted} fitted into the time, too few to tell whether timings from this machine can be trusted; "
             "give validate a larger budget_s."
@@ -140,7 +140,7 @@ def sentence(judgement: Judgement) -> str:
     broken = [proof.name for proof in judgement.proofs if proof.holds is False]
     if broken == [SLOWDOWN] and math.isinf(judgement.resolution):
         return (
-            "This machine is too noisy or too slow: in many tries fewer pairs fitted into the time than an interval "
+            "This machine is too noisy or too slow: in many trials fewer pairs fitted into the time than an interval "
             "needs; give validate a larger budget_s."
         )
     if broken == [SLOWDOWN]:
