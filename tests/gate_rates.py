@@ -62,9 +62,9 @@ def measured_again(judgement: Judgement, others: Sequence[Sequence[Record]], twi
     """The suspects' rows as six fresh processes would have given them: the medians of six other runs."""
     out = []
     for finding in suspects(judgement):
-        config_id, method = finding.key
-        source: Key = (config_id, TWIN) if config_id in twins and method == "explicit" else finding.key
-        rows = [row for run in others for row in run if (row["config_id"], row["method"]) == source]
+        planted_here = finding.key.config_id in twins and finding.key.method == "explicit"
+        source = finding.key._replace(method=TWIN) if planted_here else finding.key
+        rows = [row for run in others for row in run if Key.of(row) == source]
         again = dict(judgement.rows[finding.key])
         for figure, unit in (("time", "_s"), ("speedup", "")):
             if f"{figure}_low{unit}" in again:

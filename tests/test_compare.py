@@ -196,11 +196,12 @@ def test_confirm_asks_for_nothing_where_nothing_is_suspect(tmp_path: Path, monke
 
 
 def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands that would run; a cases file cannot hold methods, cache and CUDA graph, so these split them."""
+    """The commands that would run; a cases file holds no methods, baseline, cache or CUDA graph: these split them."""
     rows: list[Record] = [
         *(row(0, m, cache="hot", cuda_graph=False) for m in ("explicit", "unfold")),
         row(1, "explicit", cache="cold", cuda_graph=False),
         row(2, "pkg.mod:fn"),
+        row(0, "explicit", baseline="aten", cache="hot", cuda_graph=False),
     ]
     commands: list[list[str]] = []
 
@@ -213,13 +214,14 @@ def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytes
 
     monkeypatch.setattr(subprocess, "run", fake)
     again = confirm.measure_again(typed(pd.DataFrame(rows)))
-    assert again["config_id"].tolist() == [config_id(0), config_id(1), config_id(2)]
-    assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 3
+    assert again["config_id"].tolist() == [config_id(i) for i in (0, 1, 2, 0)]
+    assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 4
     carefully = ["measure=default", "measure.processes=6", "measure.memory=false"]
     assert [command[6:] for command in commands] == [
-        ["methods=[explicit,unfold]", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
-        ["methods=[explicit]", *carefully, "measure.cache=cold", "measure.cuda_graph=false"],
-        ["methods=[pkg.mod:fn]", *carefully],
+        ["methods=[explicit,unfold]", "baseline=autograd", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
+        ["methods=[explicit]", "baseline=autograd", *carefully, "measure.cache=cold", "measure.cuda_graph=false"],
+        ["methods=[pkg.mod:fn]", "baseline=autograd", *carefully],
+        ["methods=[explicit]", "baseline=aten", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
     ]
 
 

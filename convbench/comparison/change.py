@@ -14,6 +14,9 @@ from ..facts.record import Record
 Z95, Z90, Z75 = (float(ndtri(share)) for share in (0.975, 0.95, 0.75))
 """A normal deviate lies below these in 97.5%, 95% and 75%: its size within them in 95%, 90% and 50%."""
 
+REAL = math.log(1.2)
+"""Ratios of the same code seldom lie further apart than this by more than their own intervals say."""
+
 ENOUGH = 8
 """From so many cells on, their median says more about the noise than a constant would."""
 
@@ -147,12 +150,13 @@ def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:
     """How far apart unchanged cells of one method lie, from the cells that changed the other way.
 
     Judging slowdowns (`side` 1) takes the cells that became faster, and the other way round (−1): what really
-    changed cannot hide itself by counting as noise. Where most of the cells really became faster, they lie about
-    their own median, and the spread about it counts if it is the smaller. A spread is median |distance| / 0.6745
-    (a half-normal distribution) less what the cells' own intervals explain, and at least `least`. It counts as
-    known: what it is off by, the margin covers (simulated in tests/test_gate.py).
+    changed cannot hide itself by counting as noise. Nor does a change the other way that is REAL with all of its
+    interval: a method that gained on some shapes and lost on others is not a noisy one. Where most of the cells became
+    a little faster, they lie about their own median, and the spread about it counts if it is the smaller. A spread is
+    median |distance| / 0.6745 (a half-normal distribution) less what the cells' own intervals explain, and at least
+    `least`. It counts as known: what it is off by, the margin covers (simulated in tests/test_gate.py).
     """
-    sizes = [abs(change.log) for change in changes if change.log * side < 0]
+    sizes = [abs(c.log) for c in changes if c.log * side < 0 and min(abs(c.low), abs(c.high)) < REAL]
     if len(sizes) < ENOUGH:
         return Between(least)
     centre = median(change.log for change in changes)

@@ -17,7 +17,7 @@ from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .confirm import measure_again
-from .gate import Judgement, Policy, judge
+from .gate import Judgement, Key, Policy, judge
 from .output import FORMATS, Comparison, show
 from .second import confirm, suspects
 
@@ -123,8 +123,7 @@ def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Jud
     if not doubtful:
         return judgement
     keys = {finding.key for finding in doubtful}
-    cells = list(zip(new.table["config_id"], new.table["method"], strict=True))
-    rows = new.table[[cell in keys for cell in cells]]
+    rows = new.table[[Key.of(row) in keys for row in new.rows]]
     print(f"measuring {len(keys)} suspects again …", file=sys.stderr)
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 
@@ -132,8 +131,8 @@ def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Jud
 def _shown(judgement: Judgement, kind: str) -> set[str]:
     """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
     findings = [*judgement.failures, *judgement.doubtful, *judgement.advice, *judgement.improvements]
-    shown = {f.key[0] for f in findings} | {row["config_id"] for row in judgement.fresh}
-    return shown | {key[0] for key in judgement.rows} if kind == "junit" else shown
+    shown = {f.key.config_id for f in findings} | {row["config_id"] for row in judgement.fresh}
+    return shown | {key.config_id for key in judgement.rows} if kind == "junit" else shown
 
 
 def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:

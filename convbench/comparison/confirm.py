@@ -51,15 +51,16 @@ def _stoppable() -> Iterator[None]:
 
 def _groups(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[str]]]:
     """Configurations that one command can measure, with the settings that a cases file cannot hold."""
-    methods = rows.groupby("config_id")["method"].agg(lambda names: ",".join(sorted(set(names))))
-    keyed = rows.assign(methods=rows["config_id"].map(methods)).drop_duplicates("config_id")
-    for key, group in keyed.groupby(["methods", "cache", "cuda_graph"], dropna=False, sort=False):
+    cell = ["config_id", "baseline"]
+    keyed = rows.assign(methods=rows.groupby(cell)["method"].transform(lambda names: ",".join(sorted(set(names)))))
+    keyed = keyed.drop_duplicates(cell)
+    for key, group in keyed.groupby(["methods", "baseline", "cache", "cuda_graph"], dropna=False, sort=False):
         yield group.drop(columns="methods"), _settings(key)
 
 
 def _settings(key: Any) -> list[str]:
-    methods, cache, cuda_graph = key
-    words = [f"methods=[{methods}]", *CAREFULLY]
+    methods, baseline, cache, cuda_graph = key
+    words = [f"methods=[{methods}]", f"baseline={baseline}", *CAREFULLY]
     if _known(cache):
         words.append(f"measure.cache={cache}")
     if _known(cuda_graph):

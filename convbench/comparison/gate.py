@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import NamedTuple
 
 from scipy.stats import false_discovery_control
 
 from ..facts.record import VERDICTS, Record
 from .change import Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times
 
-Key = tuple[str, str]
-"""(config_id, method): names a cell in every run."""
+
+class Key(NamedTuple):
+    """Names a cell in every run. A method has a cell for every baseline that it was measured against."""
+
+    config_id: str
+    method: str
+    baseline: str
+
+    @classmethod
+    def of(cls, row: Record) -> Key:
+        return cls(row["config_id"], row["method"], row.get("baseline", ""))
+
 
 LEVEL = 0.05
 """Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
 
 COARSE = 1.25
-"""Where half of the cells could not have shown a slowdown of this size beyond the margin, there was no comparison worth
-the name."""
+"""Where half of a method's cells could not have shown a slowdown of this size beyond the margin, there was no
+comparison worth the name."""
 
 NOTICEABLE = 1.10
 """From this factor on, a change that decides nothing is still worth a line."""
@@ -69,16 +80,20 @@ KINDS = (
 class Judgement:
     """What comparing two runs gave. `failures` make it a regression; `advice` does not.
 
-    `cells`: common to both runs; `timed`: those judged by speed; `resolution`: the smallest slowdown, as a factor,
-    that half of the cells with paired ratios could have shown, infinite where half of them have no interval.
-    `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could
-    neither confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell.
+    `cells`: common to both runs; `measured`: those that are ok in both; `asked`: those of them that BASE has a time
+    of; `timed`: those judged by speed. `resolution`: the smallest slowdown, as a factor, that half of the cells with
+    paired ratios could have shown, infinite where half of them have no interval; `resolutions`: the same by method.
+    `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could neither
+    confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell.
     """
 
     margin: float
     cells: int = 0
+    measured: int = 0
+    asked: int = 0
     timed: int = 0
     resolution: float | None = None
+    resolutions: dict[str, float] = field(default_factory=dict)
     changes: dict[Key, Change] = field(default_factory=dict)
     doubtful: list[Finding] = field(default_factory=list)
     failures: list[Finding] = field(default_factory=list)
@@ -90,17 +105,18 @@ class Judgement:
 
     @property
     def verdict(self) -> str:
-        """regression; nothing (no cell in common); untrusted (too coarse, or a suspect is left in doubt); or good."""
+        """regression; nothing (no cell that is ok in both runs, or times of which none could be compared); untrusted
+        (too coarse, or a suspect is left in doubt); or good."""
         if self.cells and self.failures:
             return "regression"
-        if not self.cells:
-            return "nothing"
-        return "untrusted" if self.coarse or self.doubtful else "good"
+        if self.coarse or self.doubtful:
+            return "untrusted"
+        return "good" if self.measured and (self.timed or not self.asked) else "nothing"
 
     @property
-    def coarse(self) -> bool:
-        """Whether half of the cells could not have shown a slowdown that anybody would care about."""
-        return self.resolution is not None and self.resolution > COARSE * (1 + self.margin)
+    def coarse(self) -> list[str]:
+        """Methods of which half of the cells could not have shown a slowdown that anybody would care about."""
+        return [method for method, seen in self.resolutions.items() if seen > COARSE * (1 + self.margin)]
 
     @property
     def exit_code(self) -> int:
@@ -110,11 +126,15 @@ class Judgement:
 def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
     """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
     result = Judgement(policy.margin)
-    old_cells, new_cells = _cells(base, "BASE", result), _cells(new, "NEW", result)
+    old_cells = _cells(base, "BASE", result)
+    new_cells = _matched(_cells(new, "NEW", result), old_cells)
     result.rows = new_cells
     common = [key for key in old_cells if key in new_cells]
     result.cells = len(common)
-    result.fresh = [row for key, row in new_cells.items() if key not in old_cells]
+    result.measured = sum(old_cells[key]["status"] == new_cells[key]["status"] == "ok" for key in common)
+    for key, row in new_cells.items():
+        if key not in old_cells:
+            _note_new(key, row, result)
     if not common:
         return result
     for key, row in old_cells.items():
@@ -131,20 +151,46 @@ def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Rec
     """Rows by cell; of a cell measured more than once a wrong gradient counts, else the row with the most samples."""
     cells: dict[Key, Record] = {}
     for row in sorted(rows, key=lambda row: (row.get("accuracy") == "fail", row.get("samples", 0))):
-        cells[row["config_id"], row["method"]] = row
+        cells[Key.of(row)] = row
     if len(cells) < len(rows):
         result.notes.append(
             f"{run} holds {len(rows) - len(cells)} further rows of cells measured more than once; "
             "of each cell a wrong gradient counts, else the row with the most samples"
         )
-    return {key: cells[key] for row in rows if (key := (row["config_id"], row["method"])) in cells}
+    return {key: cells[key] for row in rows if (key := Key.of(row)) in cells}
+
+
+def _matched(new: Mapping[Key, Record], old: Mapping[Key, Record]) -> dict[Key, Record]:
+    """The new cells, under the old cell's name where a method's only baseline has become another."""
+    gone = _by_method(key for key in old if key not in new)
+    come = _by_method(key for key in new if key not in old)
+    renamed = {come[name][0]: gone[name][0] for name in come if len(come[name]) == 1 and len(gone.get(name, ())) == 1}
+    return {renamed.get(key, key): row for key, row in new.items()}
+
+
+def _by_method(keys: Iterable[Key]) -> dict[tuple[str, str], list[Key]]:
+    found: dict[tuple[str, str], list[Key]] = {}
+    for key in keys:
+        found.setdefault((key.config_id, key.method), []).append(key)
+    return found
+
+
+def _note_new(key: Key, row: Record, result: Judgement) -> None:
+    """A cell that only the new run has; a wrong gradient is a failure there as well."""
+    result.fresh.append(row)
+    if row.get("accuracy") == "fail":
+        result.failures.append(Finding("accuracy", key, row, f"is new, and its accuracy is fail{_reason(row)}"))
+
+
+def _reason(row: Record) -> str:
+    return f": {row['reason']}" if "reason" in row else ""
 
 
 def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> bool:
     """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
     before, after = old.get("accuracy"), new.get("accuracy")
-    reason = f": {new['reason']}" if "reason" in new else ""
+    reason = _reason(new)
     if after == "fail" and before != "fail":
         text = f"accuracy was {before or 'not judged'} and is fail{reason}"
         result.failures.append(Finding("accuracy", key, new, text))
@@ -178,20 +224,26 @@ def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, res
             result.failures.append(Finding("untimed", key, new, lost))
         elif (change := ratio_change(old, new)) is not None:
             changes[key] = change
-        elif "speedup" in old and key[1] != old.get("baseline"):
+        elif "speedup" in old and key.method != key.baseline:
             blind.append(key)
             run = "BASE" if _ratio(old) is None else "NEW"
             text = f"its speedup has no interval in {run} (too few pairs fitted into the time): nothing was compared"
             result.advice.append(Finding("advisory", key, new, text))
     times = _time_changes({k: p for k, p in pairs.items() if k not in changes and k not in blind}, result)
+    result.asked = sum("time_s" in old for old, _ in pairs.values())
     result.timed = len(changes) + len(times)
     margin = math.log1p(policy.margin)
     slower = {**_widened(changes, 1, policy), **times}
     faster = {**_widened(changes, -1, policy), **times}
     result.changes = slower
     if changes or blind:
-        shown = [slower[key].shows(margin, LEVEL / result.timed) for key in changes] + [math.inf] * len(blind)
-        result.resolution = math.exp(median(shown))
+        shown = {key: slower[key].shows(margin, LEVEL / result.timed) for key in changes} | dict.fromkeys(
+            blind, math.inf
+        )
+        result.resolution = math.exp(median(shown.values()))
+        for method in dict.fromkeys(key.method for key in shown):
+            own_cells = [log for key, log in shown.items() if key.method == method]
+            result.resolutions[method] = math.exp(median(own_cells))
     own = _own_changes(pairs)
     for (key, change), q in _with_q(slower, [c.p_above(margin) for c in slower.values()]):
         if q <= LEVEL and change.low > margin:
@@ -219,9 +271,9 @@ def _own_changes(pairs: Mapping[Key, tuple[Record, Record]]) -> dict[Key, tuple[
     runs name the same environment."""
     here = {k: p for k, p in pairs.items() if _same_environment(*p) and all(row.get("time_s") for row in p)}
     found = {key: math.log(new["time_s"] / old["time_s"]) for key, (old, new) in here.items()}
-    yardsticks = [change for key, change in found.items() if key[1] == here[key][0].get("baseline")]
+    yardsticks = [change for key, change in found.items() if key.method == key.baseline]
     common = median(yardsticks) if yardsticks else 0.0
-    return {k: (c, c - common) for k, c in found.items() if k[1] != here[k][0].get("baseline")}
+    return {k: (c, c - common) for k, c in found.items() if k.method != k.baseline}
 
 
 def _with_q(changes: Mapping[Key, Change], p_values: Sequence[float]) -> Iterator[tuple[tuple[Key, Change], float]]:
@@ -233,10 +285,10 @@ def _widened(changes: Mapping[Key, Change], side: int, policy: Policy) -> dict[K
     """The changes with what differs between runs in their errors, method by method."""
     least = math.sqrt(2) * policy.spread
     methods: dict[str, list[Change]] = {}
-    for (_, method), change in changes.items():
-        methods.setdefault(method, []).append(change)
+    for key, change in changes.items():
+        methods.setdefault(key.method, []).append(change)
     between = {method: seen_between(own, side, least) for method, own in methods.items()}
-    return {key: change.widened(between[key[1]]) for key, change in changes.items()}
+    return {key: change.widened(between[key.method]) for key, change in changes.items()}
 
 
 def _lost_timing(old: Record, new: Record) -> str | None:

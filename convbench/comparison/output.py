@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -18,7 +20,7 @@ from rich.text import Text
 
 from ..facts.record import Record
 from ..facts.units import count, interval, share
-from .gate import Finding, Judgement, Policy
+from .gate import ENOUGH_TIMES, Finding, Judgement, Key, Policy
 
 SHOWN = 50
 """Lines of one kind in the terminal and in Markdown; JSON and JUnit hold all."""
@@ -45,7 +47,7 @@ TITLES = {
 STYLES = {"advisory": "severity.note", "cleared": "severity.note", "faster": "speed.faster", "better": "speed.faster"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """A judgement with what it takes to show it. `names`: config_id → the configuration's name for people."""
 
@@ -58,12 +60,21 @@ class Comparison:
     def name(self, row: Record) -> str:
         return self.names.get(row["config_id"], row["config_id"])
 
+    def method(self, key: Key) -> str:
+        """The method's name, with its baseline where it has a cell for more than one."""
+        several = self._cells[key.config_id, key.method] > 1
+        return f"{key.method} against {key.baseline}" if several else key.method
+
+    @cached_property
+    def _cells(self) -> Counter[tuple[str, str]]:
+        return Counter((key.config_id, key.method) for key in self.judgement.rows)
+
     @property
     def summary(self) -> str:
         """What was compared and what came of it, in one or two sentences."""
         j = self.judgement
         if j.verdict == "nothing":
-            return f"{self.base} and {self.new} have no cell (configuration and method) in common."
+            return self._nothing
         parts = [f"{count(j.cells, 'cell')} in both runs, {j.timed} of them compared by speed"]
         worse = [*j.failures, *j.doubtful]
         failed = [f"{sum(f.kind == kind for f in worse)} {TITLES[kind]}" for kind in _kinds(worse)]
@@ -75,8 +86,26 @@ class Comparison:
         elif j.resolution is not None:
             text += " Half of the speedups have no interval to compare."
         if j.coarse:
-            text += " That is too coarse to judge by: measure longer (measure=rigorous) or on a quieter machine."
+            worst = max(j.resolutions[method] for method in j.coarse)
+            seen = "none" if math.isinf(worst) else f"none below {share(worst - 1)}"
+            text += (
+                f" Of {' and '.join(j.coarse)}, {seen} would have been seen in half of the cells, which is too coarse "
+                "to judge by: measure longer (measure=rigorous) or on a quieter machine."
+            )
         return text
+
+    @property
+    def _nothing(self) -> str:
+        j = self.judgement
+        if not j.cells:
+            return f"{self.base} and {self.new} have no cell (configuration and method) in common."
+        if not j.measured:
+            return f"No cell is ok in both {self.base} and {self.new}, so that nothing was compared."
+        return (
+            f"{self.base} has times of {count(j.asked, 'cell')}, and none could be compared: a ratio needs a method "
+            f"beside the baseline, and absolute times need {ENOUGH_TIMES} cells of one environment; --accuracy-only "
+            "compares without times."
+        )
 
 
 def _kinds(findings: Sequence[Finding]) -> list[str]:
@@ -112,7 +141,9 @@ def _shortened(findings: Sequence[Finding]) -> tuple[list[Finding], list[str]]:
 
 def _new_cells(comparison: Comparison) -> list[str]:
     fresh = comparison.judgement.fresh
-    lines = [f"new: {comparison.name(row)} · {row['method']} ({row['status']})" for row in fresh[:SHOWN]]
+    lines = [
+        f"new: {comparison.name(row)} · {row['method']} ({row.get('accuracy', row['status'])})" for row in fresh[:SHOWN]
+    ]
     return lines + ([f"{count(len(fresh) - SHOWN, 'more new cell')}"] if len(fresh) > SHOWN else [])
 
 
@@ -128,7 +159,7 @@ def show(comparison: Comparison, console: Console) -> None:
             table.add_column(head, overflow="fold")
         for f in findings:
             kind = Text(TITLES[f.kind], style=STYLES.get(f.kind, "severity.bad"))
-            table.add_row(kind, comparison.name(f.row), f.key[1], _speedup(f.row), f.text)
+            table.add_row(kind, comparison.name(f.row), comparison.method(f.key), _speedup(f.row), f.text)
         console.print(table)
     for line in (*more, *_new_cells(comparison), *judgement.notes):
         console.print(Text(line, style="quiet"))
@@ -152,7 +183,7 @@ def markdown(comparison: Comparison) -> str:
     if findings:
         lines += ["| | configuration | method | speedup in NEW | what |", "|---|---|---|---|---|"]
         for f in findings:
-            cells = (TITLES[f.kind], comparison.name(f.row), f.key[1], _speedup(f.row), f.text)
+            cells = (TITLES[f.kind], comparison.name(f.row), comparison.method(f.key), _speedup(f.row), f.text)
             lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
         lines.append("")
     lines += [f"- {escape(line)}" for line in (*more, *_new_cells(comparison), *judgement.notes)]
@@ -197,8 +228,7 @@ def as_json(comparison: Comparison) -> str:
 def _finding(comparison: Comparison, finding: Finding) -> dict[str, Any]:
     out: dict[str, Any] = {
         "kind": finding.kind,
-        "config_id": finding.key[0],
-        "method": finding.key[1],
+        **finding.key._asdict(),
         "name": comparison.name(finding.row),
         "text": finding.text,
     }
@@ -220,14 +250,17 @@ def junit(comparison: Comparison) -> str:
     suite = Xml.Element("testsuite", name="convbench compare", tests=str(len(rows) + 1))
     skipped = 0
     for key, row in rows.items():
-        case = Xml.SubElement(suite, "testcase", classname=_clean(comparison.name(row)), name=_clean(key[1]))
+        case = Xml.SubElement(
+            suite, "testcase", classname=_clean(comparison.name(row)), name=_clean(comparison.method(key))
+        )
         case.set("time", f"{row.get('measured_s', 0.0):.6f}")
         if key in failures:
             text = _clean(failures[key].text)
             Xml.SubElement(case, "failure", type=failures[key].kind, message=text).text = text
-        elif row["status"] != "ok":
+        elif row["status"] != "ok" or row.get("accuracy") == "fail":
             skipped += 1
-            Xml.SubElement(case, "skipped", message=_clean(f"{row['status']}: {row.get('reason', '')}"))
+            word = row["status"] if row["status"] != "ok" else "accuracy is fail, as it was"
+            Xml.SubElement(case, "skipped", message=_clean(f"{word}: {row.get('reason', '')}".removesuffix(": ")))
     whole = Xml.SubElement(suite, "testcase", classname="convbench", name="the comparison as a whole", time="0")
     if j.exit_code == 4:
         Xml.SubElement(whole, "error", type=j.verdict, message=_clean(comparison.summary))

@@ -24,7 +24,7 @@ def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], 
     ones differ by counts as its error.
     """
     doubted = {finding.key: finding for finding in suspects(result)}
-    fresh = {(row["config_id"], row["method"]): row for row in again}
+    fresh = {Key.of(row): row for row in again}
     usable = {k: r for k, r in fresh.items() if k in doubted and _comparable(result.rows[k], r)}
     second = _judged_again(result, base, usable, policy)
     standing = {finding.key: finding for finding in second.failures}
@@ -50,7 +50,7 @@ def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], 
 
 def _judged_again(result: Judgement, base: Sequence[Record], usable: Mapping[Key, Record], policy: Policy) -> Judgement:
     """The suspects alone, by their ratios; by their times among all the others, which tell how far times wander."""
-    old = [processes_differ(row, usable[key]) for row in base if (key := (row["config_id"], row["method"])) in usable]
+    old = [processes_differ(row, usable[key]) for row in base if (key := Key.of(row)) in usable]
     second = judge(old, list(usable.values()), policy)
     whole = judge(base, [usable.get(key, row) for key, row in result.rows.items()], policy)
     times = {key: change for key, change in whole.changes.items() if key in usable and change.what == "time"}
