@@ -281,6 +281,15 @@ def test_several_runs_side_by_side(tmp_path: Path) -> None:
     assert "≠ cpu.model" not in environment
 
 
+def test_a_folder_of_shards_is_one_run(tmp_path: Path) -> None:
+    for shard, kernel in (("1", 3), ("2", 5)):
+        report_rows.write(tmp_path / "run" / shard, report_rows.table(kernel=(kernel,)))
+    assert main([str(tmp_path / "run")]) == 0
+    made = Page(tmp_path / "run" / "report.html")
+    assert sorted({*made.column("kernel")}) == [3, 5]
+    assert "Configurations 2 " in made.text("overview")
+
+
 def test_rows_to_show_are_named_with_their_run(tmp_path: Path) -> None:
     """The same configuration is in both runs, and a finding is about one of them."""
     rows = report_rows.table(kernel=(3, 5))

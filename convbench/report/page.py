@@ -87,7 +87,15 @@ def places(run: str, finding: Finding) -> list[tuple[str, str]]:
 
 def column_of(table: pd.DataFrame) -> Callable[[str], Any]:
     """What Rows asks for: a column as an Arrow array, None where all is unknown."""
-    return lambda name: pa.array(table[name], from_pandas=True) if name in table and table[name].notna().any() else None
+
+    def load(name: str) -> Any:
+        if name not in table or not table[name].notna().any():
+            return None
+        column = pa.array(table[name], from_pandas=True)
+        # The texts of several tables put together stay in as many pieces.
+        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+    return load
 
 
 def read(name: str) -> str:
