@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -141,11 +140,9 @@ class Arm(pytest.Function):
 
 def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
-    import torch
-
     from .measurement.switches import switched
     from .methods import Unsupported
-    from .methods.own import CannotLoad, load, uses_autograd
+    from .methods.own import CannotLoad, context_of, load
     from .runner import describe, missing_device
 
     missing = missing_device(spec.device)
@@ -154,12 +151,13 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     with switched(spec.switches):
         made, truth = sweep.problem(spec)
         try:
-            call = load(method)(made)
+            prepare = load(method)
+            call = prepare(made)
         except Unsupported as error:
             pytest.skip(str(error))
         except CannotLoad as error:
             pytest.fail(str(error), pytrace=False)
-        with nullcontext() if uses_autograd(method) else torch.inference_mode():
+        with context_of(prepare)():
             found = describe(call(), made, truth)
             assert found["accuracy"] != "fail", found["reason"]
             kept = ("accuracy", "bound_ratio", "max_abs_err")

@@ -27,7 +27,7 @@ from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
 from .methods import Unsupported
-from .methods.own import CannotLoad, load, uses_autograd
+from .methods.own import CannotLoad, context_of, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
 
@@ -173,7 +173,7 @@ class _Configuration:
         self.stage(method.name, "prepare")
         begun = time.perf_counter()
         prepare = load(method.name)
-        method.context = nullcontext if uses_autograd(method.name) else torch.inference_mode
+        method.context = context_of(prepare)
         call = prepare(made)
         _synchronize(made)
         method.row["prepare_s"] = time.perf_counter() - begun
@@ -232,8 +232,9 @@ class _Configuration:
 
 def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[str, int | None]:
     """The memory columns; for autograd what its forward saves, for others what the call reads of before."""
-    if uses_autograd(method.name):
-        saved: int | None = memory.saved_bytes(lambda: load(method.name)(made))
+    prepare = load(method.name)
+    if uses_autograd(prepare):
+        saved: int | None = memory.saved_bytes(lambda: prepare(made))
     else:
         with method.context():
             saved = memory.held_bytes(call, made.grad_output)

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, TextIO
 
@@ -21,7 +21,7 @@ from ..facts.spec import Spec
 from ..measurement import problem
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
-from ..methods.own import load, uses_autograd
+from ..methods.own import context_of, load
 from ..runner import run
 from ..timing.clocks import Arm, Clock, clock_for
 
@@ -69,8 +69,8 @@ class Side:
         self._arm = None
         clock = clock_for(self._spec.device, self._spec.measure)
         self._preparation.enter_context(clock.context())
-        context = nullcontext if uses_autograd(method) else torch.inference_mode
-        (self._arm,) = clock.ready([Arm(method, load(method)(self._made), context)])
+        loaded = load(method)
+        (self._arm,) = clock.ready([Arm(method, loaded(self._made), context_of(loaded))])
         self._clock = clock
         gc.collect()
         return {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
