@@ -20,7 +20,7 @@ from torch import Tensor
 from ._version import __version__
 from .facts import environment
 from .facts.rates import rates
-from .facts.record import Record, record
+from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec, Switches
 from .measurement import accuracy, memory, problem, reference
 from .measurement.problem import Problem
@@ -34,7 +34,6 @@ from .timing import rounds as timing
 Stage = Callable[[str, str], None]
 HASHED_BYTES = 2**26
 """Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
 REASON_LENGTH = 400
 
 
@@ -149,7 +148,7 @@ class _Configuration:
             return work()
         except Exception as error:  # out of memory, or whatever torch raises for a tensor it cannot make
             for method in self.methods:
-                method.row.update(_failure(error))
+                method.row.update(failure(error))
             return None
 
     def _judge_all(self, made: Problem, truth: Reference) -> None:
@@ -166,7 +165,7 @@ class _Configuration:
             except Unsupported as error:
                 method.row.update(status="unsupported", reason=_sentence(str(error)))
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
-                method.row.update(_failure(error))
+                method.row.update(failure(error))
                 method.call = None
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
@@ -198,7 +197,7 @@ class _Configuration:
             except timing.ArmFailed as failed:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
-                        method.row.update(_failure(failed.error))
+                        method.row.update(failure(failed.error))
             finally:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
@@ -298,11 +297,10 @@ def _synchronize(made: Problem) -> None:
         torch.cuda.synchronize(made.device)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, str]:
+    """`status` and `reason` of a row that `error` is the end of."""
     text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
-    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        words.lower() in str(error).lower() for words in OUT_OF_MEMORY
-    )
+    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
     return {"status": "oom" if exhausted else "error", "reason": _sentence(text)}
 
 

@@ -6,6 +6,7 @@ has the machine to itself.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
@@ -22,7 +23,7 @@ from ..measurement import problem
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
 from ..methods.own import context_of, load
-from ..runner import run
+from ..runner import failure, run
 from ..timing.clocks import Arm, Clock, clock_for
 
 
@@ -108,13 +109,14 @@ def serve(requests: TextIO, replies: TextIO) -> None:
         try:
             answer = getattr(side, request.pop("do"))(**request)
         except Exception as error:  # a method's own code may raise anything
-            answer = {"raised": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            answer = {"raised": failure(error)}
         replies.write(json.dumps(answer) + "\n")
         replies.flush()
 
 
 def main() -> None:
     """Serves the pipes whose numbers are the last two arguments."""
+    faulthandler.enable(all_threads=False)
     reading, writing = (int(word) for word in sys.argv[-2:])
     with os.fdopen(reading) as requests, os.fdopen(writing, "w") as replies:
         serve(requests, replies)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..execution.interrupt import Interrupt, StopNow
+from ..execution.process import OWN_WORK_S
 from ..facts.case import InvalidValue
 from ..facts.record import FAILED, Record
 from ..facts.spec import Spec
@@ -29,15 +30,11 @@ from ..sweep import drive
 from ..timing import rounds as timing
 from ..timing.clocks import Arm
 from ..timing.samples import Samples
-from .pair import NAMES, Gone, Pair, Raised, TurnClock
+from .pair import NAMES, Failed, Gone, Pair, Raised, TurnClock
 from .rows import rows_of, show
 
 LEAST = 6
 """Fresh processes: the smallest and largest of fewer medians enclose the truth less often than 95% of the time."""
-
-OWN_WORK_S = 600.0
-"""Seconds that problem and reference of one configuration may take; the same as in a sweep."""
-
 
 FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "budget_s", "hydra/launcher")
 """Settings of a sweep that a duet refuses instead of ignoring them."""
@@ -186,15 +183,11 @@ def _surviving(duel: Duel) -> Iterator[None]:
     try:
         yield
     except timing.ArmFailed as failed:
-        error = failed.error
-        if isinstance(error, Gone):
-            duel.fail(error.status, str(error), error.side)
-        else:
-            duel.fail("error", str(error), failed.name.rpartition("@")[2] or None)
-    except Gone as gone:
-        duel.fail(gone.status, str(gone), gone.side)
-    except Raised as raised:
-        duel.fail("error", str(raised), None)
+        error, side = failed.error, failed.name.rpartition("@")[2] or None
+        status, side = (error.status, error.side) if isinstance(error, Failed) else ("error", side)
+        duel.fail(status, str(error), side)
+    except Failed as failed:
+        duel.fail(failed.status, str(failed), failed.side)
 
 
 def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
@@ -212,7 +205,7 @@ def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
         return
     except Raised as raised:
         for duel in duels:
-            duel.fail("error", str(raised), name)
+            duel.fail(raised.status, str(raised), name)
         return
     for duel, row in zip(duels, answer["records"], strict=True):
         duel.rows[name] = row
