@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..facts.case import InvalidValue
+from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, Record
 from ..results.table import configuration_name, load, records, table_files
 from ..terminal.screen import console
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     new = Run.read(args.new)
     if not table_files(args.base):
         print(f"nothing to compare with: {args.base} holds no results; give the folder of a run", file=sys.stderr)
-        return 4
+        return Exit.UNTRUSTED
     base = Run.read(args.base)
     judgement = judge(base.rows, new.rows, policy)
     if args.confirm:

@@ -9,6 +9,7 @@ from statistics import median
 
 from scipy.stats import false_discovery_control
 
+from ..facts.exits import Exit
 from ..facts.record import VERDICTS, Record
 from .change import Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times
 
@@ -103,8 +104,9 @@ class Judgement:
         return self.resolution is not None and self.resolution > COARSE * (1 + self.margin)
 
     @property
-    def exit_code(self) -> int:
-        return {"regression": 1, "nothing": 4, "untrusted": 4, "good": 0}[self.verdict]
+    def exit_code(self) -> Exit:
+        codes = {"regression": Exit.WRONG, "nothing": Exit.UNTRUSTED, "untrusted": Exit.UNTRUSTED, "good": Exit.GOOD}
+        return codes[self.verdict]
 
 
 def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..facts.exits import Exit
 from ..facts.record import Record
 from ..facts.units import count, interval, share
 from .gate import Finding, Judgement, Policy
@@ -119,7 +120,7 @@ def _new_cells(comparison: Comparison) -> list[str]:
 def show(comparison: Comparison, console: Console) -> None:
     """The comparison on a terminal or in a log."""
     judgement = comparison.judgement
-    style = "speed.faster" if judgement.exit_code == 0 else "severity.bad"
+    style = "speed.faster" if judgement.exit_code == Exit.GOOD else "severity.bad"
     console.print(Text.assemble((WORDS[judgement.verdict], style), f": {comparison.summary}"))
     findings, more = _shortened(_listed(judgement))
     if findings:
@@ -229,9 +230,9 @@ def junit(comparison: Comparison) -> str:
             skipped += 1
             Xml.SubElement(case, "skipped", message=_clean(f"{row['status']}: {row.get('reason', '')}"))
     whole = Xml.SubElement(suite, "testcase", classname="convbench", name="the comparison as a whole", time="0")
-    if j.exit_code == 4:
+    if j.exit_code == Exit.UNTRUSTED:
         Xml.SubElement(whole, "error", type=j.verdict, message=_clean(comparison.summary))
-    counts = {"failures": len(failures), "errors": int(j.exit_code == 4), "skipped": skipped}
+    counts = {"failures": len(failures), "errors": int(j.exit_code == Exit.UNTRUSTED), "skipped": skipped}
     for name, number in counts.items():
         suite.set(name, str(number))
     Xml.SubElement(suite, "system-out").text = _clean("\n".join([comparison.summary, *j.notes]))

@@ -12,6 +12,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..execution.execute import Outcome, exit_code
 from ..execution.interrupt import Interrupt, StopNow
 from ..execution.process import OWN_WORK_S
 from ..facts.case import InvalidValue
-from ..facts.record import FAILED, Record
+from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
@@ -123,7 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             write(out, duels)
     rows = [row for duel in duels for row in rows_of(duel)]
     show(rows, out, greetings, pythons)
-    return exit_code(rows, settings.strict) if interrupt.signal is None else 128 + interrupt.signal
+    statuses = Counter(row["status"] for row in rows)
+    wrong = sum(row.get("accuracy") == "fail" for row in rows)
+    return exit_code(Outcome(rows=statuses, wrong=wrong, signal=interrupt.signal), settings.strict)
 
 
 def _check_empty(out: Path) -> None:
@@ -140,14 +144,6 @@ def interpreter(option: str, word: str) -> str:
         raise InvalidValue(option, f"{option} {word} is no Python interpreter; give one, or an environment's folder")
     # Not resolved: an environment is known by the link it is called through.
     return os.path.abspath(found)
-
-
-def exit_code(rows: Sequence[Record], strict: bool) -> int:
-    """1 a wrong gradient; 3 something could not be measured; else 0."""
-    if any(row.get("accuracy") == "fail" for row in rows):
-        return 1
-    unmeasured = (*FAILED, "skipped") if strict else FAILED
-    return 3 if any(row["status"] in unmeasured for row in rows) else 0
 
 
 def _pass(pair: Pair, duels: Sequence[Duel], where: tuple[Path, int, int], interrupt: Interrupt) -> None:

@@ -15,13 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..facts.case import InvalidValue, whole_number
+from ..facts.exits import Exit
 from ..facts.spec import DEVICE, Measure, Switches, number
 from ..sweep.config import did_you_mean, preset
 from ..terminal.screen import console
 from . import burst
 from .trust import Judgement, Try, judge, sentence
 
-UNTRUSTED = 4
 SETTINGS = ("device", "budget_s", "measure", "threads", "seed")
 LEAST_BUDGET_S = 1.0
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = runner.missing_device(wanted.device)
     if missing is not None:
         print(f"convbench: there is no device={wanted.device} to validate: {missing}", file=sys.stderr)
-        return UNTRUSTED
+        return Exit.UNTRUSTED
     setup = proofs.Setup(wanted.device, wanted.threads, wanted.measure, wanted.seed)
     try:
         with burst.load() if wanted.load else nullcontext():
@@ -74,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         error = failed.error if isinstance(failed, ArmFailed) else failed
         said = str(error).partition("\n")[0]
         print(f"convbench: {wanted.device} failed while it was timed: {type(error).__name__}: {said}", file=sys.stderr)
-        return UNTRUSTED
+        return Exit.UNTRUSTED
     judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
     (_print_json if wanted.as_json else _print)(wanted, judgement, tries)
-    return 0 if judgement.trusted else UNTRUSTED
+    return Exit.GOOD if judgement.trusted else Exit.UNTRUSTED
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
