@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
-from .facts import environment
 from .facts.rates import rates
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec, Switches
-from .measurement import accuracy, memory, problem, reference
+from .measurement import accuracy, environment, memory, problem, reference
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from convbench.facts import environment
-from convbench.facts.environment import FINGERPRINT, collect, cpu_model
 from convbench.facts.spec import Switches
+from convbench.measurement import environment
+from convbench.measurement.environment import FINGERPRINT, collect, cpu_model
 
 USUAL = Switches()
 

@@ -138,7 +138,7 @@ def _progress(wanted: Wanted) -> Iterator[Progress]:
 
 
 def _print_json(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
-    from ..facts import environment
+    from ..measurement import environment
 
     out = {
         "device": wanted.device,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from .spec import Switches
+from ..facts.spec import Switches
 
 FINGERPRINT = (
     "cpu",
