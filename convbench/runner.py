@@ -22,6 +22,7 @@ from .facts.rates import rates
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec, Switches
 from .measurement import accuracy, environment, memory, problem, reference
+from .measurement.devices import device_of, missing_device
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
@@ -96,23 +97,6 @@ def warm_up() -> None:
     torch.autograd.grad(x * 2, x, torch.ones(1))
 
 
-def missing_device(device: str) -> str | None:
-    """Why `device` cannot be used here, or None if it can."""
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
-        return None
-    if kind != "cuda":
-        return f"no {kind}: convbench knows cpu and cuda"
-    if not torch.cuda.is_available():
-        built = (
-            "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no usable CUDA device"
-        )
-        return f"no CUDA: {built}"
-    if int(number or 0) >= torch.cuda.device_count():
-        return f"no {device}: torch finds {torch.cuda.device_count()} CUDA device(s)"
-    return None
-
-
 @dataclass(slots=True)
 class _Configuration:
     spec: Spec
@@ -169,19 +153,20 @@ class _Configuration:
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
         self.stage(method.name, "prepare")
+        device = device_of(str(made.device))
         begun = time.perf_counter()
         prepare = load(method.name)
         method.context = context_of(prepare)
         call = prepare(made)
-        _synchronize(made)
+        device.synchronize()
         method.row["prepare_s"] = time.perf_counter() - begun
         self.stage(method.name, "accuracy")
         with method.context():
             got = call()
-            _synchronize(made)
+            device.synchronize()
             if self.spec.check_repeatable:
                 again = call()
-                _synchronize(made)
+                device.synchronize()
                 method.row["repeatable"] = _same(got, again)
         method.row.update(describe(got, made, truth))
         method.call = call
@@ -237,7 +222,7 @@ def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[
         with method.context():
             saved = memory.held_bytes(call, made.grad_output)
     with method.context():
-        return {"saved_bytes": saved, "peak_bytes": memory.peak_bytes(call, made.spec.device)}
+        return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(call)}
 
 
 def describe(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
@@ -289,11 +274,6 @@ def _same(a: object, b: object) -> bool:
 def _ceilings(device: str, dtype: str, switches: Switches) -> dict[str, float | None]:
     """Measured once per process for each device, dtype and setting of the switches, which are in force already."""
     return ceilings.measure(device, dtype)
-
-
-def _synchronize(made: Problem) -> None:
-    if made.device.type == "cuda":
-        torch.cuda.synchronize(made.device)
 
 
 def failure(error: BaseException) -> dict[str, str]:

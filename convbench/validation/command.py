@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the proofs and returns 0 or 4; raises InvalidValue."""
     wanted = _wanted(parser().parse_args(argv))
     # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
-    from .. import runner
+    from ..measurement.devices import missing_device
     from ..timing.rounds import ArmFailed
     from . import proofs
 
-    missing = runner.missing_device(wanted.device)
+    missing = missing_device(wanted.device)
     if missing is not None:
         print(f"convbench: there is no device={wanted.device} to validate: {missing}", file=sys.stderr)
         return Exit.UNTRUSTED
