@@ -24,6 +24,7 @@ from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
 from convbench.timing import clocks
 from convbench.timing import rounds as timing
+from convbench.timing.cpu_clock import CpuClock
 from convbench.timing.samples import Samples
 
 from .settings import make_spec
@@ -461,7 +462,7 @@ def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType
     assert "speedup" not in rows["explicit"]
 
 
-class CapturesNothing(clocks.CpuClock):
+class CapturesNothing(CpuClock):
     """Tells as the CUDA clock does when a graph could not be captured."""
 
     def conditions(self) -> dict[str, Any]:
