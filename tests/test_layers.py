@@ -22,6 +22,7 @@ LAYERS = {
     "one configuration": {"runner"},
     "results": {"results"},
     "execution": {"execution"},
+    "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
     "decisions": {"commands", "comparison", "duet", "validation"},
