@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..facts.exits import Exit
+from ..facts.markdown import code, escape
 from ..facts.record import Record
 from ..facts.units import count, interval, share
 from .gate import Finding, Judgement, Policy
@@ -148,7 +149,7 @@ def markdown(comparison: Comparison) -> str:
     """A section for a job summary; whatever came from a file is escaped."""
     judgement = comparison.judgement
     lines = [f"## convbench: {WORDS[judgement.verdict]}", "", escape(comparison.summary), ""]
-    lines += [f"BASE `{_code(comparison.base)}` · NEW `{_code(comparison.new)}`", ""]
+    lines += [f"BASE {code(comparison.base)} · NEW {code(comparison.new)}", ""]
     findings, more = _shortened(_listed(judgement))
     if findings:
         lines += ["| | configuration | method | speedup in NEW | what |", "|---|---|---|---|---|"]
@@ -158,16 +159,6 @@ def markdown(comparison: Comparison) -> str:
         lines.append("")
     lines += [f"- {escape(line)}" for line in (*more, *_new_cells(comparison), *judgement.notes)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def escape(text: str) -> str:
-    """`text` for a cell of a Markdown table: nothing in it is markup, and it stays on one line."""
-    text = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\|`*_\[\]~@#])", r"\\\1", text)
-
-
-def _code(text: str) -> str:
-    return re.sub(r"[`\n]", "'", text)
 
 
 def as_json(comparison: Comparison) -> str:
