@@ -143,7 +143,7 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     from .measurement.switches import switched
     from .methods import Unsupported
     from .methods.own import CannotLoad, context_of, load
-    from .runner import describe
+    from .runner import accuracy_columns
 
     missing = missing_device(spec.device)
     if missing is not None:
@@ -158,7 +158,7 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
         except CannotLoad as error:
             pytest.fail(str(error), pytrace=False)
         with context_of(prepare)():
-            found = describe(call(), made, truth)
+            found = accuracy_columns(call(), made, truth)
             assert found["accuracy"] != "fail", found["reason"]
             kept = ("accuracy", "bound_ratio", "max_abs_err")
             benchmark.extra_info.update({"config_id": spec.config_id, **{key: found[key] for key in kept}})

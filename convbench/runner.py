@@ -168,7 +168,7 @@ class _Configuration:
                 again = call()
                 device.synchronize()
                 method.row["repeatable"] = _same(got, again)
-        method.row.update(describe(got, made, truth))
+        method.row.update(accuracy_columns(got, made, truth))
         method.call = call
         return got
 
@@ -225,7 +225,7 @@ def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[
         return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(call)}
 
 
-def describe(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
+def accuracy_columns(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
     """The accuracy columns of a result."""
     judged = accuracy.judge(got, made, truth)
     row = {**asdict(judged), "accuracy": judged.verdict, "reduction_length": truth.reduction_length}

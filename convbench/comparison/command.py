@@ -16,7 +16,7 @@ from ..facts.record import CASE, SETTING, Record
 from ..results.table import configuration_name, load, records, table_files
 from ..terminal.screen import console
 from .confirm import measure_again
-from .gate import Judgement, Policy, judge
+from .gate import GateResult, Policy, judge
 from .output import FORMATS, Comparison, show
 from .second import confirm, suspects
 
@@ -114,7 +114,7 @@ def _environments(words: list[str]) -> int:
     return duet(["--a", words[0], "--b", words[1], *words[2:]])
 
 
-def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Judgement:
+def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy) -> GateResult:
     doubtful = suspects(judgement)
     if not doubtful:
         return judgement
@@ -125,7 +125,7 @@ def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Jud
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 
 
-def _shown(judgement: Judgement, kind: str) -> set[str]:
+def _shown(judgement: GateResult, kind: str) -> set[str]:
     """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
     findings = [*judgement.failures, *judgement.doubtful, *judgement.advice, *judgement.improvements]
     shown = {f.key[0] for f in findings} | {row["config_id"] for row in judgement.fresh}

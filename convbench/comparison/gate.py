@@ -67,7 +67,7 @@ KINDS = (
 
 
 @dataclass(slots=True)
-class Judgement:
+class GateResult:
     """What comparing two runs gave. `failures` make it a regression; `advice` does not.
 
     `cells`: common to both runs; `timed`: those judged by speed; `resolution`: the smallest slowdown, as a factor,
@@ -109,9 +109,9 @@ class Judgement:
         return codes[self.verdict]
 
 
-def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
+def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> GateResult:
     """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
-    result = Judgement(policy.margin)
+    result = GateResult(policy.margin)
     old_cells, new_cells = _cells(base, "BASE", result), _cells(new, "NEW", result)
     result.rows = new_cells
     common = [key for key in old_cells if key in new_cells]
@@ -129,7 +129,7 @@ def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judg
     return result
 
 
-def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Record]:
+def _cells(rows: Sequence[Record], run: str, result: GateResult) -> dict[Key, Record]:
     """Rows by cell; of a cell measured more than once a wrong gradient counts, else the row with the most samples."""
     cells: dict[Key, Record] = {}
     for row in sorted(rows, key=lambda row: (row.get("accuracy") == "fail", row.get("samples", 0))):
@@ -142,7 +142,7 @@ def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Rec
     return {key: cells[key] for row in rows if (key := (row["config_id"], row["method"])) in cells}
 
 
-def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> bool:
+def _outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> bool:
     """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
     before, after = old.get("accuracy"), new.get("accuracy")
@@ -170,7 +170,7 @@ def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> b
     return False
 
 
-def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: Judgement) -> None:
+def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: GateResult) -> None:
     """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them."""
     changes: dict[Key, Change] = {}
     blind: list[Key] = []
@@ -203,7 +203,7 @@ def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, res
             _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
 
 
-def _report(finding: Finding, own: tuple[float, float] | None, result: Judgement) -> None:
+def _report(finding: Finding, own: tuple[float, float] | None, result: GateResult) -> None:
     """Notes a change, as advice where the method's own time went the other way: the baseline's has changed then.
 
     `own` is the change of that time, outright and against the common change of the baselines' times.
@@ -270,7 +270,7 @@ def ratio_change(old: Record, new: Record) -> Change | None:
     return change.widened(Between(UNEVEN * abs(math.log(baseline_s[1] / baseline_s[0]))))
 
 
-def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: Judgement) -> dict[Key, Change]:
+def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult) -> dict[Key, Change]:
     """Changes of absolute times, for cells without a paired ratio (the baseline's own among them).
 
     Between two runs a machine's speed wanders, so that the cells' common change is taken out and the spread

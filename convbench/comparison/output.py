@@ -20,7 +20,7 @@ from ..facts.exits import Exit
 from ..facts.markdown import code, escape
 from ..facts.record import Record
 from ..facts.units import count, interval, share
-from .gate import Finding, Judgement, Policy
+from .gate import Finding, GateResult, Policy
 
 SHOWN = 50
 """Lines of one kind in the terminal and in Markdown; JSON and JUnit hold all."""
@@ -53,7 +53,7 @@ class Comparison:
 
     base: str
     new: str
-    judgement: Judgement
+    judgement: GateResult
     policy: Policy
     names: Mapping[str, str]
 
@@ -91,7 +91,7 @@ def _sorted(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (order.index(f.kind), -abs(f.change.log) if f.change else 0.0))
 
 
-def _listed(judgement: Judgement) -> list[Finding]:
+def _listed(judgement: GateResult) -> list[Finding]:
     groups = (judgement.failures, judgement.doubtful, judgement.advice, judgement.improvements)
     return [finding for group in groups for finding in _sorted(group)]
 

@@ -49,7 +49,7 @@ class Raised(Failed):
     """What the request raised on the other side, which lives on."""
 
 
-class Side:
+class SideProcess:
     """One process, in a session of its own."""
 
     def __init__(self, name: str, python: str) -> None:
@@ -113,7 +113,7 @@ class Pair:
 
     def __init__(self, pythons: Sequence[str]) -> None:
         self._pythons = pythons
-        self._sides: dict[str, Side] = {}
+        self._sides: dict[str, SideProcess] = {}
 
     def __enter__(self) -> Pair:
         return self
@@ -128,9 +128,9 @@ class Pair:
     def running(self) -> bool:
         return bool(self._sides)
 
-    def sides(self) -> dict[str, Side]:
+    def sides(self) -> dict[str, SideProcess]:
         if not self._sides:
-            self._sides = {name: Side(name, python) for name, python in zip(NAMES, self._pythons, strict=True)}
+            self._sides = {name: SideProcess(name, python) for name, python in zip(NAMES, self._pythons, strict=True)}
         return self._sides
 
     def ask(self, name: str, do: str, within_s: float, **words: Any) -> dict[str, Any]:

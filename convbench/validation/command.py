@@ -20,7 +20,7 @@ from ..facts.spec import DEVICE, Measure, Switches, number
 from ..sweep.config import did_you_mean, preset
 from ..terminal.screen import console
 from . import burst
-from .trust import Judgement, Try, judge, sentence
+from .trust import Trust, Try, judge, sentence
 
 SETTINGS = ("device", "budget_s", "measure", "threads", "seed")
 LEAST_BUDGET_S = 1.0
@@ -137,7 +137,7 @@ def _progress(wanted: Wanted) -> Iterator[Progress]:
         yield progress
 
 
-def _print_json(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
+def _print_json(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
     from ..measurement import environment
 
     out = {
@@ -158,7 +158,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {key: None if value in (float("inf"),) or value != value else value for key, value in values.items()}
 
 
-def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
+def _print(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
     screen = console()
     threads = "1 thread" if wanted.threads == 1 else f"{wanted.threads} threads"
     load = ", all cores loaded in bursts" if wanted.load else ""
@@ -176,7 +176,7 @@ def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
     screen.print(sentence(judgement), style="status.ok" if judgement.trusted else "severity.bad")
 
 
-def _proofs_table(judgement: Judgement) -> Table:
+def _proofs_table(judgement: Trust) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "proof", "wanted", "seen"):
         table.add_column(heading, overflow="fold")
@@ -187,7 +187,7 @@ def _proofs_table(judgement: Judgement) -> Table:
     return table
 
 
-def _scatter_table(judgement: Judgement) -> Table:
+def _scatter_table(judgement: Trust) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("identical code, |log ratio|")
     for heading in ("median", "90th percentile", "largest", "seconds"):
