@@ -2,7 +2,7 @@
 
 Run as `python tests/stub_side.py BEHAVIOUR -c BOOT HOME FD FD`. BEHAVIOUR is JSON: `factor` by which every time is
 longer, `methods` with a factor of their own, `layout` (spread of the times between processes), and `does`: method →
-what it does instead of working (die, throw, hang, raise, wrong).
+what it does instead of working (die, throw, close, hang, raise, wrong).
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ def misbehave(method: str, when: str) -> None:
     if what == f"throw {when}":
         print("terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc", flush=True)
         os.kill(os.getpid(), signal.SIGABRT)
+    if what == f"close {when}":
+        os.closerange(3, 100)
+        time.sleep(60)
     if what == f"hang {when}":
         time.sleep(60)
     if what == f"raise {when}":

@@ -119,6 +119,7 @@ def test_speed_columns_follow_from_the_kept_samples(tmp_path: Path) -> None:
         ("die prepare", "crash", "killed by signal 11 (SIGSEGV): error: last words"),
         ("throw judge", "oom", "killed by signal 6 (SIGABRT): what():  std::bad_alloc"),
         ("throw sample", "oom", "killed by signal 6 (SIGABRT): what():  std::bad_alloc"),
+        ("close judge", "crash", "the process closed its connection to convbench"),
         ("hang sample", "timeout", "no end within 0.5 s, see timeout_s"),
         ("raise prepare", "error", "RuntimeError: no such kernel"),
         ("raise sample", "error", "RuntimeError: no such kernel"),
