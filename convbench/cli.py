@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .facts.case import InvalidValue, did_you_mean
+from .facts.exits import Exit, interrupted
 
 if TYPE_CHECKING:
     from .sweep.program import Program
@@ -27,9 +28,6 @@ COMMANDS = {
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
-MISTAKE = 2
-"""Exit code for a command line or a file that is at fault."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit code; `argv` is without the program's name."""
@@ -37,18 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["--version"]:
             print(f"convbench {__version__}")
-            return 0
+            return Exit.GOOD
         if arguments and _is_command(arguments[0]):
             return _command(arguments[0], arguments[1:])
         return _run(arguments)
     except InvalidValue as error:
         return _refuse(str(error))
     except KeyboardInterrupt as stop:
-        return 128 + int(getattr(stop, "signal", signal.SIGINT))
+        return interrupted(int(getattr(stop, "signal", signal.SIGINT)))
     except BrokenPipeError:
         # Whoever read our output has gone; the interpreter must not complain about it when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return Exit.GOOD
 
 
 def _is_command(word: str) -> bool:
@@ -67,7 +65,7 @@ def _command(word: str, rest: list[str]) -> int:
     try:
         return int(module.main(rest))
     except SystemExit as stop:  # argparse: its --help, or a mistake that it has named
-        return stop.code if isinstance(stop.code, int) else MISTAKE
+        return stop.code if isinstance(stop.code, int) else Exit.MISTAKE
 
 
 def _run(arguments: list[str]) -> int:
@@ -79,7 +77,7 @@ def _run(arguments: list[str]) -> int:
     try:
         run(arguments, program)
     except SystemExit as stop:  # Hydra has shown what was asked for, or said what is wrong
-        return MISTAKE if stop.code else 0
+        return Exit.MISTAKE if stop.code else Exit.GOOD
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -105,12 +103,12 @@ def _conclude(program: Program) -> int:
         terminal.show(last.out, context=terminal.Context(last.out, illegal=illegal, missing=outcome.missing))
         if not program.refused:
             return exit_code(outcome, last.strict)
-    return _refuse(refused[0]) if refused else 0
+    return _refuse(refused[0]) if refused else Exit.GOOD
 
 
 def _refuse(text: str) -> int:
     print(f"convbench: {text}", file=sys.stderr)
-    return MISTAKE
+    return Exit.MISTAKE
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    import torch
-
     from .facts.spec import Spec
+    from .measurement.devices import Device
     from .measurement.problem import Problem
     from .measurement.reference import Reference
 
@@ -138,12 +136,11 @@ class Arm(pytest.Function):
 
 def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
-    import torch
-
+    from .measurement.devices import device_of, missing_device
     from .measurement.switches import switched
     from .methods import Unsupported
-    from .methods.own import CannotLoad, load, uses_autograd
-    from .runner import describe, missing_device
+    from .methods.own import CannotLoad, context_of, load
+    from .runner import accuracy_columns
 
     missing = missing_device(spec.device)
     if missing is not None:
@@ -151,26 +148,26 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     with switched(spec.switches):
         made, truth = sweep.problem(spec)
         try:
-            call = load(method)(made)
+            prepare = load(method)
+            call = prepare(made)
         except Unsupported as error:
             pytest.skip(str(error))
         except CannotLoad as error:
             pytest.fail(str(error), pytrace=False)
-        with nullcontext() if uses_autograd(method) else torch.inference_mode():
-            found = describe(call(), made, truth)
+        with context_of(prepare)():
+            found = accuracy_columns(call(), made, truth)
             assert found["accuracy"] != "fail", found["reason"]
             kept = ("accuracy", "bound_ratio", "max_abs_err")
             benchmark.extra_info.update({"config_id": spec.config_id, **{key: found[key] for key in kept}})
-            benchmark(call if made.device.type == "cpu" else _synchronized(call, made.device))
+            benchmark(call if made.device.type == "cpu" else _synchronized(call, device_of(spec.device)))
 
 
-def _synchronized(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+def _synchronized(call: Callable[[], Any], device: Device) -> Callable[[], Any]:
     """A call that returns when `device` has finished; pytest-benchmark's clock is the host's."""
-    import torch
 
     def synchronized() -> Any:
         result = call()
-        torch.cuda.synchronize(device)
+        device.synchronize()
         return result
 
     return synchronized

@@ -18,23 +18,22 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
-from .facts import environment
 from .facts.rates import rates
-from .facts.record import Record, record
+from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
-from .measurement import accuracy, memory, problem, reference
+from .measurement import accuracy, environment, memory, problem, reference
+from .measurement.devices import device_of, missing_device
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
 from .methods import Unsupported
-from .methods.own import CannotLoad, load, uses_autograd
+from .methods.own import CannotLoad, context_of, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
 
 Stage = Callable[[str, str], None]
 HASHED_BYTES = 2**26
 """Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
 REASON_LENGTH = 400
 
 
@@ -109,23 +108,6 @@ def warm_up() -> None:
     torch.autograd.grad(x * 2, x, torch.ones(1))
 
 
-def missing_device(device: str) -> str | None:
-    """Why `device` cannot be used here, or None if it can."""
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
-        return None
-    if kind != "cuda":
-        return f"no {kind}: convbench knows cpu and cuda"
-    if not torch.cuda.is_available():
-        built = (
-            "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no usable CUDA device"
-        )
-        return f"no CUDA: {built}"
-    if int(number or 0) >= torch.cuda.device_count():
-        return f"no {device}: torch finds {torch.cuda.device_count()} CUDA device(s)"
-    return None
-
-
 @dataclass(slots=True)
 class _Configuration:
     spec: Spec
@@ -165,7 +147,7 @@ class _Configuration:
             return work()
         except Exception as error:  # out of memory, or whatever torch raises for a tensor it cannot make
             for method in self.methods:
-                method.row.update(_failure(error))
+                method.row.update(failure(error))
             return None
 
     def _judge_all(self, made: Problem, truth: Reference) -> None:
@@ -182,26 +164,27 @@ class _Configuration:
             except Unsupported as error:
                 method.row.update(status="unsupported", reason=_sentence(str(error)))
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
-                method.row.update(_failure(error))
+                method.row.update(failure(error))
                 method.call = None
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
         self.stage(method.name, "prepare")
+        device = device_of(str(made.device))
         begun = time.perf_counter()
         prepare = load(method.name)
-        method.context = nullcontext if uses_autograd(method.name) else torch.inference_mode
+        method.context = context_of(prepare)
         call = prepare(made)
-        _synchronize(made)
+        device.synchronize()
         method.row["prepare_s"] = time.perf_counter() - begun
         self.stage(method.name, "accuracy")
         with method.context():
             got = call()
-            _synchronize(made)
+            device.synchronize()
             if self.spec.check_repeatable:
                 again = call()
-                _synchronize(made)
+                device.synchronize()
                 method.row["repeatable"] = _same(got, again)
-        method.row.update(describe(got, made, truth))
+        method.row.update(accuracy_columns(got, made, truth))
         method.call = call
         return got
 
@@ -214,7 +197,7 @@ class _Configuration:
             except timing.ArmFailed as failed:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
-                        method.row.update(_failure(failed.error))
+                        method.row.update(failure(failed.error))
             finally:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
@@ -257,16 +240,17 @@ class _Configuration:
 
 def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[str, int | None]:
     """The memory columns; for autograd what its forward saves, for others what the call reads of before."""
-    if uses_autograd(method.name):
-        saved: int | None = memory.saved_bytes(lambda: load(method.name)(made))
+    prepare = load(method.name)
+    if uses_autograd(prepare):
+        saved: int | None = memory.saved_bytes(lambda: prepare(made))
     else:
         with method.context():
             saved = memory.held_bytes(call, made.grad_output)
     with method.context():
-        return {"saved_bytes": saved, "peak_bytes": memory.peak_bytes(call, made.spec.device)}
+        return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(call)}
 
 
-def describe(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
+def accuracy_columns(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
     """The accuracy columns of a result."""
     judged = accuracy.judge(got, made, truth)
     row = {**asdict(judged), "accuracy": judged.verdict, "reduction_length": truth.reduction_length}
@@ -311,16 +295,10 @@ def _same(a: object, b: object) -> bool:
     return torch.equal(one, other)
 
 
-def _synchronize(made: Problem) -> None:
-    if made.device.type == "cuda":
-        torch.cuda.synchronize(made.device)
-
-
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, str]:
+    """`status` and `reason` of a row that `error` is the end of."""
     text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
-    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        words.lower() in str(error).lower() for words in OUT_OF_MEMORY
-    )
+    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
     return {"status": "oom" if exhausted else "error", "reason": _sentence(text)}
 
 

@@ -22,7 +22,7 @@ from statistics import median
 
 import convbench
 from convbench.comparison.command import JUDGED
-from convbench.comparison.gate import Judgement, Key, Policy, judge
+from convbench.comparison.gate import GateResult, Key, Policy, judge
 from convbench.comparison.second import confirm, suspects
 from convbench.facts.record import Record
 from convbench.results.table import records
@@ -58,7 +58,7 @@ def planted(rows: Sequence[Record], where: set[str]) -> list[Record]:
     ]
 
 
-def measured_again(judgement: Judgement, others: Sequence[Sequence[Record]], twins: set[str]) -> list[Record]:
+def measured_again(judgement: GateResult, others: Sequence[Sequence[Record]], twins: set[str]) -> list[Record]:
     """The suspects' rows as six fresh processes would have given them: the medians of six other runs."""
     out = []
     for finding in suspects(judgement):
@@ -115,7 +115,7 @@ def main() -> None:
     print(f"resolution: {median(resolutions) - 1:.1%} in the median comparison")
 
 
-def slower(judgement: Judgement) -> set[str]:
+def slower(judgement: GateResult) -> set[str]:
     """config_ids of the explicit method's cells that were called slower."""
     return {f.key[0] for f in judgement.failures if f.kind == "slower" and f.key[1] == "explicit"}
 

@@ -2,7 +2,7 @@
 
 Run as `python tests/stub_side.py BEHAVIOUR -c BOOT HOME FD FD`. BEHAVIOUR is JSON: `factor` by which every time is
 longer, `methods` with a factor of their own, `layout` (spread of the times between processes), and `does`: method →
-what it does instead of working (die, hang, raise, wrong).
+what it does instead of working (die, throw, close, hang, raise, wrong).
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ state: dict[str, Any] = {}
 def misbehave(method: str, when: str) -> None:
     what = behaviour.get("does", {}).get(method)
     if what == f"die {when}":
-        print("last words", flush=True)
+        print("error: last words", flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
+    if what == f"throw {when}":
+        print("terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc", flush=True)
+        os.kill(os.getpid(), signal.SIGABRT)
+    if what == f"close {when}":
+        os.closerange(3, 100)
+        time.sleep(60)
     if what == f"hang {when}":
         time.sleep(60)
     if what == f"raise {when}":
@@ -71,7 +77,7 @@ with os.fdopen(int(sys.argv[-2])) as requests, os.fdopen(int(sys.argv[-1]), "w")
         request = json.loads(line)
         try:
             answer = ANSWERS[request.pop("do")](**request)
-        except Exception as error:
-            answer = {"raised": f"{type(error).__name__}: {error}"}
+        except RuntimeError as error:
+            answer = {"raised": {"status": "error", "reason": f"RuntimeError: {error}"}}
         replies.write(json.dumps(answer) + "\n")
         replies.flush()

@@ -21,7 +21,7 @@ from convbench.measurement.problem import Problem
 from convbench.measurement.reference import Reference
 from convbench.measurement.switches import switched
 from convbench.methods import METHODS, Unsupported
-from convbench.methods.own import load, uses_autograd
+from convbench.methods.own import context_of, load
 
 from .mutants import MUTANTS, mutants, mutated_specs, winograd
 from .settings import make_spec, specs
@@ -86,10 +86,11 @@ def right_results(made: Problem) -> dict[str, Tensor]:
         if name == "compile":
             continue
         try:
-            call = load(name)(made)
+            prepare = load(name)
+            call = prepare(made)
         except Unsupported:
             continue
-        with torch.inference_mode(not uses_autograd(name)):
+        with context_of(prepare)():
             results[name] = call()
     with switched(Switches(onednn=False)), torch.inference_mode():
         results["explicit, oneDNN off"] = load("explicit")(made)()

@@ -8,9 +8,10 @@ import pytest
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
-from convbench.timing import clocks
+from convbench.timing import clocks, cpu_clock
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Call, CpuClock, FakeClock, Reading
+from convbench.timing.clocks import Call, FakeClock, Reading
+from convbench.timing.cpu_clock import CpuClock, last_level_cache_bytes
 
 MEASURE = Measure()
 
@@ -47,7 +48,7 @@ def test_cpu_clock_reads_a_sample_in_parts_and_takes_the_median_part(monkeypatch
         made[0] += 1
         passed[0] += 500_000_000 if made[0] in (1, 9, 20) and calls > 20 else 1_000_000
 
-    monkeypatch.setattr(clocks, "perf_counter_ns", lambda: passed[0])
+    monkeypatch.setattr(cpu_clock, "perf_counter_ns", lambda: passed[0])
     taken: list[int] = []
     clock = CpuClock("cpu", MEASURE)
     part = clock._part
@@ -140,4 +141,4 @@ def test_last_level_cache_is_the_largest_that_linux_reports(tmp_path, files, siz
     for name, text in files.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "size").write_text(text + "\n")
-    assert clocks.last_level_cache_bytes(tmp_path) == size
+    assert last_level_cache_bytes(tmp_path) == size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import json
 import os
 import shlex
@@ -112,10 +114,14 @@ def test_speed_columns_follow_from_the_kept_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "status", "reason"),
     [
-        ("die judge", "crash", "the process of b was killed by SIGSEGV: last words"),
-        ("die sample", "crash", "the process of b was killed by SIGSEGV: last words"),
-        ("die prepare", "crash", "the process of b was killed by SIGSEGV: last words"),
+        ("die judge", "crash", "killed by signal 11 (SIGSEGV): error: last words"),
+        ("die sample", "crash", "killed by signal 11 (SIGSEGV): error: last words"),
+        ("die prepare", "crash", "killed by signal 11 (SIGSEGV): error: last words"),
+        ("throw judge", "oom", "killed by signal 6 (SIGABRT): what():  std::bad_alloc"),
+        ("throw sample", "oom", "killed by signal 6 (SIGABRT): what():  std::bad_alloc"),
+        ("close judge", "crash", "the process closed its connection to convbench"),
         ("hang sample", "timeout", "timed out after 0.5 s (timeout_s)"),
+        ("raise prepare", "error", "RuntimeError: no such kernel"),
         ("raise sample", "error", "RuntimeError: no such kernel"),
     ],
 )
@@ -152,13 +158,16 @@ def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     silent = tmp_path / "silent"
-    silent.write_text("#!/bin/sh\necho 'No module named torch' >&2\nexit 1\n")
+    silent.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'torch'\" >&2\nexit 1\n")
     silent.chmod(0o755)
     good = python(tmp_path, "a")
     cases = [
         (["--a", "/nowhere", "--b", good], "--a /nowhere is not a Python interpreter"),
         (["--a", good, "--b", str(tmp_path)], "is not a Python interpreter"),
-        (["--a", good, "--b", str(silent)], "the process of b ended with exit status 1: No module named torch"),
+        (
+            ["--a", good, "--b", str(silent)],
+            "exit status 1: ModuleNotFoundError: No module named 'torch'",
+        ),
         (["--a", good, "--b", good, "--processes", "5"], "gives no 95% interval; give at least 6"),
         (["--a", good, "--b", good, "isolation=none"], "isolation=none means nothing to a duet"),
         (["--a", good, "--b", good, "kernal=3"], "no setting named 'kernal'; did you mean kernel?"),
@@ -222,6 +231,25 @@ def test_real_side_judges_and_samples() -> None:
     finally:
         side.close()
         bind(sorted(before))
+
+
+def test_real_side_says_what_a_request_raised_as_a_row_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convbench.duet import child
+
+    def prepare(side: child.Side, method: str) -> None:
+        raise MemoryError if method == "large" else ValueError("no\nsuch kernel")
+
+    monkeypatch.setattr(child.Side, "prepare", prepare)
+    requests = io.StringIO("".join(json.dumps({"do": "prepare", "method": m}) + "\n" for m in ("large", "odd")))
+    replies = io.StringIO()
+    try:
+        child.serve(requests, replies)
+    finally:
+        gc.enable()
+    assert [json.loads(line)["raised"] for line in replies.getvalue().splitlines()] == [
+        {"status": "oom", "reason": "MemoryError:"},
+        {"status": "error", "reason": "ValueError: no such kernel"},
+    ]
 
 
 def test_threads_of_before_are_bound_as_well() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from convbench.facts import environment
-from convbench.facts.environment import FINGERPRINT, collect, cpu_model
 from convbench.facts.spec import Switches
+from convbench.measurement import devices, environment
+from convbench.measurement.environment import FINGERPRINT, collect, cpu_model
 
 USUAL = Switches()
 
@@ -25,10 +25,8 @@ USUAL = Switches()
 def forgotten() -> Iterator[None]:
     """What is kept for the process must not carry over from or to other tests."""
     environment._machine.cache_clear()
-    environment._accelerator.cache_clear()
     yield
     environment._machine.cache_clear()
-    environment._accelerator.cache_clear()
 
 
 def fingerprint(switches: Switches = USUAL) -> str:
@@ -109,12 +107,11 @@ class Properties:
 
 def test_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
-    monkeypatch.setattr(environment, "_driver", lambda: "570.1")
+    monkeypatch.setattr(devices, "_nvidia_driver", lambda: "570.1")
     found = collect("cuda", USUAL)
     assert (found["device"], found["gpu"], found["compute_capability"]) == ("cuda", "GPU 1", "9.0")
     assert found["environment_id"] != fingerprint()
-    environment._accelerator.cache_clear()
-    monkeypatch.setattr(environment, "_driver", lambda: "580.2")
+    monkeypatch.setattr(devices, "_nvidia_driver", lambda: "580.2")
     assert collect("cuda", USUAL)["environment_id"] != found["environment_id"]
 
 
@@ -138,7 +135,7 @@ FILES = {
 def test_processor_and_driver_are_read_from_what_linux_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda self: FILES[str(self)])
     assert cpu_model() == "Fast 9000 (25.17.1)"
-    assert environment._driver() == "570.86.15"
+    assert devices._nvidia_driver() == "570.86.15"
     monkeypatch.setitem(FILES, "/proc/cpuinfo", "processor\t: 0\n")
     assert cpu_model() == platform.machine()
 
@@ -149,6 +146,6 @@ def test_elsewhere_they_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "read_text", missing)
     assert cpu_model() == (platform.processor() or platform.machine())
-    assert environment._driver() is None
+    assert devices._nvidia_driver() is None
     monkeypatch.setattr(os, "sysconf", missing)
     assert environment._memory_bytes() is None

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convbench.facts.record import Record
+from convbench.findings.evidence import EXAMPLES
+from convbench.findings.finders import SEPARATION, find
 from convbench.results.rows import Rows
-from convbench.terminal.evidence import EXAMPLES
-from convbench.terminal.findings import SEPARATION, find
 from tests.made_up import row, skipped, spec, timed, timing
 
 

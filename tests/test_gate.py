@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from convbench.comparison.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
-from convbench.comparison.gate import Judgement, Policy, judge
+from convbench.comparison.gate import GateResult, Policy, judge
 from convbench.comparison.second import confirm, suspects
 from convbench.facts.record import Record
 from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row
@@ -20,7 +20,7 @@ from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, t
 POLICY = Policy()
 
 
-def kinds(judgement: Judgement) -> list[tuple[str, int, str]]:
+def kinds(judgement: GateResult) -> list[tuple[str, int, str]]:
     return [(f.kind, int(f.key[0], 16), f.key[1]) for f in judgement.failures]
 
 

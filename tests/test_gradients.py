@@ -12,7 +12,7 @@ from convbench.measurement import gradients, problem, reference
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
 from convbench.methods import METHODS, Unsupported, autograd
-from convbench.methods.own import load, uses_autograd
+from convbench.methods.own import context_of, load
 
 from . import naive
 from .settings import make_spec, specs
@@ -119,10 +119,11 @@ def test_every_method_equals_loops(spec: Spec) -> None:
         if name == "compile":
             continue
         try:
-            call = load(name)(made)
+            prepare = load(name)
+            call = prepare(made)
         except Unsupported:
             continue
-        with torch.inference_mode(not uses_autograd(name)):
+        with context_of(prepare)():
             got = call()
         np.testing.assert_allclose(got.numpy(), expected, rtol=1e-11, atol=1e-11, err_msg=name)
 

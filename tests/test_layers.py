@@ -22,6 +22,7 @@ LAYERS = {
     "one configuration": {"runner"},
     "results": {"results"},
     "execution": {"execution"},
+    "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
     "decisions": {"commands", "comparison", "duet", "validation"},
@@ -31,7 +32,7 @@ LAYERS = {
 FACE = {"__init__", "__main__"}
 # What these know, a reader can learn without torch, Hydra, numpy or pandas; not even inside a function.
 PLAIN = {
-    *("facts.case", "facts.spec", "facts.record", "facts.rates", "facts.units"),
+    *("facts.case", "facts.spec", "facts.record", "facts.rates", "facts.units", "facts.exits", "facts.markdown"),
     *("timing.samples", "timing.observed", "timing.allotment", "timing.nvml", "validation.trust", "validation.burst"),
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
 }

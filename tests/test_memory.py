@@ -44,39 +44,3 @@ def test_without_a_graph_nothing_is_saved(context):
             return F.conv2d(X, W)
 
     assert memory.saved_bytes(forward) == 0
-
-
-def test_peak_is_the_most_that_is_held_at_once():
-    def call() -> torch.Tensor:
-        first = torch.empty(MIB, dtype=torch.uint8)
-        second = torch.empty(2 * MIB, dtype=torch.uint8)
-        del first
-        third = torch.empty(MIB, dtype=torch.uint8)
-        del second, third
-        return torch.empty(MIB // 2, dtype=torch.uint8)
-
-    assert memory.peak_bytes(call, "cpu") == 3 * MIB
-
-
-def test_peak_includes_the_result_and_not_what_was_there_before():
-    before = torch.empty(8 * MIB, dtype=torch.uint8)
-    assert memory.peak_bytes(lambda: torch.empty(MIB, dtype=torch.uint8), "cpu") == MIB
-    assert before.numel() == 8 * MIB
-    assert memory.peak_bytes(lambda: before.zero_(), "cpu") == 0
-
-
-def test_peak_of_unfold_is_its_column_matrix_at_least():
-    columns = 3 * 9 * 6 * 6 * 2 * 4
-    peak = memory.peak_bytes(lambda: F.unfold(X, 3), "cpu")
-    assert peak is not None
-    assert columns <= peak <= 2 * columns
-
-
-def test_peak_is_unknown_where_torch_has_no_profiler(monkeypatch):
-    monkeypatch.setattr(torch.profiler, "kineto_available", lambda: False)
-    assert memory.peak_bytes(lambda: None, "cpu") is None
-
-
-@pytest.mark.gpu
-def test_peak_on_a_device():
-    assert memory.peak_bytes(lambda: torch.empty(MIB, dtype=torch.uint8, device="cuda"), "cuda") == MIB

@@ -263,9 +263,9 @@ def test_a_method_through_autograd_says_so(own: Own) -> None:
     rows = rows_of(marked, unmarked)
     assert rows[marked]["accuracy"] == "ok"
     assert rows[unmarked]["status"] == "error"
-    assert uses_autograd(marked)
-    assert not uses_autograd(unmarked)
-    assert [name for name in METHODS if uses_autograd(name)] == ["autograd"]
+    assert uses_autograd(load(marked))
+    assert not uses_autograd(load(unmarked))
+    assert [name for name in METHODS if uses_autograd(load(name))] == ["autograd"]
 
 
 def test_the_working_directory_is_searched_however_python_was_started(

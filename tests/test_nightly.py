@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import convbench
-from convbench import runner
 from convbench.facts.record import Record
+from convbench.measurement import devices
 from convbench.results.table import typed
 from tests import made_up
 
@@ -284,7 +284,7 @@ def test_canary_tells_a_missing_device_from_a_noisy_machine(
     said: str,
 ) -> None:
     monkeypatch.setattr(nightly, "convbench", lambda *words: 4)
-    monkeypatch.setattr(runner, "missing_device", lambda device: missing)
+    monkeypatch.setattr(devices, "missing_device", lambda device: missing)
     assert nightly.main(["canary"]) == 4
     assert said in capsys.readouterr().out
 

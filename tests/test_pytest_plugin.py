@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from convbench.measurement.devices import Cuda
 from convbench.pytest_plugin import _synchronized, compose
 
 ROOT = Path(__file__).parent.parent
@@ -114,12 +114,11 @@ def test_wrong_methods_are_not_timed_and_missing_ones_are_skipped(tmp_path: Path
 
 
 def test_the_device_that_is_measured_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """cuda:1 is not the current device of a process that has chosen none."""
-    said: list[Any] = []
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: said.append(device))
-    call = _synchronized(lambda: said.append("call"), torch.device("cuda:1"))
+    said: list[str] = []
+    monkeypatch.setattr(Cuda, "synchronize", lambda device: said.append(device.name))
+    call = _synchronized(lambda: said.append("call"), Cuda("cuda:1"))
     call()
-    assert said == ["call", torch.device("cuda:1")]
+    assert said == ["call", "cuda:1"]
 
 
 def test_sweep_of_ones_own_and_other_tests_together(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_columns_agree():
 
 def test_many_distinct_values_survive():
     rows = Rows.of([{"config_id": f"{i:05}", "seed": i} for i in range(40_000)])
-    assert rows.text("config_id", 39_999) == "39999"
+    assert rows.value("config_id", 39_999) == "39999"
     assert len(np.unique(rows.groups(("config_id", "seed")))) == 40_000
 
 

@@ -18,11 +18,13 @@ import convbench
 from convbench import runner
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
-from convbench.measurement import memory, problem, reference
+from convbench.measurement import problem, reference
+from convbench.measurement.devices import Cpu
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
 from convbench.timing import clocks
 from convbench.timing import rounds as timing
+from convbench.timing.cpu_clock import CpuClock
 from convbench.timing.samples import Samples
 
 from .settings import make_spec
@@ -74,19 +76,6 @@ def test_a_missing_device_is_skipped_with_the_reason() -> None:
     }
     assert rows["explicit"]["kernel_h"] == 9
     assert (stages, result.samples, result.environment) == ([], [], None)
-
-
-def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert runner.missing_device("cpu") is None
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert runner.missing_device("cuda") is None
-    assert runner.missing_device("cuda:1") is None
-    assert runner.missing_device("xpu") == "no xpu: convbench knows cpu and cuda", "CUDA is no answer for it"
-    assert runner.missing_device("cuda:2") == "no cuda:2: torch finds 2 CUDA device(s)"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert runner.missing_device("cuda") == "no CUDA: torch finds no usable CUDA device"
 
 
 # Rows of methods that cannot be judged.
@@ -468,7 +457,7 @@ def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType
     assert "speedup" not in rows["explicit"]
 
 
-class CapturesNothing(clocks.CpuClock):
+class CapturesNothing(CpuClock):
     """Tells as the CUDA clock does when a graph could not be captured."""
 
     def conditions(self) -> dict[str, Any]:
@@ -512,7 +501,7 @@ def test_times_stand_where_memory_could_not_be_measured(monkeypatch: pytest.Monk
     def fail(*arguments: object) -> int:
         raise RuntimeError("no profiler")
 
-    monkeypatch.setattr(memory, "peak_bytes", fail)
+    monkeypatch.setattr(Cpu, "peak_bytes", fail)
     row = run(small("explicit", baseline="explicit", **{**TIMED, "measure__memory": True}))[0]["explicit"]
     assert (row["status"], row["reason"]) == ("ok", "memory not measured: no profiler")
     assert row["time_s"] > 0

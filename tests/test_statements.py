@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from convbench.facts.record import Record
+from convbench.findings.statements import bias_statement, notebook_figures
 from convbench.results.rows import Rows
-from convbench.terminal.statements import bias_statement, notebook_figures
 from tests.made_up import row, spec
 
 FIGURES = {"loss": 656.5942, "grad_mean": -0.00201465, "grad_std": 0.6236694, "max_abs_err": 1e-6}

@@ -104,9 +104,9 @@ def test_a_wrong_command_line_is_told_by_its_key(said, arguments, message):
 
 
 def test_a_device_that_is_not_there_has_exit_code_4(said, monkeypatch, capsys):
-    from convbench import runner
+    from convbench.measurement import devices
 
-    monkeypatch.setattr(runner, "missing_device", lambda device: f"no {device} here")
+    monkeypatch.setattr(devices, "missing_device", lambda device: f"no {device} here")
     assert validate.main(["device=cuda:5"]) == 4
     assert capsys.readouterr().err == "convbench: there is no device=cuda:5 to validate: no cuda:5 here\n"
 

@@ -205,7 +205,10 @@ def test_the_device_is_asked_before_an_arm_starts_anew_and_not_between_samples(m
     """Asking waits for the device. What breaks it while ten rounds are queued is nobody's whom the mark could name."""
     marks: list[tuple[str, str]] = []
     asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(worker_child, "_ask_device", lambda device: asked.append(marks[-1] if marks else ("", "")))
+    device = SimpleNamespace(synchronize=lambda: asked.append(marks[-1] if marks else ("", "")))
+    # In place of the module that needs torch, which this process is meant to stay without.
+    devices = SimpleNamespace(device_of=lambda name: device)
+    monkeypatch.setitem(sys.modules, "convbench.measurement.devices", devices)
     pipe = SimpleNamespace(stage=lambda method, phase: marks.append((method, phase)))
     watch = worker_child._Watch(pipe, "cuda")  # type: ignore[arg-type]
     watch("", "warm-up")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..comparison.output import escape
 from ..facts import units
 from ..facts.case import InvalidValue
+from ..facts.markdown import escape
 from ..facts.record import CASE, SETTING, Record
 from ..results.table import load, records, table_files
 from ..results.wording import Key, distinct_names, key_of

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from ..facts.case import InvalidValue
+from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, Record
 from ..results.table import load, records, table_files
 from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .confirm import measure_again
-from .gate import Judgement, Key, Policy, judge
+from .gate import GateResult, Key, Policy, judge
 from .output import FORMATS, Comparison, show
 from .second import confirm, suspects
 
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     new = Run.read(args.new)
     if not table_files(args.base):
         print(f"nothing to compare with: {args.base} holds no results; give the folder of a run", file=sys.stderr)
-        return 4
+        return Exit.UNTRUSTED
     base = Run.read(args.base)
     judgement = judge(base.rows, new.rows, policy)
     if args.confirm:
@@ -118,7 +119,7 @@ def _environments(words: list[str]) -> int:
     return duet(["--a", words[0], "--b", words[1], *words[2:]])
 
 
-def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Judgement:
+def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy) -> GateResult:
     doubtful = suspects(judgement)
     if not doubtful:
         return judgement
@@ -128,7 +129,7 @@ def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy) -> Jud
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 
 
-def _shown(judgement: Judgement, kind: str) -> set[str]:
+def _shown(judgement: GateResult, kind: str) -> set[str]:
     """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
     findings = [*judgement.failures, *judgement.doubtful, *judgement.advice, *judgement.improvements]
     shown = {f.key.config_id for f in findings} | {row["config_id"] for row in judgement.fresh}

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from ..facts.case import InvalidValue
+from ..facts.exits import Exit, interrupted
 from ..results.table import load
 
 CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
@@ -39,7 +40,7 @@ def _stoppable() -> Iterator[None]:
     """A signal ends this program with 130 or 143, and with it the run that it has started."""
 
     def stop(number: int, frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise SystemExit(interrupted(number))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -78,7 +79,7 @@ def _run(rows: pd.DataFrame, words: list[str], folder: Path) -> pd.DataFrame:
     rows.to_csv(cases, index=False)
     command = [sys.executable, "-m", "convbench", "-m", f"cases={cases}", f"out={out}", *words]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=STDERR, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in (0, 1, 3):
+    if done.returncode not in (Exit.GOOD, Exit.WRONG, Exit.UNMEASURED):
         said = done.stderr.strip().splitlines()
         raise InvalidValue("--confirm", f"--confirm could not measure again: {said[-1] if said else done.returncode}")
     return load(out)

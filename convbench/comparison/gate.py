@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from scipy.stats import false_discovery_control
 
+from ..facts.exits import Exit
 from ..facts.record import VERDICTS, Record
 from .change import Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times
 
@@ -77,7 +78,7 @@ KINDS = (
 
 
 @dataclass(slots=True)
-class Judgement:
+class GateResult:
     """What comparing two runs gave. `failures` make it a regression; `advice` does not.
 
     `cells`: common to both runs; `measured`: those that are ok in both; `asked`: those of them that BASE has a time
@@ -119,13 +120,14 @@ class Judgement:
         return [method for method, seen in self.resolutions.items() if seen > COARSE * (1 + self.margin)]
 
     @property
-    def exit_code(self) -> int:
-        return {"regression": 1, "nothing": 4, "untrusted": 4, "good": 0}[self.verdict]
+    def exit_code(self) -> Exit:
+        codes = {"regression": Exit.WRONG, "nothing": Exit.UNTRUSTED, "untrusted": Exit.UNTRUSTED, "good": Exit.GOOD}
+        return codes[self.verdict]
 
 
-def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
+def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> GateResult:
     """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
-    result = Judgement(policy.margin)
+    result = GateResult(policy.margin)
     old_cells = _cells(base, "BASE", result)
     new_cells = _matched(_cells(new, "NEW", result), old_cells)
     result.rows = new_cells
@@ -147,7 +149,7 @@ def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judg
     return result
 
 
-def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[Key, Record]:
+def _cells(rows: Sequence[Record], run: str, result: GateResult) -> dict[Key, Record]:
     """Rows by cell; of a cell measured more than once a wrong gradient counts, else the row with the most samples."""
     cells: dict[Key, Record] = {}
     for row in sorted(rows, key=lambda row: (row.get("accuracy") == "fail", row.get("samples", 0))):
@@ -175,7 +177,7 @@ def _by_method(keys: Iterable[Key]) -> dict[tuple[str, str], list[Key]]:
     return found
 
 
-def _note_new(key: Key, row: Record, result: Judgement) -> None:
+def _note_new(key: Key, row: Record, result: GateResult) -> None:
     """A cell that only the new run has; a wrong gradient is a failure there as well."""
     result.fresh.append(row)
     if row.get("accuracy") == "fail":
@@ -186,7 +188,7 @@ def _reason(row: Record) -> str:
     return f": {row['reason']}" if "reason" in row else ""
 
 
-def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> bool:
+def _outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> bool:
     """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
     before, after = old.get("accuracy"), new.get("accuracy")
@@ -214,7 +216,7 @@ def _outcome_changed(key: Key, old: Record, new: Record, result: Judgement) -> b
     return False
 
 
-def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: Judgement) -> None:
+def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: GateResult) -> None:
     """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them."""
     changes: dict[Key, Change] = {}
     blind: list[Key] = []
@@ -253,7 +255,7 @@ def _judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, res
             _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
 
 
-def _report(finding: Finding, own: tuple[float, float] | None, result: Judgement) -> None:
+def _report(finding: Finding, own: tuple[float, float] | None, result: GateResult) -> None:
     """Notes a change, as advice where the method's own time went the other way: the baseline's has changed then.
 
     `own` is the change of that time, outright and against the common change of the baselines' times.
@@ -320,7 +322,7 @@ def ratio_change(old: Record, new: Record) -> Change | None:
     return change.widened(Between(UNEVEN * abs(math.log(baseline_s[1] / baseline_s[0]))))
 
 
-def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: Judgement) -> dict[Key, Change]:
+def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult) -> dict[Key, Change]:
     """Changes of absolute times, for cells without a paired ratio (the baseline's own among them).
 
     Between two runs a machine's speed wanders, so that the cells' common change is taken out and the spread

@@ -18,9 +18,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..facts.exits import Exit
+from ..facts.markdown import code, escape
 from ..facts.record import Record
 from ..facts.units import count, interval, share
-from .gate import ENOUGH_TIMES, Finding, Judgement, Key, Policy
+from .gate import ENOUGH_TIMES, Finding, GateResult, Key, Policy
 
 SHOWN = 50
 """Lines of one kind in the terminal and in Markdown; JSON and JUnit hold all."""
@@ -53,7 +55,7 @@ class Comparison:
 
     base: str
     new: str
-    judgement: Judgement
+    judgement: GateResult
     policy: Policy
     names: Mapping[str, str]
 
@@ -118,7 +120,7 @@ def _sorted(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (order.index(f.kind), -abs(f.change.log) if f.change else 0.0))
 
 
-def _listed(judgement: Judgement) -> list[Finding]:
+def _listed(judgement: GateResult) -> list[Finding]:
     groups = (judgement.failures, judgement.doubtful, judgement.advice, judgement.improvements)
     return [finding for group in groups for finding in _sorted(group)]
 
@@ -150,7 +152,7 @@ def _new_cells(comparison: Comparison) -> list[str]:
 def show(comparison: Comparison, console: Console) -> None:
     """The comparison on a terminal or in a log."""
     judgement = comparison.judgement
-    style = "speed.faster" if judgement.exit_code == 0 else "severity.bad"
+    style = "speed.faster" if judgement.exit_code == Exit.GOOD else "severity.bad"
     console.print(Text.assemble((WORDS[judgement.verdict], style), f": {comparison.summary}"))
     findings, more = _shortened(_listed(judgement))
     if findings:
@@ -178,7 +180,7 @@ def markdown(comparison: Comparison) -> str:
     """A section for a job summary; whatever came from a file is escaped."""
     judgement = comparison.judgement
     lines = [f"## convbench: {WORDS[judgement.verdict]}", "", escape(comparison.summary), ""]
-    lines += [f"BASE `{_code(comparison.base)}` · NEW `{_code(comparison.new)}`", ""]
+    lines += [f"BASE {code(comparison.base)} · NEW {code(comparison.new)}", ""]
     findings, more = _shortened(_listed(judgement))
     if findings:
         lines += ["| | configuration | method | speedup in NEW | what |", "|---|---|---|---|---|"]
@@ -188,16 +190,6 @@ def markdown(comparison: Comparison) -> str:
         lines.append("")
     lines += [f"- {escape(line)}" for line in (*more, *_new_cells(comparison), *judgement.notes)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def escape(text: str) -> str:
-    """`text` for a cell of a Markdown table: nothing in it is markup, and it stays on one line."""
-    text = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\|`*_\[\]~@#])", r"\\\1", text)
-
-
-def _code(text: str) -> str:
-    return re.sub(r"[`\n]", "'", text)
 
 
 def as_json(comparison: Comparison) -> str:
@@ -262,9 +254,9 @@ def junit(comparison: Comparison) -> str:
             word = row["status"] if row["status"] != "ok" else "accuracy is fail, as it was"
             Xml.SubElement(case, "skipped", message=_clean(f"{word}: {row.get('reason', '')}".removesuffix(": ")))
     whole = Xml.SubElement(suite, "testcase", classname="convbench", name="the comparison as a whole", time="0")
-    if j.exit_code == 4:
+    if j.exit_code == Exit.UNTRUSTED:
         Xml.SubElement(whole, "error", type=j.verdict, message=_clean(comparison.summary))
-    counts = {"failures": len(failures), "errors": int(j.exit_code == 4), "skipped": skipped}
+    counts = {"failures": len(failures), "errors": int(j.exit_code == Exit.UNTRUSTED), "skipped": skipped}
     for name, number in counts.items():
         suite.set(name, str(number))
     Xml.SubElement(suite, "system-out").text = _clean("\n".join([comparison.summary, *j.notes]))

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from ..facts.record import FAILED, Record
 from .change import processes_differ
-from .gate import Finding, Judgement, Key, Policy, judge
+from .gate import Finding, GateResult, Key, Policy, judge
 
 
-def suspects(result: Judgement) -> list[Finding]:
+def suspects(result: GateResult) -> list[Finding]:
     """The failures that a second measurement could clear: slowdowns, and configurations that died or were late."""
     return [f for f in result.failures if f.kind == "slower" or (f.kind == "unmeasured" and f.row["status"] in FAILED)]
 
 
-def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> Judgement:
+def confirm(result: GateResult, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> GateResult:
     """`result` with every suspect confirmed, cleared or left in doubt by the rows measured `again`.
 
     A suspect stands if its new row, judged against BASE among the suspects alone, fails; one that was not measured
@@ -48,7 +48,9 @@ def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], 
     return out
 
 
-def _judged_again(result: Judgement, base: Sequence[Record], usable: Mapping[Key, Record], policy: Policy) -> Judgement:
+def _judged_again(
+    result: GateResult, base: Sequence[Record], usable: Mapping[Key, Record], policy: Policy
+) -> GateResult:
     """The suspects alone, by their ratios; by their times among all the others, which tell how far times wander."""
     old = [processes_differ(row, usable[key]) for row in base if (key := Key.of(row)) in usable]
     second = judge(old, list(usable.values()), policy)
@@ -59,7 +61,7 @@ def _judged_again(result: Judgement, base: Sequence[Record], usable: Mapping[Key
     return second
 
 
-def _excluded(finding: Finding, second: Judgement) -> bool:
+def _excluded(finding: Finding, second: GateResult) -> bool:
     """Whether the second measurement's interval lies below the first slowdown."""
     change = second.changes.get(finding.key)
     return finding.change is not None and change is not None and change.high < finding.change.log

@@ -6,12 +6,13 @@ has the machine to itself.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
 import platform
 import sys
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, TextIO
 
@@ -21,8 +22,8 @@ from ..facts.spec import Spec
 from ..measurement import problem
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
-from ..methods.own import load, uses_autograd
-from ..runner import run
+from ..methods.own import context_of, load
+from ..runner import failure, run
 from ..timing.clocks import Arm, Clock, clock_for
 
 
@@ -69,8 +70,8 @@ class Side:
         self._arm = None
         clock = clock_for(self._spec.device, self._spec.measure)
         self._preparation.enter_context(clock.context())
-        context = nullcontext if uses_autograd(method) else torch.inference_mode
-        (self._arm,) = clock.ready([Arm(method, load(method)(self._made), context)])
+        loaded = load(method)
+        (self._arm,) = clock.ready([Arm(method, loaded(self._made), context_of(loaded))])
         self._clock = clock
         gc.collect()
         return {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
@@ -108,13 +109,14 @@ def serve(requests: TextIO, replies: TextIO) -> None:
         try:
             answer = getattr(side, request.pop("do"))(**request)
         except Exception as error:  # a method's own code may raise anything
-            answer = {"raised": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            answer = {"raised": failure(error)}
         replies.write(json.dumps(answer) + "\n")
         replies.flush()
 
 
 def main() -> None:
     """Serves the pipes whose numbers are the last two arguments."""
+    faulthandler.enable(all_threads=False)
     reading, writing = (int(word) for word in sys.argv[-2:])
     with os.fdopen(reading) as requests, os.fdopen(writing, "w") as replies:
         serve(requests, replies)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,9 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..execution.execute import Outcome, exit_code
 from ..execution.interrupt import Interrupt, StopNow
+from ..execution.process import OWN_WORK_S
 from ..facts.case import InvalidValue
-from ..facts.record import FAILED, Record
+from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
@@ -29,15 +32,11 @@ from ..terminal.arguments import Arguments
 from ..timing import rounds as timing
 from ..timing.clocks import Arm
 from ..timing.samples import Samples
-from .pair import NAMES, Gone, Pair, Raised, TurnClock
+from .pair import NAMES, Failed, Gone, Pair, Raised, TurnClock
 from .rows import rows_of, show
 
 LEAST = 6
 """Fresh processes: the smallest and largest of fewer medians enclose the truth less often than 95% of the time."""
-
-OWN_WORK_S = 600.0
-"""Seconds that problem and reference of one configuration may take; the same as in a sweep."""
-
 
 FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "budget_s", "hydra/launcher")
 """Settings of a sweep that a duet refuses instead of ignoring them."""
@@ -132,7 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             write(out, duels)
     rows = [row for duel in duels for row in rows_of(duel)]
     show(rows, out, greetings, pythons)
-    return exit_code(rows, settings.strict) if interrupt.signal is None else 128 + interrupt.signal
+    statuses = Counter(row["status"] for row in rows)
+    wrong = sum(row.get("accuracy") == "fail" for row in rows)
+    return exit_code(Outcome(rows=statuses, wrong=wrong, signal=interrupt.signal), settings.strict)
 
 
 def _check_empty(out: Path) -> None:
@@ -149,14 +150,6 @@ def interpreter(option: str, word: str) -> str:
         raise InvalidValue(option, f"{option} {word} is not a Python interpreter; give one, or an environment's folder")
     # Not resolved: an environment is known by the link it is called through.
     return os.path.abspath(found)
-
-
-def exit_code(rows: Sequence[Record], strict: bool) -> int:
-    """1 a wrong gradient; 3 something could not be measured; else 0."""
-    if any(row.get("accuracy") == "fail" for row in rows):
-        return 1
-    unmeasured = (*FAILED, "skipped") if strict else FAILED
-    return 3 if any(row["status"] in unmeasured for row in rows) else 0
 
 
 def _pass(pair: Pair, duels: Sequence[Duel], where: tuple[Path, int, int], interrupt: Interrupt) -> None:
@@ -192,15 +185,11 @@ def _surviving(duel: Duel) -> Iterator[None]:
     try:
         yield
     except timing.ArmFailed as failed:
-        error = failed.error
-        if isinstance(error, Gone):
-            duel.fail(error.status, str(error), error.side)
-        else:
-            duel.fail("error", str(error), failed.name.rpartition("@")[2] or None)
-    except Gone as gone:
-        duel.fail(gone.status, str(gone), gone.side)
-    except Raised as raised:
-        duel.fail("error", str(raised), None)
+        error, side = failed.error, failed.name.rpartition("@")[2] or None
+        status, side = (error.status, error.side) if isinstance(error, Failed) else ("error", side)
+        duel.fail(status, str(error), side)
+    except Failed as failed:
+        duel.fail(failed.status, str(failed), failed.side)
 
 
 def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
@@ -218,7 +207,7 @@ def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
         return
     except Raised as raised:
         for duel in duels:
-            duel.fail("error", str(raised), name)
+            duel.fail(raised.status, str(raised), name)
         return
     for duel, row in zip(duels, answer["records"], strict=True):
         duel.rows[name] = row

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import select
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ..execution.process import LAST_WORDS, START_S, Process, late
 from ..facts.case import InvalidValue
 from ..facts.spec import Spec
 from ..timing.clocks import Arm, HostTimes, Reading
@@ -31,23 +30,26 @@ main()
 """Loads this very convbench by its path: the other environment needs torch and numpy, and no convbench of its own,
 and nothing of this environment's packages comes along."""
 
-START_S = 300.0
 NAMES = ("a", "b")
 
 
-class Gone(Exception):
-    """A side that has died or was late. `side` is a or b, `status` a row's status, the message its reason."""
+class Failed(Exception):
+    """A request that a side could not answer. `side` is a or b, `status` a row's status, the message its reason."""
 
     def __init__(self, side: str, status: str, reason: str) -> None:
         super().__init__(reason)
         self.side, self.status = side, status
 
 
-class Raised(Exception):
-    """What a request raised on the other side; the process lives on."""
+class Gone(Failed):
+    """The side has died or was late."""
 
 
-class Side:
+class Raised(Failed):
+    """What the request raised on the other side, which lives on."""
+
+
+class SideProcess:
     """One process, in a session of its own."""
 
     def __init__(self, name: str, python: str) -> None:
@@ -56,14 +58,8 @@ class Side:
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         home = Path(__file__).resolve().parent.parent
-        self._process = subprocess.Popen(
-            [python, "-c", BOOT, str(home), str(requests), str(replies)],
-            stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=self._said,
-            pass_fds=(requests, replies),
-            start_new_session=True,
-        )
+        command = [python, "-c", BOOT, str(home), str(requests), str(replies)]
+        self._process = Process(command, (requests, replies), self._said)
         os.close(requests)
         os.close(replies)
         self._pending = b""
@@ -83,34 +79,28 @@ class Side:
             os.write(self._requests, json.dumps({"do": do, **words}).encode() + b"\n")
         answer: dict[str, Any] = json.loads(self._line(time.monotonic() + within_s, within_s))
         if "raised" in answer:
-            raise Raised(answer["raised"])
+            raise Raised(self.name, **answer["raised"])
         return answer
 
     def _line(self, until: float, within_s: float) -> bytes:
         while b"\n" not in self._pending:
             if not select.select([self._replies], [], [], max(until - time.monotonic(), 0))[0]:
                 self.close()
-                raise Gone(self.name, "timeout", f"timed out after {within_s:g} s (timeout_s)")
+                raise Gone(self.name, *late(within_s))
             chunk = os.read(self._replies, 1 << 16)
             if not chunk:
-                raise Gone(self.name, "crash", self._last_words())
+                raise Gone(self.name, *self._process.died(self._last_words))
             self._pending += chunk
         line, _, self._pending = self._pending.partition(b"\n")
         return line
 
     def _last_words(self) -> str:
-        code = self._process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip().splitlines()
-        return f"the process of {self.name} {how}" + (f": {said[-1]}" if said else "")
+        self._said.seek(max(0, os.fstat(self._said.fileno()).st_size - LAST_WORDS))
+        return self._said.read().decode(errors="replace")
 
     def close(self) -> None:
         """Ends the process and whatever it started."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.close()
         for fd in (self._requests, self._replies):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -123,7 +113,7 @@ class Pair:
 
     def __init__(self, pythons: Sequence[str]) -> None:
         self._pythons = pythons
-        self._sides: dict[str, Side] = {}
+        self._sides: dict[str, SideProcess] = {}
 
     def __enter__(self) -> Pair:
         return self
@@ -138,9 +128,9 @@ class Pair:
     def running(self) -> bool:
         return bool(self._sides)
 
-    def sides(self) -> dict[str, Side]:
+    def sides(self) -> dict[str, SideProcess]:
         if not self._sides:
-            self._sides = {name: Side(name, python) for name, python in zip(NAMES, self._pythons, strict=True)}
+            self._sides = {name: SideProcess(name, python) for name, python in zip(NAMES, self._pythons, strict=True)}
         return self._sides
 
     def ask(self, name: str, do: str, within_s: float, **words: Any) -> dict[str, Any]:

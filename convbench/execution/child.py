@@ -6,35 +6,20 @@ import contextlib
 import json
 import math
 import os
-import re
 import select
-import signal
-import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
-from .stage import CUT_OFF, IDLE, Mark, Stage
+from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Process, late
+from .stage import IDLE, Mark, Stage
 
-START_S = 300.0
-"""A child that has not imported torch by then never will (a cold network drive takes a minute)."""
-OWN_WORK_S = 600.0
-"""The least that problem and reference may take, which belong to no method: reference.max_flops bounds
-their work, this only ends a hang."""
 LONGEST_WAIT_S = 3600.0
 """poll() takes its time as a C int of milliseconds."""
 LONGEST_ANSWER = 1 << 28
-LAST_WORDS = 1 << 14
-EXIT_S = 0.1
-"""A process closes its pipes a moment before it is seen to be dead; one that lives on longer has closed them itself."""
-OUT_OF_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate|MemoryError", re.IGNORECASE)
-ERROR = re.compile(r"terminate called|what\(\):|assert|error|fatal|fail", re.IGNORECASE)
-FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 class Request(NamedTuple):
@@ -74,14 +59,12 @@ class Child:
         self._tail = bytearray()
         self._pending = b""
         self._asked = 0
-        self._oom_kills = _oom_kills()
         self._spawn(memory_limit)
         self._poll = select.poll()
         for fd in (self._replies, self._words, interrupt.fd):
             self._poll.register(fd, select.POLLIN)
-        self._pidfd = _pidfd(self._process.pid)
-        if self._pidfd >= 0:
-            self._poll.register(self._pidfd, select.POLLIN)
+        if self._process.pidfd >= 0:
+            self._poll.register(self._process.pidfd, select.POLLIN)
 
     def _spawn(self, memory_limit: int | None) -> None:
         to_child, self._requests = os.pipe()
@@ -90,15 +73,8 @@ class Child:
         self._words, words = os.pipe()
         passed = (to_child, from_child, self._stage.fd, lifeline)
         numbers = (*passed, os.getpid(), memory_limit or 0)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "convbench.execution.worker_child", *map(str, numbers)],
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=words,
-            pass_fds=passed,
-            start_new_session=True,
-            env=_environment(),
-        )
+        command = [sys.executable, "-m", "convbench.execution.worker_child", *map(str, numbers)]
+        self._process = Process(command, passed, words, _environment())
         for fd in (to_child, from_child, lifeline, words):
             os.close(fd)
         os.set_blocking(self._words, False)
@@ -157,7 +133,7 @@ class Child:
         # A mark may have been read between its two halves; a child that has moved on is not late.
         time.sleep(0.005)
         if self._stage.read() == mark:
-            raise self._end("timeout", f"timed out after {allowed:g} s (timeout_s)")
+            raise self._end(late(allowed))
 
     def _next_answer(self) -> dict[str, Any] | None:
         """What the child answers to what it was asked last; lines that a method wrote into the pipe are passed over."""
@@ -170,7 +146,8 @@ class Child:
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         if len(self._pending) > LONGEST_ANSWER:
-            raise self._end("crash", "the process fills its connection to convbench with something unreadable")
+            flood = "the process fills its connection to convbench with something unreadable"
+            raise self._end(Ending("crash", flood))
         return None
 
     def _take(self, wait_s: float) -> None:
@@ -185,7 +162,7 @@ class Child:
             if not chunk:
                 raise self._died()
             self._pending += chunk
-        elif self._pidfd in happened:
+        elif self._process.pidfd in happened:
             raise self._died()
 
     def _listen(self) -> None:
@@ -198,84 +175,25 @@ class Child:
             del self._tail[:-LAST_WORDS]
 
     def _died(self) -> Death:
-        """What ended the child, seen from its exit status, its last words and the system's counters."""
         mark = self._stage.read()
-        exited = self._has_exited()
-        self._kill()
-        code = self._process.returncode
-        words = self._tail.decode(errors="replace")
-        if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
-            return Death("oom", "the system ran out of memory and killed the process (SIGKILL)", mark)
-        if not exited or code == CUT_OFF:
-            return Death("crash", "the process closed its connection to convbench", mark)
-        how = f"killed by {_signal_name(-code)}" if code < 0 else f"the process ended itself with exit status {code}"
-        return Death("oom" if OUT_OF_MEMORY.search(words) else "crash", how + _last_words(words), mark)
+        return Death(*self._process.died(self._last_words), mark)
 
-    def _has_exited(self) -> bool:
-        if self._pidfd < 0:
-            time.sleep(EXIT_S)
-            return self._process.poll() is not None
-        gone = select.poll()
-        gone.register(self._pidfd, select.POLLIN)
-        return bool(gone.poll(EXIT_S * 1000))
+    def _last_words(self) -> str:
+        with contextlib.suppress(KeyError):  # its end was heard before
+            self._listen()
+        return self._tail.decode(errors="replace")
 
-    def _end(self, status: str, reason: str) -> Death:
+    def _end(self, ending: Ending) -> Death:
         mark = self._stage.read()
-        self._kill()
-        return Death(status, reason, mark)
-
-    def _kill(self) -> None:
-        """Ends the child and everything that it started and that stayed in its process group."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            with contextlib.suppress(KeyError):
-                self._listen()
+        self._process.kill()
+        return Death(*ending, mark)
 
     def close(self) -> None:
         """Ends the child and gives back what belonged to it; it must not be used afterwards."""
-        self._kill()
-        for fd in (self._requests, self._replies, self._lifeline, self._words, self._pidfd):
-            if fd >= 0:
-                os.close(fd)
+        self._process.close()
+        for fd in (self._requests, self._replies, self._lifeline, self._words):
+            os.close(fd)
         self._stage.close()
-
-
-def _pidfd(pid: int) -> int:
-    """A descriptor that is readable when the process has ended; −1 where the system has none (its pipe tells then)."""
-    try:
-        return os.pidfd_open(pid) if sys.platform == "linux" else -1
-    except OSError:
-        return -1
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f"signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"
-
-
-def _last_words(words: str) -> str:
-    """Where faulthandler saw it happen, and the last line that tells of an error before."""
-    said, _, trace = words.partition("Fatal Python error")
-    frames = FRAME.findall(trace)
-    libraries = tuple(sysconfig.get_paths().values())
-    file, line, function = next((f for f in frames if not f[0].startswith(libraries)), (frames or [("", "", "")])[0])
-    place = f" in {function}, {Path(file).name}:{line}" if file else ""
-    errors = [text.strip() for text in said.splitlines() if ERROR.search(text)]
-    last = "".join(c for c in errors[-1] if c.isprintable())[:200] if errors else ""
-    return f"{place}: {last}" if last else place
-
-
-def _oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
-    try:
-        found = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0
 
 
 DEFAULTS = {"KINETO_LOG_LEVEL": "5", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..facts.case import InvalidValue
+from ..facts.exits import Exit, interrupted
 from ..facts.record import FAILED, Record
 from ..facts.spec import Spec
 from ..results import store
@@ -236,10 +237,11 @@ def _outcome(specs: Iterable[Spec], session: Session) -> Outcome:
 
 
 def exit_code(outcome: Outcome, strict: bool) -> int:
-    """0 all well, 1 a wrong gradient, 3 something not measured, 130 or 143 interrupted. Wrong beats missing."""
+    """How the rows went; an interruption comes before anything else."""
     if outcome.signal is not None:
-        return 128 + outcome.signal
+        return interrupted(outcome.signal)
     if outcome.wrong:
-        return 1
+        return Exit.WRONG
     unmeasured = (*FAILED, "skipped") if strict else FAILED
-    return 3 if outcome.missing or any(outcome.rows.get(status) for status in unmeasured) else 0
+    missing = outcome.missing or any(outcome.rows.get(status) for status in unmeasured)
+    return Exit.UNMEASURED if missing else Exit.GOOD

@@ -113,11 +113,13 @@ class DeviceLost(BaseException):
 
 
 class _Watch:
-    """`runner.run`'s stage: marks what runs and, on CUDA, asks between methods whether the device still answers."""
+    """`runner.run`'s stage: marks what runs and asks between methods whether the device still answers."""
 
     def __init__(self, pipe: Pipe, device: str) -> None:
         self._mark = pipe.stage
-        self._device = None if device == "cpu" else device
+        from ..measurement.devices import device_of
+
+        self._device = device_of(device)
         self._last = ("", "")
 
     def __call__(self, method: str, phase: str) -> None:
@@ -129,18 +131,10 @@ class _Watch:
 
     def check(self) -> None:
         """Raises DeviceLost if the device does not answer; the method that is marked is the one that did it."""
-        if self._device:
-            _ask_device(self._device)
-
-
-def _ask_device(device: str) -> None:
-    import torch
-
-    try:
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize(device)
-    except RuntimeError as error:
-        raise DeviceLost(str(error).splitlines()[0]) from error
+        try:
+            self._device.synchronize()
+        except RuntimeError as error:
+            raise DeviceLost(str(error).splitlines()[0]) from error
 
 
 def _failure(error: BaseException, stage: Stage) -> dict[str, Any]:

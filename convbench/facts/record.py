@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,11 @@ from .case import AXES
 STATUSES = ("ok", "skipped", "unsupported", "oom", "timeout", "crash", "error")
 FAILED = ("oom", "timeout", "crash", "error")
 """Statuses of a row that should have been measured and could not be."""
+
+OUT_OF_MEMORY = re.compile(
+    r"bad_alloc|out of memory|can't allocate|cannot allocate|CUDNN_STATUS_ALLOC_FAILED|MemoryError", re.IGNORECASE
+)
+"""What torch, CUDA, C++ and Python say when they fail for want of memory: the status is oom then."""
 
 VERDICTS = ("exact", "ok", "reduced", "fail")
 SPEEDS = ("faster", "slower", "equivalent", "inconclusive")

@@ -1,4 +1,4 @@
-"""Memory of one gradient: what waits between forward and backward, and what one call takes at most; untimed."""
+"""Memory that waits between forward and backward; untimed. What one call takes at most, its device knows."""
 
 from __future__ import annotations
 
@@ -69,30 +69,3 @@ def held_bytes(call: Callable[[], Any], grad_output: torch.Tensor) -> int | None
         return None
     reads.read.pop(grad_output.untyped_storage().data_ptr(), None)
     return sum(storage.nbytes() for storage in reads.read.values())
-
-
-def peak_bytes(call: Callable[[], Any], device: str) -> int | None:
-    """Largest number of bytes that one call holds beyond what was allocated before it, its result included.
-
-    CUDA: the caching allocator's own peak, so without cuDNN workspaces that are not taken from it. CPU: the
-    running sum of torch's allocations and frees during the call, so without a library's private scratch
-    memory. None where torch was built without its profiler.
-    """
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        call()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    if not torch.profiler.kineto_available():
-        return None
-    with torch.autograd.profiler.profile(profile_memory=True) as profile:
-        result = call()
-    del result
-    events = [e for e in profile.kineto_results.events() if e.name() == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak

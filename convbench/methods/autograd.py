@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ..measurement.gradients import forward
 from ..measurement.problem import Problem
+from . import with_autograd
 
 
+@with_autograd
 def prepare(problem: Problem) -> Callable[[], Tensor]:
     """torch.autograd.grad of the forward operation; for order 2, of the first-order gradients along the directions."""
     if problem.order == 2:

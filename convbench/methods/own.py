@@ -7,12 +7,14 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..measurement.problem import Problem
-from . import Unsupported
+from . import Unsupported, with_autograd
 
 Prepare = Callable[[Problem], Callable[[], Tensor]]
 MARK_PLAIN = "mark a function of (grad_output, input, weight, case) with @convbench.plain"
@@ -40,15 +42,18 @@ def load(name: str) -> Prepare:
     made = getattr(found, function, None)
     if not callable(made):
         raise CannotLoad(f"{module} has no function named {function}")
-    return _from_plain(made) if getattr(made, "convbench_plain", False) else _from_prepare(name, made)
+    loaded = _from_plain(made) if getattr(made, "convbench_plain", False) else _from_prepare(name, made)
+    return with_autograd(loaded) if uses_autograd(made) else loaded
 
 
-def uses_autograd(name: str) -> bool:
-    """Whether a method must not be called under torch.inference_mode: autograd, and the user's that say so."""
-    if name == "autograd":
-        return True
-    module, colon, function = name.partition(":")
-    return bool(colon) and getattr(getattr(importlib.import_module(module), function), "convbench_autograd", False)
+def uses_autograd(prepare: Prepare) -> bool:
+    """Whether a loaded method is marked with `with_autograd`."""
+    return getattr(prepare, "convbench_autograd", False)
+
+
+def context_of(prepare: Prepare) -> Callable[[], AbstractContextManager[Any]]:
+    """What a loaded method's callable is called under: inference mode, unless it uses autograd."""
+    return nullcontext if uses_autograd(prepare) else torch.inference_mode
 
 
 def _from_prepare(name: str, made: Callable[..., Any]) -> Prepare:

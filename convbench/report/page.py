@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
+from ..findings import finders
+from ..findings.evidence import SEVERITIES, Finding
 from ..results.rows import Rows
-from ..terminal import findings
-from ..terminal.evidence import SEVERITIES, Finding
 from . import summary
 from .data import Runs
 from .payload import MOST_ROWS, in_script, payload
@@ -76,7 +76,7 @@ def found_in(runs: Runs) -> list[tuple[str, Finding]]:
     found = []
     for name in runs.names:
         table = runs.table[runs.table["run"] == name]
-        found += [(name, finding) for finding in findings.find(Rows(len(table), column_of(table)))]
+        found += [(name, finding) for finding in finders.find(Rows(len(table), column_of(table)))]
     return sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
 
 

@@ -125,7 +125,7 @@ class Rows:
         mask: Mask = codes == np.array([place.get(v, -1) for v in theirs], np.int64)[others]
         return mask
 
-    def text(self, name: str, index: int) -> Any:
+    def value(self, name: str, index: int) -> Any:
         """One value."""
         return self.take([index], (name,))[0].get(name)
 

@@ -50,7 +50,7 @@ class Run:
     illegal: int
 
 
-class Rows(Progress):
+class RecordingProgress(Progress):
     """Progress that keeps the rows it is shown."""
 
     def __init__(self, total: int) -> None:
@@ -87,7 +87,7 @@ def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
 
 def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:
     """As `here`, with the objective that a searching sweeper asks for; NaN where no row has a value for it."""
-    progress = Rows(len(sweep))
+    progress = RecordingProgress(len(sweep))
     run = here(sweep, settings, progress)
     rows = progress.rows
     if run.outcome.already_done:

@@ -13,14 +13,14 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.record import SPEEDS, STATUSES, VERDICTS
+from ..findings.evidence import Finding
+from ..findings.statements import bias_statement, notebook_figures
 from ..results.rows import Rows
 from ..results.wording import SETTINGS, phrases
 from . import layouts
 from .aligned import Aligned, Column
-from .evidence import Finding
 from .layouts import Content
 from .selection import content
-from .statements import bias_statement, notebook_figures
 
 SHOWN = 40
 """Configurations in the table; of more, the worst."""

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ..facts.record import Record
+from ..findings.finders import find
 from ..results.rows import Rows
 from . import screen, sections
-from .findings import find
 from .sections import Context, Item
 
 __all__ = ["Context", "picture", "render", "show", "summary"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .clocks import last_level_cache_bytes
+from .cpu_clock import last_level_cache_bytes
 
 LONG_ENOUGH_S = {"cpu": 0.02, "cuda": 0.005}
 """A product is large enough when it takes this long: a thousand times what starting it costs."""

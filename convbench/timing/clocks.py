@@ -1,17 +1,11 @@
-"""What a clock is, and the clocks of the CPU and of the tests; clocks of other devices have a file of their own."""
+"""What a clock is, and which one a device has; each type of device's is in a file of its own."""
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import repeat
-from pathlib import Path
-from statistics import median
-from time import perf_counter, perf_counter_ns
 from typing import Any, NamedTuple, Protocol
 
 from ..facts.case import InvalidValue
@@ -19,7 +13,7 @@ from ..facts.spec import Measure
 
 Call = Callable[[], Any]
 
-CLOCKS = {"cpu": "clocks:CpuClock", "cuda": "cuda_clock:CudaClock"}
+CLOCKS = {"cpu": "cpu_clock:CpuClock", "cuda": "cuda_clock:CudaClock"}
 """Device type → module of this package:class, made with (device, measure). A new device is one more file."""
 
 
@@ -92,76 +86,6 @@ def clock_for(device: str, measure: Measure) -> Clock:
     return clock
 
 
-PARTS = 21
-"""Parts of a sample on a CPU, each with its own reading; the sample's time is that of the median part. Of 10 ms they
-are half a millisecond each, a sixth of the shortest time slice that Linux gives, so that most run uninterrupted even
-when two processes share the core: at 2.5 processes per core the medians of A/A pairs were off by 0.2% with parts and
-by 6% without. It also leaves out the first calls after the change of arms, which took up to twice as long."""
-
-
-class CpuClock:
-    """Wall time of the calling thread by the monotonic performance counter; nothing is subtracted for the clock.
-
-    With cold caches every call has its own reading, after a buffer of twice the last-level cache was written.
-    """
-
-    batch_rounds = 1
-
-    def __init__(self, device: str, measure: Measure) -> None:
-        self.sample_s = measure.sample_s
-        self.warmup_s = measure.warmup_s
-        self.cold = measure.cache == "cold"
-        # A cold call costs a flush of some milliseconds outside the timed region: few of them per sample, and fewer
-        # than there are parts.
-        self.max_calls = 3 if self.cold else 10**9
-        self._flush = (ctypes.c_char * (2 * last_level_cache_bytes()))() if self.cold else None
-        self._readings: list[Reading] = []
-        self._preempted = _involuntary_switches()
-
-    def now(self) -> float:
-        return perf_counter()
-
-    def context(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
-        return arms
-
-    def submit(self, call: Call, calls: int) -> None:
-        parts = min(calls, PARTS)
-        sizes = [calls // parts + (part < calls % parts) for part in range(parts)]
-        spent = [self._part(call, size) for size in sizes]
-        per_call = median([seconds / size for seconds, size in zip(spent, sizes, strict=True)])
-        self._readings.append(Reading(per_call, sum(spent)))
-
-    def _part(self, call: Call, calls: int) -> float:
-        if self._flush is not None:
-            ctypes.memset(self._flush, 0, len(self._flush))
-        start = perf_counter_ns()
-        for _ in repeat(None, calls):
-            call()
-        return (perf_counter_ns() - start) * 1e-9
-
-    def drain(self) -> list[Reading]:
-        readings, self._readings = self._readings, []
-        return readings
-
-    def host_times(self, call: Call, calls: int) -> HostTimes | None:
-        return None
-
-    def conditions(self) -> dict[str, Any]:
-        """`preempted`: involuntary context switches of this process since the clock was made; `cores`: the cores it may
-        run on. Both say how much to expect of the machine; None where the system does not tell."""
-        before, now = self._preempted, _involuntary_switches()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        return {
-            "cache": "cold" if self.cold else "hot",
-            "cuda_graph": False,
-            "preempted": None if before is None or now is None else now - before,
-            "cores": cores,
-        }
-
-
 class FakeClock:
     """A clock on which time passes only as told, for the tests of the sampling logic.
 
@@ -201,21 +125,3 @@ class FakeClock:
 
     def conditions(self) -> dict[str, Any]:
         return {"cache": "hot", "cuda_graph": False}
-
-
-def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Size of the first core's largest cache as Linux reports it; 64 MiB where it does not, larger than most."""
-    sizes = []
-    for file in folder.glob("index*/size"):
-        text = file.read_text().strip()
-        unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
-        sizes.append(int(text.rstrip("KMG")) * unit)
-    return max(sizes, default=64 * 2**20)
-
-
-def _involuntary_switches() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such module
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

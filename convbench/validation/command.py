@@ -15,14 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..facts.case import InvalidValue, did_you_mean, whole_number
+from ..facts.exits import Exit
 from ..facts.spec import DEVICE, Measure, Switches, number
 from ..sweep.config import preset
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from . import burst
-from .trust import Judgement, Try, judge, sentence
+from .trust import Trust, Try, judge, sentence
 
-UNTRUSTED = 4
 SETTINGS = ("device", "budget_s", "measure", "threads", "seed")
 LEAST_BUDGET_S = 1.0
 
@@ -58,14 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the proofs and returns 0 or 4; raises InvalidValue."""
     wanted = _wanted(parser().parse_args(argv))
     # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
-    from .. import runner
+    from ..measurement.devices import missing_device
     from ..timing.rounds import ArmFailed
     from . import proofs
 
-    missing = runner.missing_device(wanted.device)
+    missing = missing_device(wanted.device)
     if missing is not None:
         print(f"convbench: there is no device={wanted.device} to validate: {missing}", file=sys.stderr)
-        return UNTRUSTED
+        return Exit.UNTRUSTED
     setup = proofs.Setup(wanted.device, wanted.threads, wanted.measure, wanted.seed)
     try:
         with burst.load() if wanted.load else nullcontext():
@@ -75,10 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         error = failed.error if isinstance(failed, ArmFailed) else failed
         said = str(error).partition("\n")[0]
         print(f"convbench: {wanted.device} failed while it was timed: {type(error).__name__}: {said}", file=sys.stderr)
-        return UNTRUSTED
+        return Exit.UNTRUSTED
     judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
     (_print_json if wanted.as_json else _print)(wanted, judgement, tries)
-    return 0 if judgement.trusted else UNTRUSTED
+    return Exit.GOOD if judgement.trusted else Exit.UNTRUSTED
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
@@ -138,8 +138,8 @@ def _progress(wanted: Wanted) -> Iterator[Progress]:
         yield progress
 
 
-def _print_json(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
-    from ..facts import environment
+def _print_json(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
+    from ..measurement import environment
 
     out = {
         "device": wanted.device,
@@ -159,7 +159,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {key: None if value in (float("inf"),) or value != value else value for key, value in values.items()}
 
 
-def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
+def _print(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
     screen = console()
     threads = "1 thread" if wanted.threads == 1 else f"{wanted.threads} threads"
     load = ", all cores loaded in bursts" if wanted.load else ""
@@ -177,7 +177,7 @@ def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:
     screen.print(sentence(judgement), style="status.ok" if judgement.trusted else "severity.bad")
 
 
-def _proofs_table(judgement: Judgement) -> Table:
+def _proofs_table(judgement: Trust) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "proof", "wanted", "seen"):
         table.add_column(heading, overflow="fold")
@@ -188,7 +188,7 @@ def _proofs_table(judgement: Judgement) -> Table:
     return table
 
 
-def _scatter_table(judgement: Judgement) -> Table:
+def _scatter_table(judgement: Trust) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("identical code, |log ratio|")
     for heading in ("median", "90th percentile", "largest", "seconds"):

@@ -69,7 +69,7 @@ class Scatter:
 
 
 @dataclass(slots=True)
-class Judgement:
+class Trust:
     """What the tries say; `resolution` is the half-width that nine in ten intervals stay within, as a share."""
 
     proofs: list[Proof] = field(default_factory=list)
@@ -87,9 +87,9 @@ class Judgement:
         return {**asdict(self), "trusted": self.trusted, "sentence": sentence(self)}
 
 
-def judge(tries: Sequence[Try], margin: float, further: Sequence[Proof] = ()) -> Judgement:
+def judge(tries: Sequence[Try], margin: float, further: Sequence[Proof] = ()) -> Trust:
     """Judges at least one try. `further` are proofs that do not follow from tries, such as another timer's."""
-    out = Judgement(tries=len(tries), timed_share=median([t.timed_share for t in tries]))
+    out = Trust(tries=len(tries), timed_share=median([t.timed_share for t in tries]))
     out.proofs = [
         _same_is_same(tries, margin),
         _slowdown_is_found(tries, margin),
@@ -123,7 +123,7 @@ def half_width(interval: Interval) -> float:
     return math.sqrt(interval.high / interval.low) - 1
 
 
-def sentence(judgement: Judgement) -> str:
+def sentence(judgement: Trust) -> str:
     """The conclusion in plain words."""
     if judgement.tries < FEWEST_TRIES:
         fitted = "1 trial" if judgement.tries == 1 else f"{judgement.tries} trials"

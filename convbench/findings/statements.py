@@ -128,6 +128,6 @@ def _statement(rows: Rows, pairs: tuple[Any, Any], columns: Sequence[str], bitwi
     for column in columns:
         codes, _ = rows.numbered(column)
         identical &= codes[biased] == codes[plain]
-    different = dict.fromkeys(rows.text("method", int(i)) for i in biased[~identical])
-    wrt = dict.fromkeys(rows.text("wrt", int(i)) for i in biased)
+    different = dict.fromkeys(rows.value("method", int(i)) for i in biased[~identical])
+    wrt = dict.fromkeys(rows.value("wrt", int(i)) for i in biased)
     return BiasStatement(len(biased), int(identical.sum()), bitwise, tuple(wrt), tuple(different))

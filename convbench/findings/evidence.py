@@ -41,7 +41,7 @@ def by(rows: Rows, mask: Mask, *names: str) -> Iterator[tuple[tuple[Any, ...], I
     order = np.argsort(key, kind="stable")
     parts = np.split(where[order], np.flatnonzero(np.diff(key[order])) + 1)
     for part in sorted(parts, key=len, reverse=True):
-        yield tuple(rows.text(name, int(part[0])) for name in names), part
+        yield tuple(rows.value(name, int(part[0])) for name in names), part
 
 
 def worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
@@ -64,7 +64,7 @@ def at(rows: Rows, index: int, before: str, after: str = "") -> str:
 
 def reason(rows: Rows, index: int) -> str:
     """The row's reason in brackets, or nothing."""
-    reason = rows.text("reason", index)
+    reason = rows.value("reason", index)
     return f" ({str(reason).rstrip('.')})" if reason else ""
 
 

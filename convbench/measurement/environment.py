@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from .spec import Switches
+from ..facts.spec import Switches
+from .devices import device_of
 
 FINGERPRINT = (
     "cpu",
@@ -36,7 +37,7 @@ FINGERPRINT = (
 def collect(device: str, switches: Switches) -> dict[str, Any]:
     """The environment of one device under these switches; `environment_id` is its fingerprint. Imports torch."""
     kind = device.partition(":")[0]
-    found = {**_machine(), **_accelerator(device if kind != "cpu" else "cpu"), "device": kind, **asdict(switches)}
+    found = {**_machine(), **device_of(device).facts(), "device": kind, **asdict(switches)}
     identity = json.dumps({key: found.get(key) for key in FINGERPRINT}, sort_keys=True)
     return {"environment_id": hashlib.sha256(identity.encode()).hexdigest()[:12], **found}
 
@@ -62,34 +63,6 @@ def _machine() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "executable": Path(sys.executable).name,
     }
-
-
-@functools.cache
-def _accelerator(device: str) -> dict[str, Any]:
-    """GPU model, memory, driver, CUDA and cuDNN versions; empty for the CPU."""
-    if device == "cpu":
-        return {}
-    import torch
-
-    properties = torch.cuda.get_device_properties(device)
-    return {
-        "gpu": properties.name,
-        "gpu_memory_bytes": properties.total_memory,
-        "gpu_multiprocessors": properties.multi_processor_count,
-        "compute_capability": f"{properties.major}.{properties.minor}",
-        "driver": _driver(),
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-    }
-
-
-def _driver() -> str | None:
-    try:
-        text = Path("/proc/driver/nvidia/version").read_text()
-    except OSError:
-        return None
-    words = text.splitlines()[0].split()
-    return next((w for w in words if w[0].isdigit() and "." in w), None)
 
 
 def cpu_model() -> str:

@@ -74,7 +74,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
     widest = ""
     if np.isfinite(ratio[first]):
         low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
-        widest = f"; widest: {rows.text('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
+        widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
     sentence = f"{share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
     presets = [name for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
     remedy = f"measure={'default' if 'quick' in presets else 'rigorous'}"
@@ -143,7 +143,7 @@ def reduced(rows: Rows) -> Iterator[Finding]:
         much = f" (relative error {units.significant(error[first], 2)})" if np.isfinite(error[first]) else ""
         sentence = (
             f"reduced precision in {share(where, among, f'{dtype} result')} on {device} ({', '.join(methods)}); "
-            f"worst: {rows.text('method', first)}{at(rows, first, ', ')}{much}"
+            f"worst: {rows.value('method', first)}{at(rows, first, ', ')}{much}"
         )
         yield Finding("note", "reduced", sentence, "", len(where), ids(rows, worst))
 
@@ -189,7 +189,7 @@ def _slow_setting(rows: Rows, column: str, reference: str, value: str, told: tup
             "note",
             f"slow_{column}",
             f"{value} is slower than {reference} on {device}{often}; at most {units.times(ratio[first])} its time: "
-            f"{rows.text('method', first)} takes {units.time(times[first])} against "
+            f"{rows.value('method', first)} takes {units.time(times[first])} against "
             f"{units.time(times[partner[first]])}{at(rows, first, ', ')} (timed apart, unpaired)",
             told[0],
             len(where),

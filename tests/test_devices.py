@@ -1,0 +1,141 @@
+"""What is asked of a device: of the CPU for real, of CUDA on a stand-in for torch.cuda where there is none."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from convbench.measurement.devices import DEVICES, device_of, missing_device
+from convbench.timing.clocks import CLOCKS
+
+X = torch.ones(2, 3, 8, 8)
+MIB = 2**20
+
+
+class Allocator:
+    """Stands in for torch.cuda: `log` holds what was asked and of which device, `held` the bytes in use."""
+
+    def __init__(self, initialized: bool = True) -> None:
+        self.log: list[tuple[str, str]] = []
+        self.initialized = initialized
+        self.held = self.peak = 1000
+
+    def is_initialized(self) -> bool:
+        return self.initialized
+
+    def synchronize(self, device: str) -> None:
+        self.log.append(("synchronize", device))
+
+    def reset_peak_memory_stats(self, device: str) -> None:
+        self.log.append(("reset", device))
+        self.peak = self.held
+
+    def memory_allocated(self, device: str) -> int:
+        return self.held
+
+    def max_memory_allocated(self, device: str) -> int:
+        self.log.append(("peak", device))
+        return self.peak
+
+    def take(self, size: int) -> None:
+        self.held += size
+        self.peak = max(self.peak, self.held)
+
+    def get_device_properties(self, device: str) -> Any:
+        self.log.append(("properties", device))
+        return SimpleNamespace(name="GPU 1", total_memory=10**9, multi_processor_count=100, major=9, minor=0)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Allocator:
+    allocator = Allocator()
+    monkeypatch.setattr(torch, "cuda", allocator)
+    return allocator
+
+
+def test_every_type_of_device_has_a_clock() -> None:
+    assert DEVICES.keys() == CLOCKS.keys()
+
+
+def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing_device("cpu") is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert missing_device("cuda") is None
+    assert missing_device("cuda:1") is None
+    assert missing_device("xpu") == "no xpu: convbench knows cpu and cuda", "CUDA is no answer for it"
+    assert missing_device("cuda:2") == "no cuda:2: torch finds 2 CUDA device(s)"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert missing_device("cuda") == "no CUDA: torch finds no usable CUDA device"
+
+
+def test_waiting_is_for_the_device_that_is_named_and_for_none_that_was_not_used(cuda: Allocator) -> None:
+    """cuda:1 is not the current device of a process that has chosen none."""
+    device_of("cpu").synchronize()
+    device_of("cuda:1").synchronize()
+    assert cuda.log == [("synchronize", "cuda:1")]
+    cuda.initialized = False
+    device_of("cuda").synchronize()
+    assert cuda.log == [("synchronize", "cuda:1")]
+
+
+def test_facts_are_of_the_device_that_is_named(cuda: Allocator) -> None:
+    assert device_of("cpu").facts() == {}
+    found = device_of("cuda:1").facts()
+    assert (found["gpu"], found["compute_capability"]) == ("GPU 1", "9.0")
+    assert cuda.log == [("properties", "cuda:1")]
+
+
+def test_peak_on_cuda_is_beyond_what_was_there_and_waits_before_and_after(cuda: Allocator) -> None:
+    cuda.take(5000)
+    cuda.take(-5000)
+
+    def call() -> None:
+        cuda.log.append(("call", ""))
+        cuda.take(300)
+        cuda.take(-100)
+
+    assert device_of("cuda:1").peak_bytes(call) == 300
+    asked = ["synchronize", "reset", "call", "synchronize", "peak"]
+    assert cuda.log == [(what, "" if what == "call" else "cuda:1") for what in asked]
+
+
+def test_peak_is_the_most_that_is_held_at_once():
+    def call() -> torch.Tensor:
+        first = torch.empty(MIB, dtype=torch.uint8)
+        second = torch.empty(2 * MIB, dtype=torch.uint8)
+        del first
+        third = torch.empty(MIB, dtype=torch.uint8)
+        del second, third
+        return torch.empty(MIB // 2, dtype=torch.uint8)
+
+    assert device_of("cpu").peak_bytes(call) == 3 * MIB
+
+
+def test_peak_includes_the_result_and_not_what_was_there_before():
+    before = torch.empty(8 * MIB, dtype=torch.uint8)
+    assert device_of("cpu").peak_bytes(lambda: torch.empty(MIB, dtype=torch.uint8)) == MIB
+    assert before.numel() == 8 * MIB
+    assert device_of("cpu").peak_bytes(lambda: before.zero_()) == 0
+
+
+def test_peak_of_unfold_is_its_column_matrix_at_least():
+    columns = 3 * 9 * 6 * 6 * 2 * 4
+    peak = device_of("cpu").peak_bytes(lambda: F.unfold(X, 3))
+    assert peak is not None
+    assert columns <= peak <= 2 * columns
+
+
+def test_peak_is_unknown_where_torch_has_no_profiler(monkeypatch):
+    monkeypatch.setattr(torch.profiler, "kineto_available", lambda: False)
+    assert device_of("cpu").peak_bytes(lambda: None) is None
+
+
+@pytest.mark.gpu
+def test_peak_on_a_device():
+    assert device_of("cuda").peak_bytes(lambda: torch.empty(MIB, dtype=torch.uint8, device="cuda")) == MIB
