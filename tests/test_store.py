@@ -25,7 +25,6 @@ from convbench.facts.case import InvalidValue
 from convbench.facts.record import COLUMNS, Record, record
 from convbench.facts.spec import Spec
 from convbench.results import store
-from convbench.results.follow import Follower
 from convbench.results.merge import SAMPLES, merge
 from convbench.timing.samples import ROW_COLUMNS, Samples
 
@@ -360,23 +359,6 @@ def test_half_a_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
             part.append(line_of(make_spec(seed=1)))
     assert part.path.read_bytes() == line
     part.close()
-
-
-def test_follower_hands_out_each_row_once(tmp_path: Path) -> None:
-    lines = [line_of(make_spec(seed=seed), position=seed) for seed in range(3)]
-    path = write(tmp_path, lines[0])
-    follower = Follower(tmp_path)
-    assert [row["seed"] for row in follower.rows()] == [0]
-    with path.open("ab") as file:
-        file.write(lines[1][:50])
-    assert follower.rows() == []
-    with path.open("ab") as file:
-        file.write(lines[1][50:])
-    write(tmp_path, lines[2])
-    rows = follower.rows()
-    assert sorted(row["seed"] for row in rows) == [1, 2]
-    assert rows[0] == row_of(make_spec(seed=rows[0]["seed"]), "autograd")
-    assert follower.rows() == []
 
 
 def test_table_is_never_seen_half_written(tmp_path: Path) -> None:

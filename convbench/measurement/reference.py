@@ -93,7 +93,7 @@ def compute(problem: Problem, budget: Budget) -> Reference:
         if _affordable(case, terms, elements, budget):
             known = (_whole(case, terms, bias, budget), None, None)
         else:
-            index = _sample_index(problem, terms)
+            index = _sample_index(problem)
             shape = _grouped_shape(case, terms[0].kind)
             identity = _identity(case, terms, bias, problem.spec.seed, budget)
             known = (_sampled(case, terms, bias, index, shape), index, identity)
@@ -212,7 +212,7 @@ def _doubled(tensor: Tensor, dims: int, batch: slice) -> Tensor:
     return tensor[:, batch].double()
 
 
-def _sample_index(problem: Problem, terms: list[Term]) -> Tensor:
+def _sample_index(problem: Problem) -> Tensor:
     elements = math.prod(problem.shape)
     products = problem.case.reduction_length(problem.wrt)
     count = int(min(LARGEST_SAMPLE, elements, max(SMALLEST_SAMPLE, SAMPLED_PRODUCTS // products)))

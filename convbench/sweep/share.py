@@ -54,7 +54,7 @@ def perform(path: Path) -> Outcome:
         return Outcome()
     positions = [row.pop("position") for row in rows]
     specs = [spec_of({**head["settings"], **row}) for row in rows]
-    run = RunOptions(Path(head["out"]), chunk=path.stem, **head["options"])
+    run = RunOptions(Path(head["out"]), **head["options"])
     with _alive(path), own_gpu(specs):
         outcome = execute(specs, run, _Silent(), positions)
     if outcome.signal is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ..facts.record import Record
 from ..results.rows import Rows
 from . import screen, sections
 from .findings import find
 from .sections import Context, Item
 
-__all__ = ["Context", "picture", "render", "show", "summary"]
+__all__ = ["Context", "picture", "show", "summary"]
 
 
 def show(results_dir: Path, console: Console | None = None, context: Context | None = None) -> None:
@@ -40,11 +38,6 @@ def _environments(results_dir: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError):
         return {}
     return {k: v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
-
-
-def render(records: Iterable[Record], console: Console, context: Context | None = None) -> None:
-    """Prints the summary of rows that are at hand."""
-    summary(Rows.of(list(records)), console, context or Context())
 
 
 def picture(results_dir: Path, svg_path: Path, width: int = 100, title: str = "python -m convbench") -> None:
