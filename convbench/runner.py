@@ -30,8 +30,8 @@ from .methods import Unsupported
 from .methods.own import CannotLoad, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
+from .timing.samples import Samples, columns
 
-Stage = Callable[[str, str], None]
 HASHED_BYTES = 2**26
 """Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
@@ -66,7 +66,7 @@ class _Method:
         return self.call is not None and self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
 
 
-def run(spec: Spec, methods: Sequence[str], stage: Stage, process: int = 0) -> Result:
+def run(spec: Spec, methods: Sequence[str], stage: timing.Stage, process: int = 0) -> Result:
     """Rows for `methods` (some or all of the configuration's arms), in their order.
 
     `stage(method, phase)` is called before anything that may crash, hang or run out of memory. `process` counts
@@ -119,11 +119,11 @@ def missing_device(device: str) -> str | None:
 class _Configuration:
     spec: Spec
     methods: list[_Method]
-    stage: Stage
+    stage: timing.Stage
     process: int
     spent: bool = False
 
-    def run(self) -> list[timing.Samples]:
+    def run(self) -> list[Samples]:
         self.stage("", "problem")
         made = self._shared(lambda: problem.make(self.spec))
         if made is None:
@@ -189,10 +189,10 @@ class _Configuration:
         method.call = call
         return got
 
-    def _time(self, clock: clocks.Clock) -> timing.Samples | None:
+    def _time(self, clock: clocks.Clock) -> Samples | None:
         """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
         spec = self.spec
-        while arms := [timing.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
+        while arms := [clocks.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
             try:
                 return timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
             except timing.ArmFailed as failed:
@@ -203,7 +203,7 @@ class _Configuration:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
 
-    def _derive(self, made: Problem, samples: timing.Samples | None) -> None:
+    def _derive(self, made: Problem, samples: Samples | None) -> None:
         """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""
         if samples is None:
             return
@@ -215,7 +215,7 @@ class _Configuration:
         moved = case.elements_moved(spec.wrt) * made.input.element_size()
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
-                method.row.update(timing.columns(samples, method.name, spec.baseline, spec.measure))
+                method.row.update(columns(samples, method.name, spec.baseline, spec.measure))
                 found = rates(flops, moved, method.row.get("time_s"), ceiling_tflops, ceiling_gbps)
                 method.row.update(found)
 

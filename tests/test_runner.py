@@ -22,8 +22,7 @@ from convbench.measurement import memory, problem, reference
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
 from convbench.timing import clocks
-from convbench.timing import rounds as timing
-from convbench.timing.samples import Samples
+from convbench.timing.samples import Samples, columns
 
 from .settings import make_spec
 
@@ -418,7 +417,7 @@ def test_speed_columns_are_those_of_the_samples() -> None:
     (raw,) = result.samples
     samples = Samples.from_dict(json.loads(json.dumps(raw)))
     for name, row in rows.items():
-        derived = timing.columns(samples, name, "autograd", spec.measure)
+        derived = columns(samples, name, "autograd", spec.measure)
         assert {key: value for key, value in derived.items() if value is not None} == {
             key: row[key] for key, value in derived.items() if value is not None
         }

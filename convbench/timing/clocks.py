@@ -1,10 +1,9 @@
-"""What a clock is, and the clocks of the CPU and of the tests; clocks of other devices have a file of their own."""
+"""What a clock is, and the CPU's; clocks of other devices have a file of their own."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -150,57 +149,14 @@ class CpuClock:
         return None
 
     def conditions(self) -> dict[str, Any]:
-        """`preempted`: involuntary context switches of this process since the clock was made; `cores`: the cores it may
-        run on. Both say how much to expect of the machine; None where the system does not tell."""
+        """`preempted`: involuntary context switches of this process since the clock was made, which say how much to
+        expect of the machine; None where the system does not tell."""
         before, now = self._preempted, _involuntary_switches()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
         return {
             "cache": "cold" if self.cold else "hot",
             "cuda_graph": False,
             "preempted": None if before is None or now is None else now - before,
-            "cores": cores,
         }
-
-
-class FakeClock:
-    """A clock on which time passes only as told, for the tests of the sampling logic.
-
-    `cost(call, calls, now)` returns the seconds that a sample takes; `overhead_s` passes after each.
-    """
-
-    batch_rounds = 1
-    max_calls = 10**9
-
-    def __init__(self, cost: Callable[[Call, int, float], float], measure: Measure, overhead_s: float = 0.0) -> None:
-        self.sample_s = measure.sample_s
-        self.warmup_s = measure.warmup_s
-        self.time = 0.0
-        self._cost, self._overhead_s = cost, overhead_s
-        self._readings: list[Reading] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def context(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
-        return arms
-
-    def submit(self, call: Call, calls: int) -> None:
-        seconds = self._cost(call, calls, self.time)
-        self.time += seconds + self._overhead_s
-        self._readings.append(Reading(seconds / calls, seconds))
-
-    def drain(self) -> list[Reading]:
-        readings, self._readings = self._readings, []
-        return readings
-
-    def host_times(self, call: Call, calls: int) -> HostTimes | None:
-        return None
-
-    def conditions(self) -> dict[str, Any]:
-        return {"cache": "hot", "cuda_graph": False}
 
 
 def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:

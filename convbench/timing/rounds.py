@@ -16,9 +16,7 @@ from statistics import median
 
 from ..facts.spec import Measure
 from .clocks import Arm, Clock, HostTimes, Reading
-from .samples import Samples, columns, combine
-
-__all__ = ["Arm", "ArmFailed", "Samples", "Stage", "columns", "combine", "measure"]
+from .samples import Samples
 
 Stage = Callable[[str, str], None]
 """Marks what is about to be executed: (method, phase)."""
