@@ -130,7 +130,8 @@ def table(measured: bool = True, seed: int = 0, **axes: tuple[Any, ...]) -> list
 
 ENVIRONMENT = {
     "environment_id": "0a1b2c3d4e5f6071",
-    "cpu": {"model": "Example CPU @ 3.00GHz", "cores": 2},
+    "cpu": "Example CPU @ 3.00GHz",
+    "cores": 2,
     "torch": "2.13.0+cpu",
     "flags": ["avx2", "fma"],
 }
@@ -142,7 +143,9 @@ def write(folder: Path, rows: list[Record], environment: Mapping[str, Any] | Non
     columns = {n: pa.array([row.get(n) for row in rows], ARROW[c.type]) for n, c in COLUMNS.items()}
     pq.write_table(pa.table(columns), folder / "results.parquet")
     if environment is not None:
-        (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        (folder / "environment.json").write_text(
+            json.dumps({environment["environment_id"]: environment}), encoding="utf-8"
+        )
     return folder
 
 

@@ -25,6 +25,7 @@ from convbench.facts.case import InvalidValue
 from convbench.facts.record import COLUMNS, Record, record
 from convbench.facts.spec import Spec
 from convbench.results import store
+from convbench.results.files import UNFINISHED
 from convbench.results.merge import SAMPLES, merge
 from convbench.timing.samples import ROW_COLUMNS, Samples
 
@@ -332,7 +333,7 @@ def test_full_disk_keeps_the_rows_in_flight(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(InvalidValue, match="the disk is full"):
         merge(small_disk)
-    assert not list(small_disk.glob("*.merging"))
+    assert not list(small_disk.glob(f"*{UNFINISHED}"))
     part.close()
     (small_disk / "ballast").unlink()
     assert table(small_disk)["seed"].tolist() == [0, 1, 2, 3]

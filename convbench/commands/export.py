@@ -16,6 +16,7 @@ from ..comparison.output import escape
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
+from ..results.files import environments
 from ..results.table import configuration_name, load, records, table_files
 from ..timing.samples import Samples
 
@@ -180,14 +181,8 @@ def _benchmark(row: Record, parts: Sequence[Samples]) -> dict[str, Any]:
 
 def _environment(run: Run) -> Mapping[str, Any]:
     """The run's environment (the first, if it has several); empty where environment.json is not there or damaged."""
-    for file in run.beside("environment.json"):
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            return next((one for one in content.values() if isinstance(one, dict)), content)
-    return {}
+    folders = [table.parent for table in table_files(run.path)]
+    return next((one for folder in folders for one in environments(folder).values()), {})
 
 
 def _machine_info(environment: Mapping[str, Any]) -> dict[str, Any]:

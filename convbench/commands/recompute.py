@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +14,7 @@ from ..facts.case import InvalidValue
 from ..facts.rates import rates
 from ..facts.spec import Measure
 from ..results import store
+from ..results.files import replacing
 from ..terminal.screen import console
 from ..timing.samples import Samples, combine
 
@@ -92,7 +91,7 @@ def recompute(out: Path) -> Recomputed:
             found.rows += 1
             _update(row, speed_columns(row, parts), found)
     table = _with_columns(table, rows)
-    with _replacing(out / "results.parquet") as parquet, _replacing(out / "results.csv") as csv:
+    with replacing(out / "results.parquet") as parquet, replacing(out / "results.csv") as csv:
         pyarrow.parquet.write_table(table, parquet)
         pyarrow.csv.write_csv(table, csv)
     return found
@@ -148,14 +147,3 @@ def _with_columns(table: pa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Tabl
             wanted = table.schema.field(place)
             table = table.set_column(place, wanted, pa.array([row[name] for row in rows], wanted.type))
     return table
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when all is written: a reader sees the old file or the new one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.recomputing")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
 from ..facts.case import InvalidValue
+from ..results.files import replacing
 
 
 class Arguments(argparse.ArgumentParser):
@@ -43,22 +42,10 @@ def write(folders: list[Path], file: Path) -> Path:
 
     page = render(read_runs(folders))
     try:
-        replace(file, page)
+        with replacing(file) as unfinished:
+            unfinished.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InvalidValue(
             "--out", f"{file} cannot be written ({error.strerror or error}); give another file with --out"
         ) from error
     return file
-
-
-def replace(file: Path, text: str) -> None:
-    """Puts `text` into `file` at once, so that nobody opens half a page."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.record import COLUMNS, Column
+from .files import UNFINISHED, replacing
 from .store import decode, decode_head, part_files, refused
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def merge(out: Path) -> Merged:
     one. Raises InvalidValue where they cannot be written.
     """
     try:
-        for stale in out.glob(".*.merging"):
+        for stale in out.glob(f".*{UNFINISHED}"):
             stale.unlink(missing_ok=True)
         lines = _Lines(part_files(out))
         _write_results(out, lines)
@@ -169,8 +170,8 @@ def _write_results(out: Path, lines: _Lines) -> None:
 
     schema = _schema(COLUMNS.values())
     with (
-        _replacing(out / "results.parquet") as table,
-        _replacing(out / "results.csv") as text,
+        replacing(out / "results.parquet") as table,
+        replacing(out / "results.csv") as text,
         pyarrow.parquet.ParquetWriter(table, schema) as parquet,
         pyarrow.csv.CSVWriter(text, schema) as csv,
     ):
@@ -237,17 +238,6 @@ def _schema(columns: Iterable[Column]) -> pa.Schema:
     return pa.schema(fields, {"pandas": json.dumps(pandas)})
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """A name to write to, which becomes `path` when all is written, and goes away otherwise."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.merging")
-    try:
-        yield str(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def _write_samples(out: Path) -> None:
     """samples.parquet, a row per sample: of each configuration those that were taken last."""
     import pyarrow.parquet
@@ -264,7 +254,7 @@ def _write_samples(out: Path) -> None:
     if not latest:
         return
     schema = _schema(SAMPLES)
-    with _replacing(out / "samples.parquet") as name, pyarrow.parquet.ParquetWriter(name, schema) as parquet:
+    with replacing(out / "samples.parquet") as table, pyarrow.parquet.ParquetWriter(table, schema) as parquet:
         for path, offset, length in latest.values():
             with path.open("rb") as file:
                 file.seek(offset)
@@ -289,5 +279,5 @@ def _write_environments(out: Path) -> None:
     for path in sorted((out / "parts").glob("environment-*.json")):
         with contextlib.suppress(ValueError):
             found[path.stem.removeprefix("environment-")] = json.loads(path.read_bytes())
-    with _replacing(out / "environment.json") as name:
-        Path(name).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(out / "environment.json") as file:
+        file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
