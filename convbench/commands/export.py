@@ -15,16 +15,12 @@ import pandas as pd
 from ..comparison.output import escape
 from ..facts import units
 from ..facts.case import InvalidValue
-from ..facts.record import CASE, SETTING, Record
+from ..facts.record import Record
 from ..results.files import environments
+from ..results.rows import CONFIGURATION
 from ..results.table import configuration_name, load, records, table_files
 from ..timing.samples import Samples
 
-CONFIGURATION = tuple(
-    column.name
-    for column in (*CASE, *SETTING)
-    if column.name not in ("method", "baseline", "measure", "config_id", "run_key", "labels")
-)
 FIGURES = ("speedup", "speedup_low", "speedup_high", "speed", "accuracy", "bound_ratio", "equals_baseline", "converged")
 
 
