@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
-from convbench.sweep.config import folder, preset
+from convbench.sweep.config import preset
 from convbench.timing.rounds import ArmFailed
 from convbench.validation import command as validate
 from convbench.validation import proofs
@@ -155,17 +155,6 @@ def test_load_runs_only_while_it_measures(said, monkeypatch):
     monkeypatch.setattr(burst, "load", Load)
     validate.main(["--load", "budget_s=10"])
     assert events == ["on", "off"]
-
-
-@pytest.mark.parametrize("name", ["none", "quick", "default", "rigorous"])
-def test_presets_give_every_number_of_a_measurement(name):
-    """What a preset leaves out would come from the code, where nobody looks for it."""
-    text = (folder("conf") / "measure" / f"{name}.yaml").read_text(encoding="utf-8")
-    given = [line.split(":")[0] for line in text.splitlines() if line and not line.startswith("#")]
-    assert given == [field.name for field in fields(Measure)]
-    measure = preset(name)
-    assert measure.name == name
-    assert measure.enabled is (name != "none")
 
 
 @pytest.mark.parametrize("processes,allowed", [(1, True), (2, False), (5, False), (6, True), (9, True)])
