@@ -9,8 +9,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SWEEPS = pytest.StashKey[dict[Path, "Saved"]]()
 
 
-class Saved(SimpleNamespace):
+@dataclass(frozen=True)
+class Saved:
     """A sweep that was asked for: `name` as in node ids, and its configurations."""
 
     name: str

@@ -13,7 +13,7 @@ import pytest
 
 from convbench.commands import recompute
 from convbench.facts.case import InvalidValue
-from convbench.facts.rates import rates
+from convbench.facts.rates import RATES, rates
 from convbench.facts.record import record
 from convbench.facts.spec import Spec
 from convbench.results import store
@@ -88,7 +88,7 @@ def test_a_table_that_is_right_stays_as_it_is(out, capsys):
 
 
 def test_every_column_that_follows_is_made_again(out, capsys):
-    wrong = dict.fromkeys((*recompute.FOLLOWS, *recompute.RATES))
+    wrong = dict.fromkeys((*recompute.FOLLOWS, *RATES))
     wrong |= {"time_s": 1.0, "speedup_low": 7.0, "samples": 3, "speed": "faster", "converged": False}
     before = damage(out, **wrong)
     assert recompute.main([str(out)]) == 0

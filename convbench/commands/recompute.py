@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
-from ..facts.rates import rates
+from ..facts.rates import RATES, with_rates
 from ..facts.spec import Measure
 from ..results import store
 from ..results.files import replacing
@@ -26,9 +26,6 @@ FOLLOWS = (
     *("speedup", "speedup_low", "speedup_high", "speed", "margin"),
 )
 """Columns that follow from the samples alone."""
-
-RATES = ("tflops", "gbps", "ceiling_share")
-"""Columns that follow from the time and what else is in the row."""
 
 SAME = 1e-9
 """Relative difference up to which a value counts as the same; rates may have been rounded in another order."""
@@ -103,9 +100,8 @@ def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str,
     parts = [part for part in parts if method in part.arms]
     paired = [part for part in parts if baseline in part.arms]
     measure = Measure(margin=parts[0].margin, half_width=parts[0].half_width)
-    columns = combine(paired or parts[:1], method, baseline, measure)
-    figures = rates(row["flops"], row["bytes"], columns["time_s"], row["ceiling_tflops"], row["ceiling_gbps"])
-    return {name: {**figures, **columns}.get(name) for name in (*FOLLOWS, *RATES)}
+    columns = with_rates(row, combine(paired or parts[:1], method, baseline, measure))
+    return {name: columns.get(name) for name in (*FOLLOWS, *RATES)}
 
 
 def _samples(path: Path) -> dict[Key, list[Samples]]:

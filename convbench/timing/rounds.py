@@ -21,6 +21,11 @@ from .samples import Samples
 Stage = Callable[[str, str], None]
 """Marks what is about to be executed: (method, phase)."""
 
+
+def unmarked(method: str, phase: str) -> None:
+    """The Stage of whoever needs no marks."""
+
+
 WARMUP_SHARE = 0.2
 """Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times:
 a call that takes seconds has paid its one-off costs (allocation, algorithm choice) in the first."""

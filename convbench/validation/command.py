@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -116,8 +117,8 @@ def _watched(tries: Iterator[Try], wanted: Wanted) -> Iterator[Try]:
     with _progress(wanted) as progress:
         task = progress.add_task("0 tries", total=wanted.budget_s)
         begun = progress.get_time()
-        for number_, one in enumerate(tries, 1):
-            progress.update(task, description=f"{number_} tries", completed=progress.get_time() - begun)
+        for count, one in enumerate(tries, 1):
+            progress.update(task, description=f"{count} tries", completed=progress.get_time() - begun)
             yield one
 
 
@@ -155,7 +156,8 @@ def _print_json(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> N
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: unknown is null."""
-    return {key: None if value in (float("inf"),) or value != value else value for key, value in values.items()}
+    infinite = {key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)}
+    return {key: None if key in infinite else value for key, value in values.items()}
 
 
 def _print(wanted: Wanted, judgement: Judgement, tries: Sequence[Try]) -> None:

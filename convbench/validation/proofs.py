@@ -184,7 +184,7 @@ def _samples(setup: Setup, calls: dict[str, Call]) -> Samples:
     clock = clocks.clock_for(setup.device, setup.measure)
     slowed = SlowedClock(clock, calls["slowed"]) if "slowed" in calls else clock
     with clock.context():
-        return timing.measure(arms, "a", setup.measure, slowed, setup.seed, lambda method, phase: None)
+        return timing.measure(arms, "a", setup.measure, slowed, setup.seed, timing.unmarked)
 
 
 def _wrapped(call: Call) -> Call:
