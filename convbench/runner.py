@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ._version import __version__
 from .facts import environment
+from .facts.dtypes import DTYPES
 from .facts.rates import rates
 from .facts.record import Record, record
 from .facts.spec import Spec, Switches
@@ -212,7 +213,7 @@ class _Configuration:
         limits = _ceilings(spec.device, spec.dtype, spec.switches)
         ceiling_tflops, ceiling_gbps = limits.get("ceiling_tflops"), limits.get("ceiling_gbps")
         flops = case.flops(spec.wrt)
-        moved = case.elements_moved(spec.wrt) * made.input.element_size()
+        moved = case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
                 method.row.update(columns(samples, method.name, spec.baseline, spec.measure))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .case import PER_AXIS, ConvCase, IllegalCase, InvalidValue, whole_number
+from .dtypes import DTYPES
 
 SCHEMA_VERSION = 1
 """Version of what a record means. A record of another version is measured again, never reused."""
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 WRT = ("input", "weight", "bias", "grad_output")
 FILLS = ("normal", "integer", "notebook")
@@ -151,7 +151,7 @@ class Spec:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        one_of("dtype", self.dtype, DTYPES)
+        one_of("dtype", self.dtype, tuple(DTYPES))
         one_of("memory_format", self.memory_format, MEMORY_FORMATS)
         one_of("wrt", self.wrt, WRT)
         one_of("fill", self.fill, FILLS)
