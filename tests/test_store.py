@@ -22,12 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convbench.facts.case import InvalidValue
-from convbench.facts.record import COLUMNS, Record, record
+from convbench.facts.record import COLUMNS, SAMPLE_COLUMNS, Record, record
 from convbench.facts.spec import Spec
 from convbench.results import store
 from convbench.results.files import UNFINISHED
-from convbench.results.merge import SAMPLES, merge
-from convbench.timing.samples import ROW_COLUMNS, Samples
+from convbench.results.merge import merge
+from convbench.timing.samples import Samples
 
 from .processes import ROOT, make_spec
 
@@ -237,7 +237,6 @@ def test_one_write_per_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_samples_come_back(tmp_path: Path) -> None:
-    assert tuple(column.name for column in SAMPLES) == ROW_COLUMNS
     store.prepare(tmp_path)
     part = store.Part(tmp_path, store.SAMPLES)
     part.open()
@@ -253,6 +252,7 @@ def test_samples_come_back(tmp_path: Path) -> None:
     part.close()
     merge(tmp_path)
     rows = pd.read_parquet(tmp_path / "samples.parquet").to_dict("records")
+    assert [*rows[0]] == [column.name for column in SAMPLE_COLUMNS] == [*samples(1.0)[0].to_rows("", "")[0]]
     assert {row["config_id"] for row in rows} == {spec.config_id}
     assert Samples.from_rows(rows) == samples(2.0), "the later measurement of the same configuration"
 

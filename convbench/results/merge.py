@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.record import COLUMNS, Column
+from ..facts.record import COLUMNS, SAMPLE_COLUMNS, Column
+from .column_types import COLUMN_TYPES
 from .files import UNFINISHED, replacing
 from .store import decode, decode_head, part_files, refused
 
@@ -31,29 +32,6 @@ PARSED = 1 << 18
 ROW_GROUP = 8
 """Blocks whose columns are stored together."""
 MOST_OPEN = 64
-
-SAMPLES = (
-    Column("config_id", str, "", "the configuration, as in the table"),
-    Column("run_key", str, "", "the run, as in the table"),
-    Column("labels", str, "", "the cases file's further columns, as in the table"),
-    Column("process", int, "", "repetition in a fresh process"),
-    Column("round", int, "", "round in which every arm was sampled once"),
-    Column("position", int, "", "place of the sample within its round"),
-    Column("arm", str, "", "the method"),
-    Column("seconds_per_call", float, "s", "time of the sample over its calls"),
-    Column("calls", int, "", "calls in the sample"),
-    Column("seed", int, "", "seed of the order"),
-    Column("margin", float, "", "margin of the verdict"),
-    Column("half_width", float, "", "half-width of the interval that was asked for"),
-)
-"""Columns of samples.parquet, samples.ROW_COLUMNS with their types."""
-
-_PANDAS = {
-    int: ("int64", "Int64"),
-    float: ("float64", "Float64"),
-    bool: ("bool", "boolean"),
-    str: ("unicode", "string"),
-}
 
 
 @dataclass(slots=True)
@@ -220,19 +198,27 @@ def _schema(columns: Iterable[Column]) -> pa.Schema:
     import pyarrow as pa
 
     columns = list(columns)
-    arrow = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
     pandas = {
         "index_columns": [],
         "column_indexes": [],
         "columns": [
-            {"name": c.name, "field_name": c.name, "pandas_type": p, "numpy_type": n, "metadata": None}
+            {
+                "name": c.name,
+                "field_name": c.name,
+                "pandas_type": COLUMN_TYPES[c.type].logical,
+                "numpy_type": COLUMN_TYPES[c.type].pandas,
+                "metadata": None,
+            }
             for c in columns
-            for p, n in [_PANDAS[c.type]]
         ],
         "pandas_version": "2.2.0",
     }
     fields = [
-        pa.field(c.name, arrow[c.type], metadata={"unit": c.unit, "meaning": c.meaning} if c.meaning else None)
+        pa.field(
+            c.name,
+            pa.type_for_alias(COLUMN_TYPES[c.type].arrow),
+            metadata={"unit": c.unit, "meaning": c.meaning} if c.meaning else None,
+        )
         for c in columns
     ]
     return pa.schema(fields, {"pandas": json.dumps(pandas)})
@@ -253,7 +239,7 @@ def _write_samples(out: Path) -> None:
                 offset += len(raw)
     if not latest:
         return
-    schema = _schema(SAMPLES)
+    schema = _schema(SAMPLE_COLUMNS)
     with replacing(out / "samples.parquet") as table, pyarrow.parquet.ParquetWriter(table, schema) as parquet:
         for path, offset, length in latest.values():
             with path.open("rb") as file:

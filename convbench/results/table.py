@@ -11,10 +11,8 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS, Record
+from .column_types import COLUMN_TYPES
 from .wording import RUN_SETTINGS, case_name, labels_of, phrases
-
-DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
-"""A column's type → its dtype in pandas: the nullable ones, so that an integer with gaps stays an integer."""
 
 FILES = ("results.parquet", "results.csv")
 
@@ -69,7 +67,7 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the columns of `record.COLUMNS` first, in their order and types; raises InvalidValue."""
     columns = {}
     for name, column in COLUMNS.items():
-        dtype = DTYPES[column.type]
+        dtype = COLUMN_TYPES[column.type].pandas
         try:
             columns[name] = _column(table, name, dtype)
         except (TypeError, ValueError) as error:
