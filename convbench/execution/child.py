@@ -29,7 +29,11 @@ their work, this only ends a hang."""
 LONGEST_WAIT_S = 3600.0
 """poll() takes its time as a C int of milliseconds."""
 LONGEST_ANSWER = 1 << 28
+"""Bytes without an end of line that are waited for. Raw samples, the bulk of an answer, are some 20 bytes per method
+and round: kilobytes, or megabytes under budget_s. A method that writes there must not fill the memory."""
 LAST_WORDS = 1 << 14
+"""Bytes kept of what a child printed last. Faulthandler names at most 100 frames of a thread, some 10 kB, below the
+error's own lines; a reason quotes one place and one line of them."""
 EXIT_S = 0.1
 """A process closes its pipes a moment before it is seen to be dead; one that lives on longer has closed them itself."""
 OUT_OF_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate|MemoryError", re.IGNORECASE)

@@ -24,12 +24,14 @@ METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str]) -> str:
+    """`value` where it is one of `allowed`; raises InvalidValue, which lists them, otherwise."""
     if value not in allowed:
         raise InvalidValue(key, f"{key}={value!r} is not known; allowed: {', '.join(allowed)}")
     return str(value)
 
 
 def number(key: str, value: Any, lowest: float) -> float:
+    """`value` as a float ≥ lowest; raises InvalidValue otherwise (neither NaN nor a bool is a number here)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
         raise InvalidValue(key, f"{key}={value!r} must be a number ≥ {lowest}")
     return float(value)

@@ -23,6 +23,9 @@ FORMATS = {
     ("channels_last", 3): torch.channels_last_3d,
 }
 TENSORS = ("input", "weight", "bias", "grad_output", "direction_input", "direction_weight", "direction_bias")
+SEEDS_APART = 7
+"""From a seed's generators to the next one's: one generator for each of TENSORS. With another number all data would be
+others; a name added to TENSORS needs a generator elsewhere, as its place here is the next seed's first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def place(tensor: Tensor, spec: Spec) -> Tensor:
 
 
 def _values(spec: Spec, name: str, shape: tuple[int, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed(spec.seed * len(TENSORS) + TENSORS.index(name))
+    generator = torch.Generator().manual_seed(spec.seed * SEEDS_APART + TENSORS.index(name))
     dtype = torch.float64 if spec.dtype == "float64" else torch.float32
     if spec.fill == "integer":
         a = largest_integer(spec.case.reduction_length(spec.wrt), spec.dtype)
