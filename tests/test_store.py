@@ -362,6 +362,14 @@ def test_half_a_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     part.close()
 
 
+def test_what_a_killed_merge_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    write(tmp_path, line_of(make_spec()))
+    (tmp_path / f".results.parquet.1{UNFINISHED}").write_bytes(b"PAR1")
+    merge(tmp_path)
+    assert not list(tmp_path.glob(f".*{UNFINISHED}"))
+    assert len(table(tmp_path)) == 1
+
+
 def test_table_is_never_seen_half_written(tmp_path: Path) -> None:
     write(tmp_path, *(line_of(make_spec(seed=seed), position=seed) for seed in range(50)))
     merge(tmp_path)
