@@ -44,6 +44,10 @@ format: $(VENV)/dev.stamp ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: docs
+docs: $(VENV)/dev.stamp ## write docs/columns.md anew from the code
+	$(BIN)/python -m tests.test_docs
+
 .PHONY: microbench
 microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-benchmark
 	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' --benchmark-only $(ARGS)

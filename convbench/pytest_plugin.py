@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 SWEEPS = pytest.StashKey[dict[Path, "Saved"]]()
 
 
-class Saved(SimpleNamespace):
+@dataclass(frozen=True)
+class Saved:
     """A sweep that was asked for: `name` as in node ids, and its configurations."""
 
     name: str

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
+from .facts.dtypes import DTYPES
 from .facts.rates import rates
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
@@ -30,8 +31,8 @@ from .methods import Unsupported
 from .methods.own import CannotLoad, context_of, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
+from .timing.samples import Samples, columns
 
-Stage = Callable[[str, str], None]
 HASHED_BYTES = 2**26
 """Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
 REASON_LENGTH = 400
@@ -72,7 +73,7 @@ class _Method:
 def run(
     spec: Spec,
     methods: Sequence[str],
-    stage: Stage,
+    stage: timing.Stage,
     process: int = 0,
     known_ceilings: Mapping[str, float] = MappingProxyType({}),
 ) -> Result:
@@ -112,13 +113,13 @@ def warm_up() -> None:
 class _Configuration:
     spec: Spec
     methods: list[_Method]
-    stage: Stage
+    stage: timing.Stage
     process: int
     ceilings: dict[str, float]
     once_s: float = 0.0
     spent: bool = False
 
-    def run(self) -> list[timing.Samples]:
+    def run(self) -> list[Samples]:
         self.stage("", "problem")
         made = self._shared(lambda: problem.make(self.spec))
         if made is None:
@@ -188,10 +189,10 @@ class _Configuration:
         method.call = call
         return got
 
-    def _time(self, clock: clocks.Clock) -> timing.Samples | None:
+    def _time(self, clock: clocks.Clock) -> Samples | None:
         """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
         spec = self.spec
-        while arms := [timing.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
+        while arms := [clocks.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
             try:
                 return timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
             except timing.ArmFailed as failed:
@@ -208,22 +209,22 @@ class _Configuration:
         yield
         self.once_s += time.perf_counter() - begun
 
-    def _find_ceilings(self, samples: timing.Samples | None) -> None:
+    def _find_ceilings(self, samples: Samples | None) -> None:
         if samples is not None:
             self.stage("", "ceilings")
             self.ceilings = ceilings.measure(self.spec.device, self.spec.dtype, self.ceilings)
 
-    def _derive(self, made: Problem, samples: timing.Samples | None) -> None:
+    def _derive(self, made: Problem, samples: Samples | None) -> None:
         """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""
         if samples is None:
             return
         spec, case = self.spec, self.spec.case
         ceiling_tflops, ceiling_gbps = self.ceilings.get("ceiling_tflops"), self.ceilings.get("ceiling_gbps")
         flops = case.flops(spec.wrt)
-        moved = case.elements_moved(spec.wrt) * made.input.element_size()
+        moved = case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
-                method.row.update(timing.columns(samples, method.name, spec.baseline, spec.measure))
+                method.row.update(columns(samples, method.name, spec.baseline, spec.measure))
                 found = rates(flops, moved, method.row.get("time_s"), ceiling_tflops, ceiling_gbps)
                 method.row.update(found)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convbench.facts.dtypes import DTYPES
 from convbench.facts.record import COLUMNS, Record, record
 from convbench.facts.spec import Spec
 from convbench.results.rows import ARROW
@@ -21,9 +22,7 @@ from .settings import MEASURED, make_spec
 
 METHODS = ("autograd", "explicit", "aten", "unfold", "mypkg.kernels:my_dgrad")
 FACTOR = {"autograd": 1.0, "explicit": 1.35, "aten": 1.06, "unfold": 0.55, "mypkg.kernels:my_dgrad": 1.8}
-U = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 CEILING = {"float64": 0.055, "float32": 0.11, "bfloat16": 0.21, "float16": 0.02}
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def specs(measured: bool = True, **axes: tuple[Any, ...]) -> Iterator[Spec]:
@@ -36,7 +35,7 @@ def specs(measured: bool = True, **axes: tuple[Any, ...]) -> Iterator[Spec]:
 def rows_of(spec: Spec, rng: random.Random) -> list[Record]:
     """One row for each method: right ones with an error below the bound and a time that falls with the work."""
     case = spec.case
-    flops, moved = case.flops(spec.wrt), case.elements_moved(spec.wrt) * BYTES[spec.dtype]
+    flops, moved = case.flops(spec.wrt), case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
     slow = 8.0 if spec.dtype == "float16" else 1.0
     base_s = slow * (6e-6 + flops / (CEILING[spec.dtype] * 1e12 * 0.4)) * rng.uniform(0.9, 1.1)
     return [
@@ -66,8 +65,8 @@ def outcome(spec: Spec, method: str, rng: random.Random, work: tuple[float, int,
     if method.startswith("mypkg") and spec.dtype == "float16":
         return {"status": "unsupported", "reason": "my_dgrad has no <float16> kernel & says so"}
     length = spec.case.reduction_length(spec.wrt)
-    acc = U["float64" if spec.dtype == "float64" else "float32"]
-    bound = U[spec.dtype] + 2 * acc * math.sqrt(length)
+    dtype = DTYPES[spec.dtype]
+    bound = dtype.u_out + 2 * dtype.u_acc * math.sqrt(length)
     wrong = method.startswith("mypkg") and kernel == 5 and spec.dtype == "bfloat16"
     ratio = rng.uniform(30, 300) if wrong else rng.uniform(0.05, 0.4)
     values = {
@@ -130,7 +129,8 @@ def table(measured: bool = True, seed: int = 0, **axes: tuple[Any, ...]) -> list
 
 ENVIRONMENT = {
     "environment_id": "0a1b2c3d4e5f6071",
-    "cpu": {"model": "Example CPU @ 3.00GHz", "cores": 2},
+    "cpu": "Example CPU @ 3.00GHz",
+    "cores": 2,
     "torch": "2.13.0+cpu",
     "flags": ["avx2", "fma"],
 }
@@ -142,7 +142,9 @@ def write(folder: Path, rows: list[Record], environment: Mapping[str, Any] | Non
     columns = {n: pa.array([row.get(n) for row in rows], ARROW[c.type]) for n, c in COLUMNS.items()}
     pq.write_table(pa.table(columns), folder / "results.parquet")
     if environment is not None:
-        (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+        (folder / "environment.json").write_text(
+            json.dumps({environment["environment_id"]: environment}), encoding="utf-8"
+        )
     return folder
 
 

@@ -14,7 +14,8 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from convbench.facts.spec import DTYPES, Budget, Spec, Switches
+from convbench.facts.dtypes import DTYPES
+from convbench.facts.spec import Budget, Spec, Switches
 from convbench.measurement import accuracy, contraction, problem, reference
 from convbench.measurement.accuracy import Judgement
 from convbench.measurement.problem import Problem

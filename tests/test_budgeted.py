@@ -47,10 +47,8 @@ class Machine:
         self.order.append(kernel)
         once_s = START_S if len(self.order) == 1 else 0.0
         self.now += once_s
-        rows = [
-            record({**spec.columns(), "method": m, "status": "ok", "accuracy": "ok", "elapsed_s": OVERHEAD_S})
-            for m in spec.arms
-        ]
+        found = {"status": "ok", "accuracy": "ok", "flops": 100, "bytes": 10, "elapsed_s": OVERHEAD_S}
+        rows = [record({**spec.columns(), "method": m, **found}) for m in spec.arms]
         if self.fails_at == (kernel, process):
             rows[1] = record({**spec.columns(), "method": spec.arms[1], "status": "crash", "reason": "killed"})
             return Measured(rows, [self._samples(spec, pairs, process, spec.arms[:1]).to_dict()])

@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from convbench.facts.case import InvalidValue, did_you_mean
+from convbench.facts.spec import Measure
 from convbench.results.objective import Objective
 from convbench.sweep import config
 from convbench.sweep.config import (
@@ -22,6 +23,7 @@ from convbench.sweep.config import (
     bytes_of,
     flat,
     folder,
+    preset,
     spec_of,
 )
 
@@ -43,9 +45,10 @@ def test_every_setting_has_a_type_and_a_value() -> None:
 @pytest.mark.parametrize("path", sorted((folder("conf") / "measure").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_says_everything(path: Path) -> None:
     """A preset that leaves a number out would silently take the schema's, which has no reason beside it."""
-    written = OmegaConf.load(path)
-    assert {f"measure.{key!s}" for key in written} == {key for key in KEYS if key.startswith("measure.")}
-    assert written.name == path.stem
+    assert list(OmegaConf.load(path)) == [f.name for f in fields(Measure)]
+    measure = preset(path.stem)
+    assert measure.name == path.stem
+    assert measure.enabled is (path.stem != "none")
 
 
 def test_the_notebook_s_case_is_what_runs_by_default() -> None:

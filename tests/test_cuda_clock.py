@@ -19,7 +19,7 @@ from convbench.timing import cuda_clock, nvml
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, clock_for
 from convbench.timing.cuda_clock import CudaClock
-from convbench.timing.samples import Samples
+from convbench.timing.samples import Samples, columns
 
 from .simulated_cuda import QUEUE, Machine, SimulatedClock
 
@@ -43,7 +43,7 @@ def test_device_time_is_free_of_the_hosts_launching():
     # Both take the host ten times as long as the device, which is what makes naive loops time the host.
     arms = [Arm("a", machine.kernel("a", 5e-5, 5e-6)), Arm("b", machine.kernel("b", 9e-5, 1e-5))]
     samples, _ = measure(machine, arms)
-    rows = {name: timing.columns(samples, name, "a", MEASURE) for name in "ab"}
+    rows = {name: columns(samples, name, "a", MEASURE) for name in "ab"}
     # What is left of the host is one event record in a batch of a millisecond.
     assert rows["a"]["time_s"] == pytest.approx(5e-6, rel=0.01)
     assert rows["b"]["time_s"] == pytest.approx(1e-5, rel=0.01)
@@ -62,7 +62,7 @@ def test_a_device_that_waits_for_its_host_is_said_to():
     # Even a tenth of a millisecond, 25 calls at 10 ms each, would need a backlog far beyond the longest one allowed.
     arms = [Arm("a", machine.kernel("a", 1e-6, 1e-4)), Arm("b", machine.kernel("b", 1e-2, 4e-6))]
     samples, _ = measure(machine, arms)
-    rows = {name: timing.columns(samples, name, "a", MEASURE) for name in "ab"}
+    rows = {name: columns(samples, name, "a", MEASURE) for name in "ab"}
     assert rows["b"]["launch_bound"] is True
     assert rows["a"]["launch_bound"] is False
     assert rows["b"]["calls_per_sample"] <= cuda_clock.MAX_CALLS
@@ -72,7 +72,7 @@ def test_a_slow_host_gets_samples_that_its_backlog_covers():
     machine = Machine()
     arms = [Arm("a", machine.kernel("a", 1e-6, 1e-4)), Arm("b", machine.kernel("b", 1e-3, 4e-6))]
     samples, _ = measure(machine, arms)
-    row = timing.columns(samples, "b", "a", MEASURE)
+    row = columns(samples, "b", "a", MEASURE)
     assert row["launch_bound"] is False
     assert row["time_s"] == pytest.approx(4e-6, rel=0.02)
     assert row["calls_per_sample"] * 1e-3 < cuda_clock.MAX_BACKLOG_S
@@ -97,7 +97,7 @@ def test_a_sample_has_no_more_launches_than_the_queue_holds(kernels):
     arms = [Arm("one", machine.kernel("one", 5e-6, 2e-5)), Arm("many", many)]
     rigorous = replace(MEASURE, gpu_sample_s=0.005)
     samples, _ = measure(machine, arms, rigorous)
-    row = timing.columns(samples, "many", "one", rigorous)
+    row = columns(samples, "many", "one", rigorous)
     assert row["launch_bound"] is False
     assert row["time_s"] == pytest.approx(kernels * 3e-6, rel=0.01)
     assert samples.calls[0][1] * kernels <= QUEUE
@@ -142,7 +142,7 @@ def test_a_call_that_waits_for_its_device_does_not_wait_longer_every_time(first_
     samples, _ = measure(machine, [Arm("a", machine.kernel("a", 1e-5, 1e-4)), Arm("waits", waits)])
     # The sleep is two and a half times what it would take alone.
     assert samples.counters["sampling_s"] < 4 * samples.measured_s
-    assert timing.columns(samples, "waits", "a", MEASURE)["launch_bound"] is True
+    assert columns(samples, "waits", "a", MEASURE)["launch_bound"] is True
 
 
 def test_a_device_that_was_idle_when_it_was_calibrated_sleeps_long_enough_at_work():
@@ -196,7 +196,7 @@ def test_caches_are_flushed_before_every_call_outside_the_events():
     machine = Machine(l2_bytes=4096)
     wanted = replace(MEASURE, cache="cold")
     samples, _ = measure(machine, [Arm("a", machine.kernel("a", 1e-5, 2e-5))], wanted)
-    row = timing.columns(samples, "a", "a", wanted)
+    row = columns(samples, "a", "a", wanted)
     assert row["cache"] == "cold"
     assert row["calls_per_sample"] == cuda_clock.MAX_COLD_CALLS
     assert row["time_s"] == pytest.approx(2e-5, rel=0.1)
@@ -217,7 +217,7 @@ def test_graphs_are_replayed_for_all_arms():
     arms = [Arm("a", machine.kernel("a", 5e-5, 5e-6)), Arm("b", machine.kernel("b", 9e-5, 1e-5))]
     wanted = replace(MEASURE, cuda_graph=True)
     samples, _ = measure(machine, arms, wanted)
-    rows = [timing.columns(samples, name, "a", wanted) for name in "ab"]
+    rows = [columns(samples, name, "a", wanted) for name in "ab"]
     assert all(row["cuda_graph"] is True for row in rows)
     # Replaying costs the host 2 µs, launching would cost it 50 µs and 90 µs.
     assert [row["enqueue_s"] for row in rows] == pytest.approx([2e-6, 2e-6])
@@ -230,7 +230,7 @@ def test_no_arm_is_replayed_where_one_cannot_be_captured():
     arms = [Arm(name, machine.kernel(name, 5e-5, 5e-6)) for name in "ab"]
     wanted = replace(MEASURE, cuda_graph=True)
     samples, _ = measure(machine, arms, wanted)
-    row = timing.columns(samples, "b", "a", wanted)
+    row = columns(samples, "b", "a", wanted)
     assert row["cuda_graph"] is False
     assert row["enqueue_s"] == pytest.approx(5e-5)
     assert "not permitted" in samples.counters["cuda_graph_error"]
@@ -246,7 +246,7 @@ def test_a_method_that_raises_while_it_is_captured_is_timed_without_graphs():
 
     wanted = replace(MEASURE, cuda_graph=True)
     samples, _ = measure(machine, [Arm("a", machine.kernel("a", 5e-5, 5e-6)), Arm("b", refuses)], wanted)
-    row = timing.columns(samples, "b", "a", wanted)
+    row = columns(samples, "b", "a", wanted)
     assert row["cuda_graph"] is False
     assert row["time_s"] == pytest.approx(5e-6, rel=0.01)
     assert samples.counters["cuda_graph_error"] == "ValueError: no capture, please"
@@ -339,7 +339,7 @@ def test_throttling_and_clocks_are_read_once_per_batch(library):
     machine = Machine(uuid="1234")
     wanted = replace(MEASURE, looks=(200,))
     samples, _ = measure(machine, [Arm(n, machine.kernel(n, 1e-5, 1e-5)) for n in "ab"], wanted)
-    row = timing.columns(samples, "b", "a", wanted)
+    row = columns(samples, "b", "a", wanted)
     assert library.reads == 20
     assert row["throttle"] == "power_cap"
     # The median of 1501 to 1520 without 1503, which could not be read.
@@ -407,7 +407,7 @@ def test_on_a_device_twice_the_work_takes_twice_as_long(settings):
         samples = timing.measure(
             [Arm("once", once), Arm("twice", twice)], "once", wanted, clock, 0, lambda method, phase: None
         )
-    row = timing.columns(samples, "twice", "once", wanted)
+    row = columns(samples, "twice", "once", wanted)
     assert row["speedup"] == pytest.approx(0.5, rel=0.1)
     assert row["launch_bound"] is False
     assert row["cuda_graph"] is bool(settings.get("cuda_graph"))
@@ -423,4 +423,4 @@ def test_on_a_device_the_time_agrees_with_tritons_do_bench():
     with clock.context():
         samples = timing.measure([Arm("a", lambda: a @ a)], "a", wanted, clock, 0, lambda method, phase: None)
     expected = testing.do_bench(lambda: a @ a, return_mode="median") * 1e-3
-    assert timing.columns(samples, "a", "a", wanted)["time_s"] == pytest.approx(expected, rel=0.05)
+    assert columns(samples, "a", "a", wanted)["time_s"] == pytest.approx(expected, rel=0.05)

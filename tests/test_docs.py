@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,17 @@ INTRODUCTION = """# The table
 
 `results.parquet` and `results.csv` hold the same: one row per configuration and method, these columns in this order.
 Unknown is empty, never 0. Times are seconds, sizes bytes, rates per second; they are scaled for display only. This page
-is written from `convbench/facts/record.py` by `python -m tests.test_docs`; a test compares the two.
+is written from `convbench/facts/record.py` by `make docs`; a test compares the two.
 
 `convbench.load(DIR)` reads the table with these types: `int` as `Int64`, `float` as `Float64`, `bool` as `boolean`,
 `str` as `string`, each with room for unknown."""
+
+
+SAMPLES = """# The raw samples
+
+`samples.parquet` lies beside the table unless `measure.samples=false` left it out: one row per sample, those of a
+configuration in the order they were taken. `python -m convbench recompute DIR` makes the table's times, ratios and
+verdicts again from nothing else."""
 
 
 def columns_page() -> str:
@@ -51,18 +59,20 @@ def columns_page() -> str:
             f"## {name.capitalize()}",
             *([about] if about else []),
             "",
-            "| column | type | unit | meaning |",
-            "|---|---|---|---|",
+            *described(columns),
         ]
-        for c in columns:
-            meaning = c.meaning.replace("|", "\\|")
-            lines.append(f"| `{c.name}` | {c.type.__name__} | {c.unit} | {meaning} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", SAMPLES, "", *described(record.SAMPLE_COLUMNS)]) + "\n"
+
+
+def described(columns: Iterable[record.Column]) -> list[str]:
+    """The lines of a table of columns."""
+    rows = [(f"`{c.name}`", c.type.__name__, c.unit, c.meaning.replace("|", "\\|")) for c in columns]
+    return ["| column | type | unit | meaning |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def test_page_of_columns_is_current() -> None:
     assert [c.name for columns, _ in GROUPS.values() for c in columns] == list(record.COLUMNS)
-    assert COLUMNS_PAGE.read_text(encoding="utf-8") == columns_page(), "run `python -m tests.test_docs`"
+    assert COLUMNS_PAGE.read_text(encoding="utf-8") == columns_page(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -101,13 +101,13 @@ def test_speed_columns_follow_from_the_kept_samples(tmp_path: Path) -> None:
     row = rows["explicit", "b"]
     raw = pd.read_parquet(tmp_path / "out" / "samples.parquet")
     raw = raw[raw["run_key"] == row["run_key"]]
-    wide = raw.pivot_table(index=["process", "round"], columns="arm", values="seconds_per_call")
+    wide = raw.pivot_table(index=["process", "round"], columns="method", values="time_s")
     ratios = wide["explicit@a"] / wide["explicit@b"]
     medians = sorted(statistics.median(group) for _, group in ratios.groupby(level="process"))
     assert len(medians) == 6
     assert (row["speedup_low"], row["speedup_high"]) == pytest.approx((medians[0], medians[-1]), rel=0.002)
     assert row["speedup"] == pytest.approx(statistics.median(medians), rel=0.002)
-    firsts = raw[raw["position"] == 0]["arm"].value_counts()
+    firsts = raw[raw["position"] == 0]["method"].value_counts()
     assert firsts.min() >= 8
 
 

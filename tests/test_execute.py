@@ -127,14 +127,14 @@ def test_one_child_serves_all_parts_of_a_driven_sweep(run: RunOptions) -> None:
 
 
 def test_job_of_a_launcher_neither_locks_nor_merges(run: RunOptions) -> None:
-    job = RunOptions(run.out, chunk="1")
+    job = RunOptions(run.out)
     with driving(run):
         program = """if True:
             import sys
             from pathlib import Path
             from convbench.execution.execute import RunOptions, execute
             from tests.processes import Notes, make_spec
-            run = RunOptions(Path(sys.argv[1]), chunk="1")
+            run = RunOptions(Path(sys.argv[1]))
             execute([make_spec(seed=7)], run, Notes(), [7])
         """
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'stub'}:{ROOT}"}

@@ -85,12 +85,24 @@ def test_pytest_benchmark_statistics_are_those_of_the_samples(
     assert content["benchmarks"][1]["params"]["in_h"] == 8
 
 
+def test_params_tell_hot_caches_from_cold_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = []
+    for cache in ("hot", "cold"):
+        folder = sampled_run(tmp_path / cache)
+        write(folder, [{**timed_row(0, "autograd", None), "cache": cache, "cuda_graph": False}])
+        params += [b["params"] for b in json.loads(export(folder, "pytest-benchmark", capsys))["benchmarks"]]
+    hot, cold = params
+    assert hot.pop("cache") == "hot"
+    assert cold.pop("cache") == "cold"
+    assert hot == cold
+
+
 def test_order_of_the_samples_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sampled_run(tmp_path / "run")
     raw = pd.read_parquet(folder / "samples.parquet")
-    one = raw[(raw["config_id"] == config_id(1)) & (raw["arm"] == "explicit")].sort_values(["process", "round"])
+    one = raw[(raw["config_id"] == config_id(1)) & (raw["method"] == "explicit")].sort_values(["process", "round"])
     content = json.loads(export(folder, "pytest-benchmark", capsys))
-    assert content["benchmarks"][3]["stats"]["data"] == one["seconds_per_call"].tolist()
+    assert content["benchmarks"][3]["stats"]["data"] == one["time_s"].tolist()
 
 
 def test_pytest_benchmark_compare_reads_it(tmp_path: Path) -> None:

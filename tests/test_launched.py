@@ -55,7 +55,7 @@ def test_a_share_holds_the_very_configurations(tmp_path: Path, monkeypatch: pyte
     ((specs, options, positions),) = got
     assert specs == [sweep[10], sweep[1], sweep[7]]
     assert positions == [10, 1, 7]
-    assert options == RunOptions(tmp_path / "out", "process", 10**9, "failed", chunk="00007")
+    assert options == RunOptions(tmp_path / "out", "process", 10**9, "failed")
     assert not path.exists()
     assert not list(tmp_path.glob("*.alive"))
 

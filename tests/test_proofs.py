@@ -21,11 +21,12 @@ from torch.utils.benchmark import Timer
 from convbench.facts.spec import Measure
 from convbench.timing import clocks
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Arm, FakeClock, clock_for
-from convbench.timing.samples import Samples
+from convbench.timing.clocks import Arm, clock_for
+from convbench.timing.samples import Samples, columns
 from convbench.validation import burst, proofs
 from convbench.validation.proofs import Setup, SlowedClock
 
+from .fake_clock import FakeClock
 from .simulated_cuda import Machine, SimulatedClock
 
 QUICK = Measure(looks=(6,), min_time_s=0.0, sample_s=0.001, warmup_s=0.01, max_time_s=5.0)
@@ -44,7 +45,7 @@ def test_injected_slowdown_is_exact(seconds, counted, made):
     samples = timing.measure(arms, "a", measure, clock, 0, nothing)
     assert samples.calls[0][1] == counted
     assert counted + proofs.extra_calls(counted) == made
-    assert timing.columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(counted / made, rel=1e-6)
+    assert columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(counted / made, rel=1e-6)
 
 
 def test_a_slowed_clock_is_got_ready_like_the_clock_it_is():
@@ -58,7 +59,7 @@ def test_a_slowed_clock_is_got_ready_like_the_clock_it_is():
     # The replayed graph is the call that is slowed.
     counted = samples.calls[0][1]
     truth = counted / (counted + proofs.extra_calls(counted))
-    assert timing.columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(truth, rel=0.01)
+    assert columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(truth, rel=0.01)
 
 
 @pytest.mark.parametrize("seconds", [1.3e-4, 1.2e-3, 0.03])
@@ -164,7 +165,7 @@ def test_tritons_timer_runs_under_the_same_switches(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(proofs, "workload", lambda device: int)
     monkeypatch.setattr(proofs, "_samples", lambda setup, calls: None)
-    monkeypatch.setattr(timing, "columns", lambda *arguments: {"time_s": 1e-3})
+    monkeypatch.setattr(proofs, "columns", lambda *arguments: {"time_s": 1e-3})
     proof = proofs.do_bench(Setup("cuda", threads, QUICK, 0))
     assert proof is not None
     assert proof.holds

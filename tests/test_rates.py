@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.facts.rates import rates
+from convbench.facts.rates import RATES, rates, with_rates
 from convbench.facts.record import COLUMNS
 
 counts = st.integers(1, 10**15)
@@ -45,3 +45,17 @@ def test_the_share_is_that_of_the_nearer_ceiling(flops: int, moved: int, time_s:
     row = rates(flops, moved, time_s, tf, gb)
     assert row["ceiling_share"] == pytest.approx(max(row["tflops"] / tf, row["gbps"] / gb))
     assert row.keys() <= COLUMNS.keys()
+
+
+@given(counts, counts, positive, positive, positive, positive)
+def test_rates_change_as_the_time_does(flops: int, moved: int, old: float, new: float, tf: float, gb: float) -> None:
+    row = {"time_s": old, **rates(flops, moved, old, tf, gb)}
+    speed = {"time_s": new, "speedup": 2.0}
+    found = with_rates(row, speed)
+    assert speed == {"time_s": new, "speedup": 2.0}, "the arguments stay as they are"
+    assert {name: found[name] for name in RATES} == pytest.approx({name: row[name] * old / new for name in RATES})
+    assert (found["speedup"], found["flops"], found["bytes"]) == (2.0, flops, moved)
+
+
+def test_without_ceilings_the_share_stays_unknown() -> None:
+    assert "ceiling_share" not in with_rates({"flops": 10, "bytes": 20}, {"time_s": 1.0})

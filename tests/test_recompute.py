@@ -13,13 +13,12 @@ import pytest
 
 from convbench.commands import recompute
 from convbench.facts.case import InvalidValue
-from convbench.facts.rates import rates
+from convbench.facts.rates import RATES, rates
 from convbench.facts.record import record
 from convbench.facts.spec import Spec
 from convbench.results import store
 from convbench.results.merge import merge
-from convbench.timing import rounds as timing
-from convbench.timing.samples import Samples
+from convbench.timing.samples import Samples, columns, combine
 
 from .processes import make_spec
 from .test_timing import gaussian, run
@@ -37,7 +36,7 @@ def lines(position: int, spec: Spec, parts: list[Samples]) -> tuple[list[bytes],
     """What the store would hold of one configuration: its rows and its samples."""
     rows = []
     for method in spec.arms:
-        speed = timing.combine(parts, method, spec.baseline, spec.measure)
+        speed = combine(parts, method, spec.baseline, spec.measure)
         row = {**spec.columns(), "method": method, "status": "ok", **speed}
         row.update(rates(1000, 500, speed["time_s"], 0.1, 20.0))
         rows.append(store.encode(position, store.unit_of(spec), "", record(row)))
@@ -89,7 +88,7 @@ def test_a_table_that_is_right_stays_as_it_is(out, capsys):
 
 
 def test_every_column_that_follows_is_made_again(out, capsys):
-    wrong = dict.fromkeys((*recompute.FOLLOWS, *recompute.RATES))
+    wrong = dict.fromkeys((*recompute.FOLLOWS, *RATES))
     wrong |= {"time_s": 1.0, "speedup_low": 7.0, "samples": 3, "speed": "faster", "converged": False}
     before = damage(out, **wrong)
     assert recompute.main([str(out)]) == 0
@@ -149,7 +148,7 @@ def test_a_folder_that_is_being_written_is_refused(out):
 def test_without_its_baseline_a_method_keeps_its_time():
     samples = replace(run(gaussian(0.01), 1, names="ab"), arms=("explicit", "aten"))
     row = {"method": "aten", "baseline": "autograd", "flops": 10, "bytes": 10}
-    columns = recompute.speed_columns({**row, "ceiling_tflops": None, "ceiling_gbps": None}, [samples])
-    assert columns["time_s"] == timing.columns(samples, "aten", "autograd", make_spec("aten").measure)["time_s"]
-    assert columns["speedup"] is None
-    assert columns["ceiling_share"] is None
+    found = recompute.speed_columns({**row, "ceiling_tflops": None, "ceiling_gbps": None}, [samples])
+    assert found["time_s"] == columns(samples, "aten", "autograd", make_spec("aten").measure)["time_s"]
+    assert found["speedup"] is None
+    assert found["ceiling_share"] is None

@@ -23,9 +23,8 @@ from convbench.measurement.devices import Cpu
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
 from convbench.timing import clocks
-from convbench.timing import rounds as timing
 from convbench.timing.cpu_clock import CpuClock
-from convbench.timing.samples import Samples
+from convbench.timing.samples import Samples, columns
 
 from .settings import make_spec
 
@@ -237,7 +236,7 @@ def test_equality_with_the_baseline_is_bitwise(own: ModuleType, dtype: str) -> N
     found = {name: row["equals_baseline"] for name, row in rows.items()}
     assert found == {"autograd": True, "explicit": True, "own_methods:almost": False}
     assert rows["explicit"]["result_hash"] != rows["own_methods:almost"]["result_hash"]
-    zero = torch.zeros(3, dtype=problem.DTYPES[dtype])
+    zero = torch.zeros(3, dtype=getattr(torch, dtype))
     assert not runner._same(zero, -zero)
     assert runner._same(zero / 0, zero / 0)
 
@@ -402,7 +401,7 @@ def test_speed_columns_are_those_of_the_samples() -> None:
     (raw,) = result.samples
     samples = Samples.from_dict(json.loads(json.dumps(raw)))
     for name, row in rows.items():
-        derived = timing.columns(samples, name, "autograd", spec.measure)
+        derived = columns(samples, name, "autograd", spec.measure)
         assert {key: value for key, value in derived.items() if value is not None} == {
             key: row[key] for key, value in derived.items() if value is not None
         }

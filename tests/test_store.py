@@ -22,12 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convbench.facts.case import InvalidValue
-from convbench.facts.record import COLUMNS, Record, record
+from convbench.facts.record import COLUMNS, SAMPLE_COLUMNS, Record, record
 from convbench.facts.spec import Spec
 from convbench.results import store
-from convbench.results.follow import Follower
-from convbench.results.merge import SAMPLES, merge
-from convbench.timing.samples import ROW_COLUMNS, Samples
+from convbench.results.files import UNFINISHED
+from convbench.results.merge import merge
+from convbench.timing.samples import Samples
 
 from .processes import ROOT, make_spec
 
@@ -237,7 +237,6 @@ def test_one_write_per_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_samples_come_back(tmp_path: Path) -> None:
-    assert tuple(column.name for column in SAMPLES) == ROW_COLUMNS
     store.prepare(tmp_path)
     part = store.Part(tmp_path, store.SAMPLES)
     part.open()
@@ -253,6 +252,7 @@ def test_samples_come_back(tmp_path: Path) -> None:
     part.close()
     merge(tmp_path)
     rows = pd.read_parquet(tmp_path / "samples.parquet").to_dict("records")
+    assert [*rows[0]] == [column.name for column in SAMPLE_COLUMNS] == [*samples(1.0)[0].to_rows("", "")[0]]
     assert {row["config_id"] for row in rows} == {spec.config_id}
     assert Samples.from_rows(rows) == samples(2.0), "the later measurement of the same configuration"
 
@@ -333,7 +333,7 @@ def test_full_disk_keeps_the_rows_in_flight(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(InvalidValue, match="the disk is full"):
         merge(small_disk)
-    assert not list(small_disk.glob("*.merging"))
+    assert not list(small_disk.glob(f"*{UNFINISHED}"))
     part.close()
     (small_disk / "ballast").unlink()
     assert table(small_disk)["seed"].tolist() == [0, 1, 2, 3]
@@ -362,21 +362,12 @@ def test_half_a_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     part.close()
 
 
-def test_follower_hands_out_each_row_once(tmp_path: Path) -> None:
-    lines = [line_of(make_spec(seed=seed), position=seed) for seed in range(3)]
-    path = write(tmp_path, lines[0])
-    follower = Follower(tmp_path)
-    assert [row["seed"] for row in follower.rows()] == [0]
-    with path.open("ab") as file:
-        file.write(lines[1][:50])
-    assert follower.rows() == []
-    with path.open("ab") as file:
-        file.write(lines[1][50:])
-    write(tmp_path, lines[2])
-    rows = follower.rows()
-    assert sorted(row["seed"] for row in rows) == [1, 2]
-    assert rows[0] == row_of(make_spec(seed=rows[0]["seed"]), "autograd")
-    assert follower.rows() == []
+def test_what_a_killed_merge_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    write(tmp_path, line_of(make_spec()))
+    (tmp_path / f".results.parquet.1{UNFINISHED}").write_bytes(b"PAR1")
+    merge(tmp_path)
+    assert not list(tmp_path.glob(f".*{UNFINISHED}"))
+    assert len(table(tmp_path)) == 1
 
 
 def test_table_is_never_seen_half_written(tmp_path: Path) -> None:

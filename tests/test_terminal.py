@@ -32,7 +32,7 @@ TIMES = {"autograd": 1e-4, "explicit": 8e-5, "aten": 1e-4, "unfold": 2.5e-4}
 def text(records: list[Record], width: int = 120, context: Context | None = None) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, theme=screen.THEME, highlight=False, markup=False, emoji=False)
-    terminal.render(records, console, context)
+    terminal.summary(Rows.of(records), console, context or Context())
     return file.getvalue()
 
 

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from convbench.facts import statistics
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Call, FakeClock
+from convbench.timing.clocks import Arm, Call
 from convbench.timing.observed import CONDITIONS, OBSERVED
-from convbench.timing.rounds import Arm, ArmFailed
-from convbench.timing.samples import Samples
+from convbench.timing.rounds import ArmFailed
+from convbench.timing.samples import Samples, columns, combine
+
+from .fake_clock import FakeClock
 
 DEFAULT = Measure(min_time_s=0.0, warmup_s=0.0)
 RUNS = 600
@@ -115,8 +117,7 @@ def run(
 def same_against_itself() -> dict[str, list[dict[str, Any]]]:
     """The speed columns of many simulated runs of a method against itself, by kind of noise."""
     return {
-        name: [timing.columns(run(noise, seed), "b", "a", DEFAULT) for seed in range(RUNS)]
-        for name, noise in NOISES.items()
+        name: [columns(run(noise, seed), "b", "a", DEFAULT) for seed in range(RUNS)] for name, noise in NOISES.items()
     }
 
 
@@ -133,7 +134,7 @@ def test_same_method_is_told_apart_in_at_most_one_run_in_twenty(same_against_its
 def test_interval_covers_an_exact_slowdown(noise):
     truth, rows = 1 / 1.05, []
     for seed in range(RUNS // 2):
-        rows.append(timing.columns(run(NOISES[noise], seed, slowdown=1.05), "b", "a", DEFAULT))
+        rows.append(columns(run(NOISES[noise], seed, slowdown=1.05), "b", "a", DEFAULT))
     misses = sum(not row["speedup_low"] <= truth <= row["speedup_high"] for row in rows)
     assert statistics.binomial_tail(misses, len(rows), 0.05) > 0.01
     if noise in ("quiet", "normal"):
@@ -146,7 +147,7 @@ def test_several_methods_are_each_paired_with_the_baseline_of_their_round():
     for seed in range(RUNS // 2):
         samples = run(regimes, seed, slowdown=1.2, names="abc")
         for method in "bc":
-            row = timing.columns(samples, method, "a", DEFAULT)
+            row = columns(samples, method, "a", DEFAULT)
             misses += not row["speedup_low"] <= 1 / 1.2 <= row["speedup_high"]
     assert misses / RUNS <= 0.07
 
@@ -186,8 +187,8 @@ def test_the_widest_ratio_decides():
     samples = timing.measure(arms("a", "b", "c"), "a", DEFAULT, FakeClock(cost, DEFAULT), 0, silent)
     assert samples.counters["stopped"] == "pairs"
     assert samples.widest("a") == samples.spread("c", "a")
-    assert timing.columns(samples, "b", "a", DEFAULT)["converged"] is True
-    assert timing.columns(samples, "c", "a", DEFAULT)["converged"] is False
+    assert columns(samples, "b", "a", DEFAULT)["converged"] is True
+    assert columns(samples, "c", "a", DEFAULT)["converged"] is False
     few = replace(samples, times=samples.times[:5], order=samples.order[:5])
     assert few.widest("a") is None
 
@@ -197,14 +198,14 @@ def test_a_quiet_run_stops_at_the_first_look_whatever_the_difference(slowdown):
     samples = run(gaussian(0.001), 0, slowdown)
     assert samples.rounds == DEFAULT.looks[0]
     assert samples.counters["stopped"] == "narrow"
-    assert timing.columns(samples, "b", "a", DEFAULT)["converged"] is True
+    assert columns(samples, "b", "a", DEFAULT)["converged"] is True
 
 
 def test_a_loud_run_ends_at_the_last_look_unconverged():
     samples = run(gaussian(0.2), 0)
     assert samples.rounds == DEFAULT.looks[-1]
     assert samples.counters["stopped"] == "pairs"
-    row = timing.columns(samples, "b", "a", DEFAULT)
+    row = columns(samples, "b", "a", DEFAULT)
     assert row["converged"] is False
     assert row["speed"] == "inconclusive"
 
@@ -222,14 +223,14 @@ def test_time_limit_ends_sampling_between_two_rounds():
     assert samples.rounds == 7
     assert samples.counters["stopped"] == "time"
     assert samples.calls[0] == [1, 1]
-    row = timing.columns(samples, "b", "a", measure)
+    row = columns(samples, "b", "a", measure)
     assert row["speedup_low"] == row["speedup_high"] == 1.0
 
 
 def test_too_few_rounds_have_a_median_and_no_interval():
     measure = replace(DEFAULT, max_time_s=20.0)
     clock = FakeClock(lambda call, calls, now: 6.0, measure)
-    row = timing.columns(timing.measure(arms("a", "b"), "a", measure, clock, 0, silent), "b", "a", measure)
+    row = columns(timing.measure(arms("a", "b"), "a", measure, clock, 0, silent), "b", "a", measure)
     assert row["samples"] == 2
     assert row["speedup"] == 1.0
     assert row["speedup_low"] is None
@@ -243,7 +244,7 @@ def test_a_sample_holds_ten_milliseconds_or_one_call(seconds, calls):
     clock = FakeClock(lambda call, n, now: seconds * n, DEFAULT)
     samples = timing.measure(arms("a", "b"), "a", replace(DEFAULT, warmup_s=0.1), clock, 0, silent)
     assert samples.calls[0] == [calls, calls]
-    assert timing.columns(samples, "b", "a", DEFAULT)["calls_per_sample"] == calls
+    assert columns(samples, "b", "a", DEFAULT)["calls_per_sample"] == calls
 
 
 @pytest.mark.parametrize("seconds", [1e-5, 0.003, 0.5])
@@ -327,7 +328,7 @@ def test_without_its_baseline_every_method_is_timed_alone():
     samples = timing.measure(arms("b", "c"), "a", DEFAULT, clock, 0, silent)
     assert samples.rounds == 20
     for parts in ([samples], [samples] * 6):
-        row = timing.combine(parts, "b", "a", DEFAULT)
+        row = combine(parts, "b", "a", DEFAULT)
         assert row["time_s"] == pytest.approx(0.001, rel=0.01)
         assert row["converged"] is True
         assert "speedup" not in row
@@ -458,7 +459,7 @@ def test_garbage_collection_is_off_while_sampling_and_then_as_it_was(enabled, fa
 
 def test_the_baselines_own_row_has_no_verdict():
     samples = run(gaussian(0.002), 4, slowdown=1.5)
-    row = timing.columns(samples, "a", "a", DEFAULT)
+    row = columns(samples, "a", "a", DEFAULT)
     assert row["speedup"] == 1.0
     assert "speed" not in row
     assert "speedup_low" not in row
@@ -471,12 +472,12 @@ def test_a_lone_arm_is_timed_until_its_own_time_is_known():
     assert run(gaussian(0.001), 0, names="a").rounds == 20
     noisy = run(gaussian(0.02), 0, names="a")
     assert 20 < noisy.rounds <= 200
-    assert timing.columns(noisy, "a", "a", DEFAULT)["converged"] is True
+    assert columns(noisy, "a", "a", DEFAULT)["converged"] is True
 
 
 def test_columns_follow_from_the_samples_by_numpy():
     samples = run(gaussian(0.05), 9, slowdown=1.3)
-    row = timing.columns(samples, "b", "a", DEFAULT)
+    row = columns(samples, "b", "a", DEFAULT)
     times = np.array(samples.times)
     ratios = np.sort(times[:, 0] / times[:, 1])
     assert row["samples"] == len(ratios) == 200
@@ -490,7 +491,7 @@ def test_columns_follow_from_the_samples_by_numpy():
 def test_six_processes_give_the_smallest_and_the_largest_of_their_medians():
     layouts = (1.30, 1.33, 1.34, 1.36, 1.38, 1.41)
     parts = [run(gaussian(0.0), seed, slowdown=s) for seed, s in enumerate(layouts)]
-    row = timing.combine(parts, "b", "a", DEFAULT)
+    row = combine(parts, "b", "a", DEFAULT)
     assert (row["speedup_low"], row["speedup_high"]) == pytest.approx((1 / 1.41, 1 / 1.30))
     assert 1 / row["speedup"] == pytest.approx(1.35, rel=1e-3)
     assert row["speed"] == "slower"
@@ -498,7 +499,7 @@ def test_six_processes_give_the_smallest_and_the_largest_of_their_medians():
     assert row["converged"] is False
     assert (row["time_low_s"], row["time_high_s"]) == pytest.approx((0.0013, 0.00141))
     assert row["measured_s"] == pytest.approx(sum(sum(p.of("b")) * p.calls[0][1] for p in parts), rel=1e-4)
-    baseline = timing.combine(parts, "a", "a", DEFAULT)
+    baseline = combine(parts, "a", "a", DEFAULT)
     assert baseline["converged"] is False
     assert baseline["speedup"] == 1.0
 
@@ -535,7 +536,7 @@ SIX_TOGETHER = {
 def test_what_disturbed_five_of_six_is_told_of_all(passes):
     """Of six processes, and of six passes in one process."""
     six = six_on_a_gpu()
-    row = timing.columns(Samples.merge(six), "b", "a", DEFAULT) if passes else timing.combine(six, "b", "a", DEFAULT)
+    row = columns(Samples.merge(six), "b", "a", DEFAULT) if passes else combine(six, "b", "a", DEFAULT)
     assert {key: row[key] for key in SIX_TOGETHER} == SIX_TOGETHER
     assert row["cuda_graph_error"] is None
 
@@ -544,14 +545,14 @@ def test_reasons_of_several_processes_are_all_named_and_one_without_graphs_is_en
     six = six_on_a_gpu()
     six[2].counters.update(throttle="hw_slowdown, power_cap", cuda_graph=False, cuda_graph_error="not permitted")
     six[3].counters.update(throttle=None, clock_mhz=None)
-    row = timing.combine(six, "b", "a", DEFAULT)
+    row = combine(six, "b", "a", DEFAULT)
     assert row["throttle"] == "hw_slowdown, hw_thermal, power_cap"
     assert (row["cuda_graph"], row["cuda_graph_error"]) == (False, "not permitted")
     assert row["clock_mhz"] == 1200.0
 
 
 def test_what_no_process_knows_is_unknown():
-    row = timing.combine([run(gaussian(0.0), seed) for seed in range(6)], "b", "a", DEFAULT)
+    row = combine([run(gaussian(0.0), seed) for seed in range(6)], "b", "a", DEFAULT)
     assert {row[key] for key in (*CONDITIONS, "enqueue_s", "wall_s", "launch_bound")} == {None}
 
 
@@ -562,19 +563,19 @@ def test_medians_of_processes_cover_the_truth_where_processes_differ():
         parts = [
             run(gaussian(0.01), int(rng.integers(10**9)), math.exp(x), replace(DEFAULT, looks=(20,))) for x in layouts
         ]
-        row = timing.combine(parts, "b", "a", DEFAULT)
+        row = combine(parts, "b", "a", DEFAULT)
         misses += not row["speedup_low"] <= 1 <= row["speedup_high"]
     assert statistics.binomial_tail(misses, 300, 0.05) > 0.01
 
 
 def test_one_process_combines_to_its_own_columns():
     samples = run(gaussian(0.01), 3)
-    assert timing.combine([samples], "b", "a", DEFAULT) == timing.columns(samples, "b", "a", DEFAULT)
+    assert combine([samples], "b", "a", DEFAULT) == columns(samples, "b", "a", DEFAULT)
 
 
 def test_a_lone_arm_in_several_processes_is_judged_by_its_times():
     quiet = [run(gaussian(0.0), seed, names="a") for seed in range(6)]
-    assert timing.combine(quiet, "a", "a", DEFAULT)["converged"] is True
+    assert combine(quiet, "a", "a", DEFAULT)["converged"] is True
 
 
 def test_samples_survive_json():
@@ -592,7 +593,7 @@ def test_samples_survive_their_rows_in_any_order_and_give_the_same_columns():
     observed = dict.fromkeys((*OBSERVED, *CONDITIONS, "cache", "cuda_graph"))
     for method in "abc":
         for few in ([3], range(6)):
-            before, after = (timing.combine([of[i] for i in few], method, "a", DEFAULT) for of in (parts, back))
+            before, after = (combine([of[i] for i in few], method, "a", DEFAULT) for of in (parts, back))
             assert after | observed == before | observed
             assert after["time_s"] is not None
 

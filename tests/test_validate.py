@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +13,7 @@ import torch
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
-from convbench.sweep.config import folder, preset
+from convbench.sweep.config import preset
 from convbench.timing.rounds import ArmFailed
 from convbench.validation import command as validate
 from convbench.validation import proofs
@@ -140,7 +140,7 @@ def test_a_triton_that_cannot_run_is_not_asked_and_blames_no_device(monkeypatch)
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(testing=SimpleNamespace(do_bench=compiles)))
     monkeypatch.setattr(proofs, "workload", lambda device: lambda: None)
     monkeypatch.setattr(proofs, "_samples", lambda setup, calls: None)
-    monkeypatch.setattr("convbench.timing.rounds.columns", lambda *arguments: {"time_s": 1e-5})
+    monkeypatch.setattr("convbench.validation.proofs.columns", lambda *arguments: {"time_s": 1e-5})
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     proof = proofs.do_bench(proofs.Setup("cuda", 1, Measure(), 0))
     assert proof is not None
@@ -174,17 +174,6 @@ def test_load_runs_only_while_it_measures(said, monkeypatch):
     monkeypatch.setattr(burst, "load", Load)
     validate.main(["--load", "budget_s=10"])
     assert events == ["on", "off"]
-
-
-@pytest.mark.parametrize("name", ["none", "quick", "default", "rigorous"])
-def test_presets_give_every_number_of_a_measurement(name):
-    """What a preset leaves out would come from the code, where nobody looks for it."""
-    text = (folder("conf") / "measure" / f"{name}.yaml").read_text(encoding="utf-8")
-    given = [line.split(":")[0] for line in text.splitlines() if line and not line.startswith("#")]
-    assert given == [field.name for field in fields(Measure)]
-    measure = preset(name)
-    assert measure.name == name
-    assert measure.enabled is (name != "none")
 
 
 @pytest.mark.parametrize("processes,allowed", [(1, True), (2, False), (5, False), (6, True), (9, True)])

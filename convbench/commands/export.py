@@ -14,17 +14,14 @@ import pandas as pd
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.markdown import escape
-from ..facts.record import CASE, SETTING, Record
+from ..facts.record import Record
+from ..results.files import environments
+from ..results.rows import CONFIGURATION
 from ..results.table import load, records, table_files
 from ..results.wording import Key, distinct_names, key_of
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 
-CONFIGURATION = tuple(
-    column.name
-    for column in (*CASE, *SETTING)
-    if column.name not in ("method", "baseline", "measure", "config_id", "run_key", "labels")
-)
 FIGURES = ("speedup", "speedup_low", "speedup_high", "speed", "accuracy", "bound_ratio", "equals_baseline", "converged")
 
 
@@ -186,14 +183,8 @@ def _benchmark(row: Record, name: str, parts: Sequence[Samples]) -> dict[str, An
 
 def _environment(run: Run) -> Mapping[str, Any]:
     """The run's environment (the first, if it has several); empty where environment.json is not there or damaged."""
-    for file in run.beside("environment.json"):
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            return next((one for one in content.values() if isinstance(one, dict)), content)
-    return {}
+    folders = [table.parent for table in table_files(run.path)]
+    return next((one for folder in folders for one in environments(folder).values()), {})
 
 
 def _machine_info(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
-from ..facts.rates import rates
+from ..facts.rates import RATES, with_rates
 from ..facts.spec import Measure
 from ..results import store
+from ..results.files import replacing
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from ..timing.samples import Samples, combine
@@ -27,9 +26,6 @@ FOLLOWS = (
     *("speedup", "speedup_low", "speedup_high", "speed", "margin"),
 )
 """Columns that follow from the samples alone."""
-
-RATES = ("tflops", "gbps", "ceiling_share")
-"""Columns that follow from the time and what else is in the row."""
 
 SAME = 1e-9
 """Relative difference up to which a value counts as the same; rates may have been rounded in another order."""
@@ -92,7 +88,7 @@ def recompute(out: Path) -> Recomputed:
             found.rows += 1
             _update(row, speed_columns(row, parts), found)
     table = _with_columns(table, rows)
-    with _replacing(out / "results.parquet") as parquet, _replacing(out / "results.csv") as csv:
+    with replacing(out / "results.parquet") as parquet, replacing(out / "results.csv") as csv:
         pyarrow.parquet.write_table(table, parquet)
         pyarrow.csv.write_csv(table, csv)
     return found
@@ -104,9 +100,8 @@ def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str,
     parts = [part for part in parts if method in part.arms]
     paired = [part for part in parts if baseline in part.arms]
     measure = Measure(margin=parts[0].margin, half_width=parts[0].half_width)
-    columns = combine(paired or parts[:1], method, baseline, measure)
-    figures = rates(row["flops"], row["bytes"], columns["time_s"], row["ceiling_tflops"], row["ceiling_gbps"])
-    return {name: {**figures, **columns}.get(name) for name in (*FOLLOWS, *RATES)}
+    columns = with_rates(row, combine(paired or parts[:1], method, baseline, measure))
+    return {name: columns.get(name) for name in (*FOLLOWS, *RATES)}
 
 
 def _samples(path: Path) -> dict[Key, list[Samples]]:
@@ -148,14 +143,3 @@ def _with_columns(table: pa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Tabl
             wanted = table.schema.field(place)
             table = table.set_column(place, wanted, pa.array([row[name] for row in rows], wanted.type))
     return table
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when all is written: a reader sees the old file or the new one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.recomputing")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

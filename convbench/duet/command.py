@@ -219,7 +219,7 @@ def _measure(pair: Pair, duel: Duel, process: int) -> Samples:
     spec = duel.spec
     clock = TurnClock(spec, pair.each("prepare", spec.timeout_s, method=duel.method))
     arms = [Arm(duel.arm(name), partial(_sample, pair, name, spec.timeout_s)) for name in NAMES]
-    return timing.measure(arms, duel.arm("a"), spec.measure, clock, spec.seed, lambda method, phase: None, process)
+    return timing.measure(arms, duel.arm("a"), spec.measure, clock, spec.seed, timing.unmarked, process)
 
 
 def _sample(pair: Pair, name: str, within_s: float, calls: int) -> dict[str, Any]:

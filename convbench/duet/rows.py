@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..facts import units
+from ..facts.dtypes import DTYPES
 from ..facts.rates import rates
 from ..facts.record import Record, record
 from ..results.wording import configuration_name
@@ -19,8 +20,6 @@ from ..timing import samples
 
 if TYPE_CHECKING:
     from .command import Duel
-
-BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def rows_of(duel: Duel) -> list[Record]:
@@ -46,7 +45,7 @@ def _speed(duel: Duel, name: str) -> dict[str, Any]:
     if len(duel.parts) == 1:
         # What one pair of processes shows of the ratio is as much about their memory layout as about the code.
         found = {k: v for k, v in found.items() if k not in ("speedup_low", "speedup_high", "speed", "margin")}
-    moved = spec.case.elements_moved(spec.wrt) * BYTES[spec.dtype]
+    moved = spec.case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
     return {**found, **rates(spec.case.flops(spec.wrt), moved, found["time_s"], None, None)}
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..facts.case import InvalidValue
+from ..facts.rates import with_rates
 from ..facts.record import Record, record
 from ..facts.spec import Spec
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples, columns
 from .interrupt import Interrupt, Interrupted
-from .worker import Measured, with_rates
+from .worker import Measured
 
 if TYPE_CHECKING:
     from .execute import Observer
@@ -64,7 +65,7 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
     cells = {n: _Cell(position, spec) for n, (position, spec) in enumerate(todo)}
     allotment = Allotment(budget_s, max(spec.measure.looks[0] for _, spec in todo), cells)
     while visit := allotment.next(time.monotonic() - begun):
-        cell = cells[int(str(visit.key))]
+        cell = cells[visit.key]
         if session.interrupt.signal is not None:
             return
         observer.start(cell.spec)
@@ -95,7 +96,7 @@ class _Gain(NamedTuple):
     once_s: float
 
 
-def _visit(session: Session, cell: _Cell, visit: Visit) -> _Gain:
+def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> _Gain:
     """Adds one visit's pairs to the cell and keeps its rows."""
     spec, first = cell.spec, cell.visits == 0
     changes: dict[str, Any] = {

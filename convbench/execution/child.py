@@ -20,6 +20,8 @@ from .stage import IDLE, Mark, Stage
 LONGEST_WAIT_S = 3600.0
 """poll() takes its time as a C int of milliseconds."""
 LONGEST_ANSWER = 1 << 28
+"""Bytes without an end of line that are waited for. Raw samples, the bulk of an answer, are some 20 bytes per method
+and round: kilobytes, or megabytes under budget_s. A method that writes there must not fill the memory."""
 
 
 class Request(NamedTuple):

@@ -26,15 +26,14 @@ class RunOptions:
     """Where rows go and how configurations are run.
 
     `isolation` is process or none; `memory_limit` in bytes above what the child needs for itself;
-    `retry` is none or failed; `chunk` names a job of a launcher (it takes no lock and merges nothing);
-    `budget_s` is what all configurations together may take, which then share the pairs among them.
+    `retry` is none or failed; `budget_s` is what all configurations together may take,
+    which then share the pairs among them.
     """
 
     out: Path
     isolation: str = "process"
     memory_limit: int | None = None
     retry: str = "none"
-    chunk: str | None = None
     budget_s: float | None = None
 
 

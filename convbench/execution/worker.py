@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from .._version import __version__
 from ..facts.case import InvalidValue
+from ..facts.rates import with_rates
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
 from .child import Child, Death, Request
@@ -223,9 +224,10 @@ class InProcess:
     def run(self, spec: Spec, process: int = 0) -> Measured:
         """Raises InvalidValue where the configuration is to be repeated in fresh processes."""
         from ..runner import run
+        from ..timing.rounds import unmarked
 
         check_isolation("none", spec)
-        result = run(spec, spec.arms, lambda method, phase: None, process, self._ceilings.of(spec))
+        result = run(spec, spec.arms, unmarked, process, self._ceilings.of(spec))
         self._ceilings.of(spec).update(result.ceilings)
         environment = result.environment or {}
         told = {environment["environment_id"]: environment} if environment else {}
@@ -270,12 +272,3 @@ def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
         records.append(record(row))
     environments = {key: value for run in runs for key, value in run.environments.items()}
     return Measured(records, samples, environments)
-
-
-def with_rates(row: Record, columns: dict[str, Any]) -> dict[str, Any]:
-    """New speed columns for a row, with its rates, which change as its time does."""
-    if row.get("time_s") and columns.get("time_s"):
-        faster = row["time_s"] / columns["time_s"]
-        rates = ("tflops", "gbps", "ceiling_share")
-        columns.update((name, row[name] * faster) for name in rates if row.get(name) is not None)
-    return columns

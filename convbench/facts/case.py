@@ -204,7 +204,7 @@ class ConvCase:
         return self.output_size if self.transposed else self.size
 
     def shape_of(self, wrt: str) -> tuple[int, ...]:
-        """Shape of the gradient with respect to `wrt` (input, weight, bias or grad_output)."""
+        """Shape of the gradient with respect to `wrt`: input, weight, bias or grad_output; else KeyError."""
         return {
             "input": self.input_shape,
             "weight": self.weight_shape,

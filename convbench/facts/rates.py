@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+RATES = ("tflops", "gbps", "ceiling_share")
+"""Columns that follow from the time and what else is in the row."""
 
 
 def rates(
@@ -28,3 +32,9 @@ def rates(
         least = max(flops / (ceiling_tflops * 1e12), moved / (ceiling_gbps * 1e9))
         row["ceiling_share"] = least / time_s
     return row
+
+
+def with_rates(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """New speed columns for a row that has been timed, and its rates, which change as its time does."""
+    ceilings = row.get("ceiling_tflops"), row.get("ceiling_gbps")
+    return {**columns, **rates(row["flops"], row["bytes"], columns["time_s"], *ceilings)}

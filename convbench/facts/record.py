@@ -138,6 +138,22 @@ PROVENANCE = (
 COLUMNS = {c.name: c for c in (*CASE, *SETTING, *OUTCOME, *ACCURACY, *SPEED, *MEMORY, *PROVENANCE)}
 """Every column of the table by name, in the table's order."""
 
+SAMPLE_COLUMNS = (
+    Column("config_id", str, "", "the configuration, as in the table"),
+    Column("run_key", str, "", "the run, as in the table"),
+    Column("labels", str, "", "JSON object of a cases file's further columns, as in the table"),
+    Column("process", int, "", "which of the fresh processes of a configuration, from 0"),
+    Column("round", int, "", "the round, from 0; in each all methods are sampled once, in random order"),
+    Column("position", int, "", "place of the sample within its round, from 0"),
+    Column("method", str, "", "what was timed, as in the table"),
+    Column("time_s", float, "s", "time of one call in this sample"),
+    Column("calls", int, "", "calls in this sample"),
+    Column("seed", int, "", "seed of the order"),
+    Column("margin", float, "", "margin of the verdict, as in the table"),
+    Column("half_width", float, "", "half-width of the interval that was asked for, as a share"),
+)
+"""Columns of samples.parquet, one row per sample."""
+
 Record = dict[str, Any]
 """One row: column name → value. Columns that are not there are unknown."""
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .case import PER_AXIS, ConvCase, IllegalCase, InvalidValue, whole_number
+from .dtypes import DTYPES
 
 SCHEMA_VERSION = 1
 """Version of what a record means. A record of another version is measured again, never reused."""
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 WRT = ("input", "weight", "bias", "grad_output")
 FILLS = ("normal", "integer", "notebook")
@@ -24,12 +24,14 @@ METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str]) -> str:
+    """`value` where it is one of `allowed`; raises InvalidValue, which lists them, otherwise."""
     if value not in allowed:
         raise InvalidValue(key, f"{key}={value!r} is not known; allowed: {', '.join(allowed)}")
     return str(value)
 
 
 def number(key: str, value: Any, lowest: float) -> float:
+    """`value` as a float ≥ lowest; raises InvalidValue otherwise (neither NaN nor a bool is a number here)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
         raise InvalidValue(key, f"{key}={value!r} must be a number ≥ {lowest}")
     return float(value)
@@ -151,7 +153,7 @@ class Spec:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        one_of("dtype", self.dtype, DTYPES)
+        one_of("dtype", self.dtype, tuple(DTYPES))
         one_of("memory_format", self.memory_format, MEMORY_FORMATS)
         one_of("wrt", self.wrt, WRT)
         one_of("fill", self.fill, FILLS)

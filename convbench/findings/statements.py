@@ -66,9 +66,8 @@ def notebook_figures(rows: Rows) -> list[Figure]:
     if row.get("accuracy") not in (None, "fail"):
         shape = tuple(row[c] for c in ("batch", "in_channels", "in_h", "in_w"))
         figures.append(Figure("gradient shape", str(SHAPE), str(shape), None, shape == SHAPE))
-    figures.extend(
-        _difference(row, found["explicit"]) for _ in range("explicit" in found and row is not found["explicit"])
-    )
+    if "explicit" in found and row is not found["explicit"]:
+        figures.append(_difference(row, found["explicit"]))
     return figures
 
 

@@ -24,11 +24,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..facts.dtypes import DTYPES, DType
 from .problem import Problem
 from .reference import Identity, Reference
 
-# Bits of the significand and the smallest normal exponent: IEEE 754-2019, table 3.5; bfloat16 as float32 cut to 8 bits.
-PRECISION = {torch.float64: (53, -1022), torch.float32: (24, -126), torch.float16: (11, -14), torch.bfloat16: (8, -126)}
 TF32 = 2 * 2.0**-11
 BLOCK = {"cpu": 2**16, "cuda": 2**22}
 """Elements compared at a time. On a CPU a dozen float64 temporaries of 512 KiB stay in the caches and within the
@@ -68,20 +67,14 @@ class Bounds:
     exact_below: float = 0.0
 
 
-def unit_roundoff(dtype: torch.dtype) -> tuple[float, float]:
-    """(u_out, u_acc): of the dtype, and of the accumulator (float32 at least)."""
-    u_out = 2.0 ** -PRECISION[dtype][0]
-    return u_out, min(u_out, 2.0**-24)
-
-
-def bounds(dtype: torch.dtype, reduction_length: int, terms: int, integers: bool = False) -> dict[str, list[Bounds]]:
+def bounds(dtype: str, reduction_length: int, terms: int, integers: bool = False) -> dict[str, list[Bounds]]:
     """The bounds of `ok` and the alternatives of `reduced`; `integers` tells the kind of data."""
-    u_out, u_acc = unit_roundoff(dtype)
+    u_out, u_acc = DTYPES[dtype].u_out, DTYPES[dtype].u_acc
     root = math.sqrt(reduction_length)
     sums = 4 * u_acc * root
     exact_below = 1 / u_out if integers else 0.0
     reduced = [Bounds(0.0, sums, 4 * u_out + 2 * u_acc * root, u_out * (1 + 2 * math.sqrt(terms)), exact_below)]
-    if dtype == torch.float32:
+    if dtype == "float32":
         reduced.append(Bounds(0.0, sums, TF32, TF32, 2 / TF32 if integers else 0.0))
     return {"ok": [Bounds(u_out, sums, u_out + 2 * u_acc * root)], "reduced": reduced}
 
@@ -99,8 +92,8 @@ def judge(result: object, problem: Problem, reference: Reference) -> Judgement:
     if reference.index is not None:
         flat = flat[reference.index]
     integers = problem.spec.fill == "integer"
-    classes = bounds(problem.dtype, reference.reduction_length, reference.terms, integers)
-    evidence = _compare(flat, reference, classes)
+    classes = bounds(problem.spec.dtype, reference.reduction_length, reference.terms, integers)
+    evidence = _compare(flat, reference, classes, DTYPES[problem.spec.dtype])
     if evidence.not_finite or (reference.index is not None and not bool(torch.isfinite(result).all())):
         return Judgement("fail", "the result holds NaN or infinity where the exact gradient is finite")
     checks = {name: [evidence.ratio(b) for b in alternatives] for name, alternatives in classes.items()}
@@ -198,11 +191,11 @@ class _Evidence:
         return f"the error reaches {ratio:.3g} times its bound (largest {self.max_abs:.3g}{l2})"
 
 
-def _compare(flat: Tensor, reference: Reference, classes: dict[str, list[Bounds]]) -> _Evidence:
+def _compare(flat: Tensor, reference: Reference, classes: dict[str, list[Bounds]], dtype: DType) -> _Evidence:
     every = [b for alternatives in classes.values() for b in alternatives]
     block = BLOCK[flat.device.type]
     parts = zip(flat.split(block), reference.expected.split(block), reference.magnitude.split(block), strict=True)
-    rows = [_compare_block(*part, every) for part in parts]
+    rows = [_compare_block(*part, every, dtype) for part in parts]
     # One transfer from the device for everything.
     table = torch.stack(rows)
     top = table.amax(0).tolist()
@@ -219,7 +212,7 @@ def _compare(flat: Tensor, reference: Reference, classes: dict[str, list[Bounds]
     )
 
 
-def _compare_block(got: Tensor, expected: Tensor, magnitude: Tensor, every: list[Bounds]) -> Tensor:
+def _compare_block(got: Tensor, expected: Tensor, magnitude: Tensor, every: list[Bounds], dtype: DType) -> Tensor:
     """max |e|, max ulp, Σe², Σref², max |result|, any unequal, any not finite, then max |e| / bound of each."""
     values = got.double()
     finite = torch.isfinite(values)
@@ -227,9 +220,8 @@ def _compare_block(got: Tensor, expected: Tensor, magnitude: Tensor, every: list
     rounded = expected.to(got.dtype)
     size = expected.abs()
     error = (values - expected).abs()
-    precision, least = PRECISION[got.dtype]
-    exponent = (torch.frexp(size).exponent - 1).clamp_min(least)
-    ulps = torch.ldexp(error, precision - 1 - exponent)
+    exponent = (torch.frexp(size).exponent - 1).clamp_min(dtype.least_exponent)
+    ulps = torch.ldexp(error, dtype.precision - 1 - exponent)
     row = [
         error.amax(),
         ulps.amax(),

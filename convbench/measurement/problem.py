@@ -10,16 +10,11 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
+from ..facts.dtypes import DTYPES
 from ..facts.spec import Spec
 from . import gradients
 from .notebook import Stream
 
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 FORMATS = {
     ("contiguous", 1): torch.contiguous_format,
     ("contiguous", 2): torch.contiguous_format,
@@ -27,8 +22,10 @@ FORMATS = {
     ("channels_last", 2): torch.channels_last,
     ("channels_last", 3): torch.channels_last_3d,
 }
-FLOAT16_LARGEST = 65504
 TENSORS = ("input", "weight", "bias", "grad_output", "direction_input", "direction_weight", "direction_bias")
+SEEDS_APART = 7
+"""From a seed's generators to the next one's: one generator for each of TENSORS. With another number all data would be
+others; a name added to TENSORS needs a generator elsewhere, as its place here is the next seed's first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ def largest_integer(reduction_length: int, dtype: str) -> int:
     Then every partial sum is exact in float32.
     In float16 A²K also stays at or below 65504, its largest number, where A ≥ 1 allows it.
     """
-    limit = FLOAT16_LARGEST if dtype == "float16" else 2**24
+    limit = min(2**24, DTYPES[dtype].largest)
     return max([a for a in (1, 2, 3) if a * a * reduction_length <= limit], default=1)
 
 
@@ -130,14 +127,14 @@ def make(spec: Spec) -> Problem:
 
 def place(tensor: Tensor, spec: Spec) -> Tensor:
     """`tensor` rounded to the dtype, on its device, in its memory format if it has spatial axes."""
-    tensor = tensor.to(DTYPES[spec.dtype]).to(spec.device)
+    tensor = tensor.to(getattr(torch, spec.dtype)).to(spec.device)
     if tensor.dim() < 3:
         return tensor
     return tensor.contiguous(memory_format=FORMATS[spec.memory_format, spec.case.dims])
 
 
 def _values(spec: Spec, name: str, shape: tuple[int, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed(spec.seed * len(TENSORS) + TENSORS.index(name))
+    generator = torch.Generator().manual_seed(spec.seed * SEEDS_APART + TENSORS.index(name))
     dtype = torch.float64 if spec.dtype == "float64" else torch.float32
     if spec.fill == "integer":
         a = largest_integer(spec.case.reduction_length(spec.wrt), spec.dtype)

@@ -8,7 +8,9 @@ position of the identity sums one position's channels, and its exact value costs
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -93,7 +95,7 @@ def compute(problem: Problem, budget: Budget) -> Reference:
         if _affordable(case, terms, elements, budget):
             known = (_whole(case, terms, bias, budget), None, None)
         else:
-            index = _sample_index(problem, terms)
+            index = _sample_index(problem)
             shape = _grouped_shape(case, terms[0].kind)
             identity = _identity(case, terms, bias, problem.spec.seed, budget)
             known = (_sampled(case, terms, bias, index, shape), index, identity)
@@ -179,21 +181,21 @@ def _whole(case: ConvCase, terms: list[Term], bias: Tensor | None, budget: Budge
 
 def _contract(case: ConvCase, terms: list[Term], step: int) -> Tensor:
     """Sum of the terms, `step` of the batch at a time; operands are doubled here unless they already are."""
-    parts: list[Tensor] = []
-    total: Tensor | None = None
-    for start in range(0, case.batch, step):
-        part: Tensor | None = None
-        for term in terms:
-            one = _contract_part(case, term, slice(start, start + step))
-            part = one if part is None else part + one
-        assert part is not None
-        if terms[0].kind == "weight":
-            total = part if total is None else total + part
-        else:
-            parts.append(part)
-    if total is not None:
-        return total
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    batches = (slice(start, start + step) for start in range(0, case.batch, step))
+    return _joined((_added(_contract_part(case, term, batch) for term in terms) for batch in batches), terms[0].kind)
+
+
+def _joined(parts: Iterable[Tensor], kind: str) -> Tensor:
+    """The results of parts of the batch as one: a weight's are added, the others stand side by side."""
+    if kind == "weight":
+        return _added(parts)
+    beside = list(parts)
+    return beside[0] if len(beside) == 1 else torch.cat(beside, dim=1)
+
+
+def _added(tensors: Iterable[Tensor]) -> Tensor:
+    """Their sum, one after the other, so that few are held at once."""
+    return functools.reduce(torch.add, tensors)
 
 
 def _contract_part(case: ConvCase, term: Term, batch: slice) -> Tensor:
@@ -212,7 +214,7 @@ def _doubled(tensor: Tensor, dims: int, batch: slice) -> Tensor:
     return tensor[:, batch].double()
 
 
-def _sample_index(problem: Problem, terms: list[Term]) -> Tensor:
+def _sample_index(problem: Problem) -> Tensor:
     elements = math.prod(problem.shape)
     products = problem.case.reduction_length(problem.wrt)
     count = int(min(LARGEST_SAMPLE, elements, max(SMALLEST_SAMPLE, SAMPLED_PRODUCTS // products)))
@@ -269,24 +271,21 @@ def _identity(case: ConvCase, terms: list[Term], bias: Tensor | None, seed: int,
 
 def _project(case: ConvCase, terms: list[Term], signs: Tensor, axis: int, step: int, length: int) -> Tensor:
     """[2, …] with one channel along `axis`: the terms contracted with the signs before anything else."""
-    parts = []
-    for start in range(0, length, step):
-        batch = slice(start, min(start + step, length))
-        part = torch.zeros((), dtype=torch.float64)
-        for term in terms:
-            left, right = term.left[batch], term.right
-            if term.kind == "weight":
-                operands = [left, right[batch]]
-                operands[axis - 1] = _signed(operands[axis - 1], signs, 2)
-                one = Term("weight", operands[0], operands[1])
-            else:
-                # The weight is [g, a, b, *k]: to_small yields a, to_large yields b.
-                one = Term(term.kind, left, _signed(right, signs, 1 if term.kind == "small" else 2))
-            part = part.to(signs.device) + _contract_part(case, one, slice(None))
-        parts.append(part)
-    if terms[0].kind == "weight":
-        return torch.stack(parts).sum(0)
-    return torch.cat(parts, dim=1)
+    batches = (slice(start, min(start + step, length)) for start in range(0, length, step))
+    parts = (_added(_project_part(case, term, signs, axis, batch) for term in terms) for batch in batches)
+    return _joined(parts, terms[0].kind)
+
+
+def _project_part(case: ConvCase, term: Term, signs: Tensor, axis: int, batch: slice) -> Tensor:
+    left, right = term.left[batch], term.right
+    if term.kind == "weight":
+        operands = [left, right[batch]]
+        operands[axis - 1] = _signed(operands[axis - 1], signs, 2)
+        one = Term("weight", operands[0], operands[1])
+    else:
+        # The weight is [g, a, b, *k]: to_small yields a, to_large yields b.
+        one = Term(term.kind, left, _signed(right, signs, 1 if term.kind == "small" else 2))
+    return _contract_part(case, one, slice(None))
 
 
 def _signed(tensor: Tensor, signs: Tensor, axis: int) -> Tensor:

@@ -49,34 +49,38 @@ def period(case: ConvCase) -> list[int]:
 
 
 def transform(tensor: Tensor, case: ConvCase) -> Tensor:
+    """[…, *size] → […, *spectrum] in complex128, zeros added up to `period`; the last axis has ⌊period/2⌋ + 1."""
     return torch.fft.rfftn(tensor.double(), s=period(case), dim=_space(case))
 
 
 def invert(spectrum: Tensor, case: ConvCase) -> Tensor:
+    """[…, *spectrum] → […, *period] in float64."""
     return torch.fft.irfftn(spectrum, s=period(case), dim=_space(case))
 
 
 def _space(case: ConvCase) -> list[int]:
+    """The spatial axes, counted from the last."""
     return list(range(-case.dims, 0))
 
 
 def large_spectrum(large: Tensor, case: ConvCase) -> Tensor:
-    """[N, g, b, …]"""
+    """[N, g·b, *large size] → [N, g, b, *spectrum], the padding added first."""
     pads = [n for p in reversed(case.padding) for n in (p, p)]
     return transform(torch.nn.functional.pad(large, pads), case).unflatten(1, (case.groups, -1))
 
 
 def small_spectrum(small: Tensor, case: ConvCase) -> Tensor:
-    """[N, g, a, …]"""
+    """[N, g·a, *small size] → [N, g, a, *spectrum], spread out by the stride first."""
     return transform(insert_zeros(small, case.stride), case).unflatten(1, (case.groups, -1))
 
 
 def weight_spectrum(weight: Tensor, case: ConvCase) -> Tensor:
-    """[g, a, b, …]"""
+    """[g·a, b, *k] → [g, a, b, *spectrum], spread out by the dilation first."""
     return transform(insert_zeros(weight, case.dilation), case).unflatten(0, (case.groups, -1))
 
 
 def to_small(large: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
+    """[N, g·b, *large size] and [g·a, b, *k] → [N, g·a, *small size]: F⁻¹ Σ_b F(large)·F(weight)*, every s-th."""
     spectrum = torch.einsum("ngb...,gab...->nga...", large_spectrum(large, case), weight_spectrum(weight, case).conj())
     dense = invert(spectrum, case).flatten(1, 2)
     strided = dense[last_axes(slice(None, None, s) for s in case.stride)]
@@ -84,6 +88,7 @@ def to_small(large: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
 
 
 def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
+    """[N, g·a, *small size] and [g·a, b, *k] → [N, g·b, *large size]: F⁻¹ Σ_a F(small)·F(weight), padding cut off."""
     spectrum = torch.einsum("nga...,gab...->ngb...", small_spectrum(small, case), weight_spectrum(weight, case))
     padded = invert(spectrum, case).flatten(1, 2)
     inner = padded[last_axes(slice(p, p + size) for p, size in zip(case.padding, case.large_size, strict=True))]
@@ -91,6 +96,7 @@ def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
 
 
 def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
+    """[N, g·a, *small size] and [N, g·b, *large size] → [g·a, b, *k]: F⁻¹ Σ_n F(small)*·F(large), every d-th."""
     spectrum = torch.einsum("nga...,ngb...->gab...", small_spectrum(small, case).conj(), large_spectrum(large, case))
     dense = invert(spectrum, case).flatten(0, 1)
     dilated = dense[last_axes(slice(None, None, d) for d in case.dilation)]

@@ -41,7 +41,10 @@ def planar(case: ConvCase) -> dict[str, tuple[int, ...]]:
 
 
 def columns(large: Tensor, case: ConvCase) -> Tensor:
-    """[N, g, b·taps, ∏ small size]; what output_padding ≥ stride adds beyond the small side is left out."""
+    """[N, g·b, *large size] → [N, g, b·taps, ∏ small size].
+
+    What output_padding ≥ stride adds beyond the small side is left out.
+    """
     image = large if case.dims == 2 else large.unsqueeze(2)
     unfolded = F.unfold(image, **planar(case))
     found = _blocks(case)
@@ -52,7 +55,7 @@ def columns(large: Tensor, case: ConvCase) -> Tensor:
 
 
 def matrix(weight: Tensor, case: ConvCase) -> Tensor:
-    """[a·g, b, *k] → [g, a, b·taps]"""
+    """[g·a, b, *k] → [g, a, b·taps]"""
     return weight.reshape(case.groups, weight.shape[0] // case.groups, -1)
 
 
@@ -62,11 +65,13 @@ def grouped(small: Tensor, case: ConvCase) -> Tensor:
 
 
 def to_small(large: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
+    """[N, g·b, *large size] and [g·a, b, *k] → [N, g·a, *small size]: matrix · columns."""
     product = matrix(weight, case) @ columns(large, case)
     return product.reshape(case.batch, -1, *case.small_size)
 
 
 def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
+    """[N, g·a, *small size] and [g·a, b, *k] → [N, g·b, *large size]: matrixᵀ · grouped, its columns folded back."""
     product = matrix(weight, case).mT @ grouped(small, case)
     found = _blocks(case)
     if found != case.small_size:
@@ -77,6 +82,7 @@ def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
 
 
 def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
+    """[N, g·a, *small size] and [N, g·b, *large size] → [g·a, b, *k]: Σ_n grouped · columnsᵀ."""
     product = grouped(small, case) @ columns(large, case).mT
     return product.sum(0).reshape(case.weight_shape)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from ..results.files import replacing
 from ..terminal.arguments import Arguments, writing
 
 
@@ -33,19 +32,6 @@ def write(folders: list[Path], file: Path) -> Path:
     from .page import render
 
     page = render(read_runs(folders))
-    with writing(file):
-        replace(file, page)
+    with writing(file), replacing(file) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
     return file
-
-
-def replace(file: Path, text: str) -> None:
-    """Puts `text` into `file` at once, so that nobody opens half a page."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 
 from ..facts.case import COLUMN_PREFIX
 from ..facts.record import COLUMNS
+from ..results.files import environments
 from ..results.table import load, table_files
 from ..results.wording import (
     CASE_COLUMNS,
@@ -71,20 +71,8 @@ def read_environments(path: Path) -> list[Mapping[str, Any]]:
     """
     found: list[Mapping[str, Any]] = []
     for folder in dict.fromkeys(file.parent for file in table_files(path)):
-        try:
-            content = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found += [one for one in separate(content) if one not in found]
+        found += [one for one in environments(folder).values() if one not in found]
     return found
-
-
-def separate(content: Any) -> list[Mapping[str, Any]]:
-    """One environment, a list of them, or a mapping that has them as values, as a list."""
-    if isinstance(content, dict) and "environment_id" not in content:
-        content = [v for v in content.values() if isinstance(v, dict) and "environment_id" in v] or content
-    several: list[Any] = content if isinstance(content, list) else [content]
-    return [one for one in several if isinstance(one, dict)]
 
 
 def add_axes(table: pd.DataFrame) -> tuple[str, ...]:

@@ -120,20 +120,17 @@ def policy(scripts: Sequence[str]) -> str:
 
 
 def environments(found: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """{"names": one per environment, "rows": [(key, values, whether they differ)]} with nested keys joined by dots."""
-    flat = [flattened(one) for _, one in found]
-    keys = dict.fromkeys(key for one in flat for key in one)
-    rows = [(key, [one.get(key, "") for one in flat]) for key in keys]
+    """{"names": one per environment, "rows": [(key, values, whether they differ)]}."""
+    keys = dict.fromkeys(key for _, one in found for key in one)
+    rows = [(key, [shown(one.get(key)) for _, one in found]) for key in keys]
     return {
         "names": [name for name, _ in found],
         "rows": [(key, values, len(set(values)) > 1) for key, values in rows],
     }
 
 
-def flattened(value: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(value, Mapping):
-        parts = [flattened(inner, f"{prefix}.{key}" if prefix else str(key)) for key, inner in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    if isinstance(value, (list, tuple)):
-        return {prefix: ", ".join(str(one) for one in value)}
-    return {prefix: "" if value is None else summary.text(value)}
+def shown(value: Any) -> str:
+    """A value of an environment: lists joined by commas, nothing for what is unknown."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else summary.text(value)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..facts.case import COLUMN_PREFIX
+from ..facts.dtypes import DTYPES
 from ..facts.record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
 from ..facts.spec import Measure
 from .data import Runs, plain
@@ -16,9 +17,9 @@ from .data import Runs, plain
 MOST_ROWS = 30_000
 """Rows a page can hold: about 10 MB, which phones still open."""
 
-U_OUT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-U_ACC = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-24, "bfloat16": 2.0**-24}
-"""Rounding errors of the result and of the accumulator: the bound on the relative L2 error is u_out + 2·u_acc·√K."""
+BOUNDS = {name: {"out": d.u_out, "acc": d.u_acc} for name, d in sorted(DTYPES.items(), key=lambda item: item[1].u_out)}
+"""Rounding errors of the result and of the accumulator: the bound on the relative L2 error is u_out + 2·u_acc·√K.
+The most precise type first, in which order the page shows them."""
 
 DIGITS = 7
 """Significant digits of a number in the page; the files beside it have them all."""
@@ -48,7 +49,7 @@ def payload(runs: Runs) -> dict[str, Any]:
         "axes": [axis for axis in runs.axes if axis in known],
         "labels": list(runs.labels),
         "margin": margin(table),
-        "bounds": {dtype: {"out": U_OUT[dtype], "acc": U_ACC[dtype]} for dtype in U_OUT},
+        "bounds": BOUNDS,
         "order": {"status": STATUSES, "accuracy": VERDICTS, "speed": SPEEDS},
     }
 

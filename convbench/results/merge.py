@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.record import COLUMNS, Column
+from ..facts.record import COLUMNS, SAMPLE_COLUMNS, Column
+from .column_types import COLUMN_TYPES
+from .files import UNFINISHED, replacing
 from .store import decode, decode_head, part_files, refused
 
 if TYPE_CHECKING:
@@ -31,29 +33,6 @@ ROW_GROUP = 8
 """Blocks whose columns are stored together."""
 MOST_OPEN = 64
 
-SAMPLES = (
-    Column("config_id", str, "", "the configuration, as in the table"),
-    Column("run_key", str, "", "the run, as in the table"),
-    Column("labels", str, "", "the cases file's further columns, as in the table"),
-    Column("process", int, "", "repetition in a fresh process"),
-    Column("round", int, "", "round in which every arm was sampled once"),
-    Column("position", int, "", "place of the sample within its round"),
-    Column("arm", str, "", "the method"),
-    Column("seconds_per_call", float, "s", "time of the sample over its calls"),
-    Column("calls", int, "", "calls in the sample"),
-    Column("seed", int, "", "seed of the order"),
-    Column("margin", float, "", "margin of the verdict"),
-    Column("half_width", float, "", "half-width of the interval that was asked for"),
-)
-"""Columns of samples.parquet, samples.ROW_COLUMNS with their types."""
-
-_PANDAS = {
-    int: ("int64", "Int64"),
-    float: ("float64", "Float64"),
-    bool: ("bool", "boolean"),
-    str: ("unicode", "string"),
-}
-
 
 @dataclass(slots=True)
 class Merged:
@@ -70,7 +49,7 @@ def merge(out: Path) -> Merged:
     one. Raises InvalidValue where they cannot be written.
     """
     try:
-        for stale in out.glob(".*.merging"):
+        for stale in out.glob(f".*{UNFINISHED}"):
             stale.unlink(missing_ok=True)
         lines = _Lines(part_files(out))
         _write_results(out, lines)
@@ -169,8 +148,8 @@ def _write_results(out: Path, lines: _Lines) -> None:
 
     schema = _schema(COLUMNS.values())
     with (
-        _replacing(out / "results.parquet") as table,
-        _replacing(out / "results.csv") as text,
+        replacing(out / "results.parquet") as table,
+        replacing(out / "results.csv") as text,
         pyarrow.parquet.ParquetWriter(table, schema) as parquet,
         pyarrow.csv.CSVWriter(text, schema) as csv,
     ):
@@ -219,33 +198,30 @@ def _schema(columns: Iterable[Column]) -> pa.Schema:
     import pyarrow as pa
 
     columns = list(columns)
-    arrow = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
     pandas = {
         "index_columns": [],
         "column_indexes": [],
         "columns": [
-            {"name": c.name, "field_name": c.name, "pandas_type": p, "numpy_type": n, "metadata": None}
+            {
+                "name": c.name,
+                "field_name": c.name,
+                "pandas_type": COLUMN_TYPES[c.type].logical,
+                "numpy_type": COLUMN_TYPES[c.type].pandas,
+                "metadata": None,
+            }
             for c in columns
-            for p, n in [_PANDAS[c.type]]
         ],
         "pandas_version": "2.2.0",
     }
     fields = [
-        pa.field(c.name, arrow[c.type], metadata={"unit": c.unit, "meaning": c.meaning} if c.meaning else None)
+        pa.field(
+            c.name,
+            pa.type_for_alias(COLUMN_TYPES[c.type].arrow),
+            metadata={"unit": c.unit, "meaning": c.meaning} if c.meaning else None,
+        )
         for c in columns
     ]
     return pa.schema(fields, {"pandas": json.dumps(pandas)})
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """A name to write to, which becomes `path` when all is written, and goes away otherwise."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.merging")
-    try:
-        yield str(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_samples(out: Path) -> None:
@@ -263,8 +239,8 @@ def _write_samples(out: Path) -> None:
                 offset += len(raw)
     if not latest:
         return
-    schema = _schema(SAMPLES)
-    with _replacing(out / "samples.parquet") as name, pyarrow.parquet.ParquetWriter(name, schema) as parquet:
+    schema = _schema(SAMPLE_COLUMNS)
+    with replacing(out / "samples.parquet") as table, pyarrow.parquet.ParquetWriter(table, schema) as parquet:
         for path, offset, length in latest.values():
             with path.open("rb") as file:
                 file.seek(offset)
@@ -289,5 +265,5 @@ def _write_environments(out: Path) -> None:
     for path in sorted((out / "parts").glob("environment-*.json")):
         with contextlib.suppress(ValueError):
             found[path.stem.removeprefix("environment-")] = json.loads(path.read_bytes())
-    with _replacing(out / "environment.json") as name:
-        Path(name).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(out / "environment.json") as file:
+        file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

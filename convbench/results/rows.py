@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..facts.record import CASE, COLUMNS, SETTING, Record
+from .column_types import COLUMN_TYPES
 
 Codes = npt.NDArray[np.signedinteger[Any]]
 Indexes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
+ARROW = {kind: pa.type_for_alias(names.arrow) for kind, names in COLUMN_TYPES.items()}
 
 NAMES = ("config_id", "run_key", "labels", "baseline", "measure", "method")
 CONFIGURATION = (*(c.name for c in (*CASE, *SETTING) if c.name not in NAMES), "cache", "cuda_graph")

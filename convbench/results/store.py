@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from ..facts.case import InvalidValue
 from ..facts.record import FAILED, Record
 from ..facts.spec import Spec
+from .files import replacing
 
 RESERVE = 1 << 18
 """Bytes kept in hand on the disk of `out`: when it is full, they hold the rows that are already measured."""
@@ -173,13 +174,11 @@ class Part:
 def keep_environment(out: Path, environment_id: str, environment: Mapping[str, Any]) -> None:
     """Writes parts/environment-ID.json unless it is there. Raises InvalidValue."""
     path = out / "parts" / f"environment-{environment_id}.json"
-    unfinished = path.with_suffix(f".{os.getpid()}")
     try:
         if not path.exists():
-            unfinished.write_text(json.dumps(environment, ensure_ascii=False), encoding="utf-8")
-            unfinished.replace(path)
+            with replacing(path) as unfinished:
+                unfinished.write_text(json.dumps(environment, ensure_ascii=False), encoding="utf-8")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise refused(out, error) from error
 
 

@@ -11,9 +11,7 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS, Record
-
-DTYPES: dict[type, Any] = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
-"""A column's type → its dtype in pandas: the nullable ones, so that an integer with gaps stays an integer."""
+from .column_types import COLUMN_TYPES
 
 FILES = ("results.parquet", "results.csv")
 
@@ -68,7 +66,7 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the columns of `record.COLUMNS` first, in their order and types; raises InvalidValue."""
     columns = {}
     for name, column in COLUMNS.items():
-        dtype = DTYPES[column.type]
+        dtype = COLUMN_TYPES[column.type].pandas
         try:
             columns[name] = _column(table, name, dtype)
         except (TypeError, ValueError) as error:

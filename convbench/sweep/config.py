@@ -99,16 +99,9 @@ class Schema:
     plan: str | None = MISSING
 
 
-RUN_KEYS = (
-    *("cases", "on_illegal", "shuffle", "shuffle_seed", "limit", "shard"),
-    *("out", "isolation", "memory_limit", "retry", "strict", "budget_s", "objective", "chunk", "plan"),
-)
-"""Settings of the sweep as a whole. The others belong to a configuration and can differ within a sweep."""
-
 _MEASURE_KEYS = frozenset(f"measure.{f.name}" for f in fields(Measure))
 _REFERENCE_KEYS = frozenset(f"reference.{f.name}" for f in fields(Budget))
 KEYS = frozenset(f.name for f in fields(Schema)) - {"measure", "reference"} | _MEASURE_KEYS | _REFERENCE_KEYS
-SPEC_KEYS = KEYS - frozenset(RUN_KEYS)
 
 
 def preset(name: str) -> Measure:
@@ -232,6 +225,11 @@ class Settings:
             objective=Objective.of(values["objective"]),
             plan=Path(values["plan"]) if values["plan"] else None,
         )
+
+
+RUN_KEYS = tuple(f.name for f in fields(Settings))
+"""Settings of the sweep as a whole. The others belong to a configuration and can differ within a sweep."""
+SPEC_KEYS = KEYS - frozenset(RUN_KEYS)
 
 
 def _shard(value: str | None) -> tuple[int, int]:

@@ -62,8 +62,8 @@ class RecordingProgress(Progress):
         super().finish(spec, records)
 
 
-def run_options(settings: Settings, out: Path, chunk: str | None = None) -> RunOptions:
-    return RunOptions(out, settings.isolation, settings.memory_limit, settings.retry, chunk, settings.budget_s)
+def run_options(settings: Settings, out: Path) -> RunOptions:
+    return RunOptions(out, settings.isolation, settings.memory_limit, settings.retry, settings.budget_s)
 
 
 def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:

@@ -21,6 +21,7 @@ from ..execution.execute import Outcome, RunOptions, execute
 from ..execution.gpus import own_gpu
 from ..facts.record import Record
 from ..facts.spec import Spec
+from ..results.files import replacing
 from .config import spec_of
 from .grid import Sweep, locate
 
@@ -41,9 +42,8 @@ def write(path: Path, sweep: Sweep, places: Sequence[int], run: RunOptions) -> N
         values = {**grid.base, **grid.varying(index)}
         differing = {key: value for key, value in values.items() if first.base.get(key) != value}
         lines.append(json.dumps({"position": position, **differing}))
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def perform(path: Path) -> Outcome:
@@ -54,7 +54,7 @@ def perform(path: Path) -> Outcome:
         return Outcome()
     positions = [row.pop("position") for row in rows]
     specs = [spec_of({**head["settings"], **row}) for row in rows]
-    run = RunOptions(Path(head["out"]), chunk=path.stem, **head["options"])
+    run = RunOptions(Path(head["out"]), **head["options"])
     with _alive(path), own_gpu(specs):
         outcome = execute(specs, run, _Silent(), positions)
     if outcome.signal is None:

@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from ..facts.record import Record
 from ..findings.finders import find
+from ..results.files import environments
 from ..results.rows import Rows
 from . import screen, sections
 from .sections import Context, Item
 
-__all__ = ["Context", "picture", "render", "show", "summary"]
+__all__ = ["Context", "picture", "show", "summary"]
 
 
 def show(results_dir: Path, console: Console | None = None, context: Context | None = None) -> None:
     """Prints the summary of the results.parquet in `results_dir` on standard output (or `console`)."""
     console = screen.console() if console is None else console
     context = Context(results_dir) if context is None else context
-    context = replace(context, environments=_environments(results_dir))
+    context = replace(context, environments=environments(results_dir))
     path = results_dir / "results.parquet"
     if not path.is_file():
         console.print(Text(f"nothing was measured: there is no {path}"), soft_wrap=True)
         return
     summary(Rows.read(path), console, context)
-
-
-def _environments(results_dir: Path) -> dict[str, dict[str, Any]]:
-    """What environment.json holds by id; empty where it is missing or damaged, which costs two lines of the summary."""
-    try:
-        found = json.loads((results_dir / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {k: v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
-
-
-def render(records: Iterable[Record], console: Console, context: Context | None = None) -> None:
-    """Prints the summary of rows that are at hand."""
-    summary(Rows.of(list(records)), console, context or Context())
 
 
 def picture(results_dir: Path, svg_path: Path, width: int = 100, title: str = "python -m convbench") -> None:

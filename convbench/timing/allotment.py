@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 FEWEST_PAIRS = 6
 """Pairs of a further visit at least, unless fewer take WORTH times as long as what the visit costs besides."""
@@ -23,11 +25,12 @@ DONE = 0.02
 """Share of the budget that may be left over; a visit that fits into less is mostly preparation."""
 
 
-class Visit(NamedTuple):
+@dataclass(frozen=True)
+class Visit(Generic[Key]):
     """So many pairs of this configuration are to be measured next, fewer where a further one would begin after
     `most_s` seconds of sampling."""
 
-    key: Hashable
+    key: Key
     pairs: int
     most_s: float = math.inf
 
@@ -57,17 +60,17 @@ class _Cell:
         return math.floor((seconds - self.overhead_s) / self.pair_s)
 
 
-class Allotment:
+class Allotment(Generic[Key]):
     """Hands out visits until the budget is spent: first `minimum` pairs to everybody, then to the widest.
 
     The minimum is handed out even if it alone takes longer than the budget.
     """
 
-    def __init__(self, budget_s: float, minimum: int, keys: Iterable[Hashable]) -> None:
+    def __init__(self, budget_s: float, minimum: int, keys: Iterable[Key]) -> None:
         self._budget_s, self._minimum = budget_s, minimum
         self._cells = {key: _Cell() for key in keys}
 
-    def next(self, elapsed_s: float) -> Visit | None:
+    def next(self, elapsed_s: float) -> Visit[Key] | None:
         """The next visit, `elapsed_s` after the beginning; None when the budget is spent."""
         for key, cell in self._cells.items():
             if not cell.visited:
@@ -84,7 +87,9 @@ class Allotment:
                 return Visit(key, pairs, (pairs - 0.5) * self._cells[key].pair_s)
         return None
 
-    def report(self, visit: Visit, pairs: int, half_width: float | None, sampling_s: float, visit_s: float) -> None:
+    def report(
+        self, visit: Visit[Key], pairs: int, half_width: float | None, sampling_s: float, visit_s: float
+    ) -> None:
         """What a visit brought: pairs measured, the half-width that all pairs of the configuration have now (None
         without an interval), and the seconds that the sampling took and that the whole visit would take again. A
         configuration that brought no pairs is not visited again."""

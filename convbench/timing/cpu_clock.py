@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
@@ -73,15 +72,13 @@ class CpuClock:
         return None
 
     def conditions(self) -> dict[str, Any]:
-        """`preempted`: involuntary context switches of this process since the clock was made; `cores`: the cores it may
-        run on. Both say how much to expect of the machine; None where the system does not tell."""
+        """`preempted`: involuntary context switches of this process since the clock was made, which say how much to
+        expect of the machine; None where the system does not tell."""
         before, now = self._preempted, _involuntary_switches()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
         return {
             "cache": "cold" if self.cold else "hot",
             "cuda_graph": False,
             "preempted": None if before is None or now is None else now - before,
-            "cores": cores,
         }
 
 

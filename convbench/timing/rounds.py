@@ -16,12 +16,15 @@ from statistics import median
 
 from ..facts.spec import Measure
 from .clocks import Arm, Clock, HostTimes, Reading
-from .samples import Samples, columns, combine
-
-__all__ = ["Arm", "ArmFailed", "Samples", "Stage", "columns", "combine", "measure"]
+from .samples import Samples
 
 Stage = Callable[[str, str], None]
 """Marks what is about to be executed: (method, phase)."""
+
+
+def unmarked(method: str, phase: str) -> None:
+    """The Stage of whoever needs no marks."""
+
 
 WARMUP_SHARE = 0.2
 """Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times:

@@ -12,22 +12,6 @@ from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
 from .observed import CONDITIONS, OBSERVED, together
 
-ROW_COLUMNS = (
-    "config_id",
-    "run_key",
-    "labels",
-    "process",
-    "round",
-    "position",
-    "arm",
-    "seconds_per_call",
-    "calls",
-    "seed",
-    "margin",
-    "half_width",
-)
-"""Columns of samples.parquet, one row per sample; `position` is the sample's place within its round."""
-
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -105,7 +89,7 @@ class Samples:
         return cls(**{**data, "arms": tuple(data["arms"])})
 
     def to_rows(self, config_id: str, run_key: str, labels: str | None = None) -> list[dict[str, Any]]:
-        """One row per sample, in the order they were taken, with ROW_COLUMNS; the arguments name it as in the table."""
+        """One row per sample in the order taken, with record.SAMPLE_COLUMNS; the arguments name it as in the table."""
         constant = {"seed": self.seed, "margin": self.margin, "half_width": self.half_width}
         return [
             {
@@ -115,8 +99,8 @@ class Samples:
                 "process": self.process,
                 "round": r,
                 "position": position,
-                "arm": self.arms[a],
-                "seconds_per_call": self.times[r][a],
+                "method": self.arms[a],
+                "time_s": self.times[r][a],
                 "calls": self.calls[r][a],
                 **constant,
             }
@@ -263,17 +247,17 @@ def _aligned(part: Samples, arms: tuple[str, ...]) -> Samples:
 
 def _from_rows(process: int, rows: list[Mapping[str, Any]]) -> Samples:
     rows = sorted(rows, key=lambda row: (row["round"], row["position"]))
-    arms = tuple(sorted({str(row["arm"]) for row in rows}))
+    arms = tuple(sorted({str(row["method"]) for row in rows}))
     index = {name: i for i, name in enumerate(arms)}
     rounds: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         rounds.setdefault(int(row["round"]), []).append(row)
     times, calls, order = [], [], []
     for taken in rounds.values():
-        by_arm = {index[str(row["arm"])]: row for row in taken}
-        times.append([float(by_arm[a]["seconds_per_call"]) for a in range(len(arms))])
+        by_arm = {index[str(row["method"])]: row for row in taken}
+        times.append([float(by_arm[a]["time_s"]) for a in range(len(arms))])
         calls.append([int(by_arm[a]["calls"]) for a in range(len(arms))])
-        order.append([index[str(row["arm"])] for row in taken])
+        order.append([index[str(row["method"])] for row in taken])
     first = rows[0]
     return Samples(
         arms, int(first["seed"]), float(first["margin"]), float(first["half_width"]), times, calls, order, process

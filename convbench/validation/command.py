@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -117,8 +118,8 @@ def _watched(tries: Iterator[Try], wanted: Wanted) -> Iterator[Try]:
     with _progress(wanted) as progress:
         task = progress.add_task("0 trials", total=wanted.budget_s)
         begun = progress.get_time()
-        for number_, one in enumerate(tries, 1):
-            progress.update(task, description=f"{number_} trials", completed=progress.get_time() - begun)
+        for count, one in enumerate(tries, 1):
+            progress.update(task, description=f"{count} trials", completed=progress.get_time() - begun)
             yield one
 
 
@@ -156,7 +157,8 @@ def _print_json(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: unknown is null."""
-    return {key: None if value in (float("inf"),) or value != value else value for key, value in values.items()}
+    infinite = {key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)}
+    return {key: None if key in infinite else value for key, value in values.items()}
 
 
 def _print(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:

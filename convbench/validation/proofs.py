@@ -21,7 +21,7 @@ from ..measurement.switches import switched
 from ..timing import clocks
 from ..timing import rounds as timing
 from ..timing.clocks import Arm, Call, Clock, HostTimes, Reading
-from ..timing.samples import Samples
+from ..timing.samples import Samples, columns
 from .trust import Proof, Try, not_asked, timer_agrees
 
 EXTRA = 0.05
@@ -150,7 +150,7 @@ def do_bench(setup: Setup) -> Proof | None:
     with switched(Switches(threads=setup.threads)):
         call = workload(setup.device)
         samples = _samples(cold, {"a": call})
-        own_s = timing.columns(samples, "a", "a", cold.measure)["time_s"]
+        own_s = columns(samples, "a", "a", cold.measure)["time_s"]
         try:
             with torch.cuda.device(setup.device), torch.inference_mode():
                 their_s = testing.do_bench(call, return_mode="median") * 1e-3
@@ -166,7 +166,7 @@ def _try(setup: Setup, call: Call) -> Try:
     samples = _samples(setup, calls)
     a = ARMS.index("slowed")
     counted = samples.calls[0][a]
-    rows = {name: timing.columns(samples, name, "a", setup.measure) for name in ARMS}
+    rows = {name: columns(samples, name, "a", setup.measure) for name in ARMS}
     pair_s = samples.counters["elapsed_s"] * 2 / len(ARMS)
     begun = time.perf_counter()
     rival = (_timer(setup, call, pair_s / 2), _timer(setup, call, pair_s / 2))
@@ -188,7 +188,7 @@ def _samples(setup: Setup, calls: dict[str, Call]) -> Samples:
     clock = clocks.clock_for(setup.device, setup.measure)
     slowed = SlowedClock(clock, calls["slowed"]) if "slowed" in calls else clock
     with clock.context():
-        return timing.measure(arms, "a", setup.measure, slowed, setup.seed, lambda method, phase: None)
+        return timing.measure(arms, "a", setup.measure, slowed, setup.seed, timing.unmarked)
 
 
 def _wrapped(call: Call) -> Call:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from convbench.results.files import UNFINISHED
 from convbench.results.store import decode_head
 from tests.processes import ROOT, alive, children
 
@@ -91,4 +92,4 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         kill(driver)
         pd.testing.assert_frame_equal(table(killed), table(calm))
     assert start(killed).wait() == 0
-    assert not list(killed.glob(".*.merging"))
+    assert not list(killed.glob(f".*{UNFINISHED}"))

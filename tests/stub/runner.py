@@ -65,7 +65,7 @@ def run(
             _call(spec.labels["fault"])
         samples = [_samples(spec, methods, process)]
         for row in rows:
-            row.update(time_s=1.0, tflops=8.0)
+            row.update(time_s=1.0, flops=8 * 10**12, bytes=10**9, tflops=8.0)
     ceilings = {"ceiling_tflops": float(os.getpid()), **known_ceilings}
     for row in rows:
         row.update(ceilings if spec.measure.enabled else {})
