@@ -24,6 +24,7 @@ from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
 from .measurement import accuracy, environment, memory, problem, reference
 from .measurement.devices import device_of, missing_device
+from .measurement.operands import Operands
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
@@ -58,12 +59,13 @@ class Result:
 
 @dataclass(slots=True)
 class _Method:
-    """A method on its way: what is known so far becomes its row."""
+    """A method on its way: what is known so far becomes its row. `meddles`: it was seen to change its operands."""
 
     name: str
     row: dict[str, Any]
     call: Callable[[], Tensor] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    meddles: bool = False
 
     @property
     def timeable(self) -> bool:
@@ -130,8 +132,8 @@ class _Configuration:
             return []
         clock = clocks.clock_for(self.spec.device, self.spec.measure)
         with clock.context():
-            self._judge_all(made, truth)
-            if not self.spec.measure.enabled:
+            made = self._judge_all(made, truth)
+            if made is None or not self.spec.measure.enabled:
                 return []
             samples = self._time(clock)
         with self._once():
@@ -151,11 +153,26 @@ class _Configuration:
                 method.row.update(failure(error))
             return None
 
-    def _judge_all(self, made: Problem, truth: Reference) -> None:
+    def _judge_all(self, made: Problem | None, truth: Reference) -> Problem | None:
+        """Judges every method; returns the problem that they are prepared on, None where none could be made.
+
+        A method that changes its operands has failed, and the others start again on new ones.
+        """
+        while made is not None and not self._judge_each(made, truth):
+            self.stage("", "problem")
+            made = self._shared(lambda: problem.make(self.spec))
+        return made
+
+    def _judge_each(self, made: Problem, truth: Reference) -> bool:
+        """Judges the methods that have not been found to change their operands; False where one more is."""
         results: dict[str, Tensor] = {}
         baseline = self.spec.baseline
+        operands = Operands(made)
         # The baseline first, so that the others can be compared with it; only its result is kept.
         for method in sorted(self.methods, key=lambda m: m.name != baseline):
+            if method.meddles:
+                continue
+            unjudged = dict(method.row)
             try:
                 got = self._judge(method, made, truth)
                 if method.name == baseline:
@@ -167,6 +184,13 @@ class _Configuration:
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
                 method.row.update(failure(error))
                 method.call = None
+            if changed := operands.changed():
+                method.meddles, method.call = True, None
+                if method.row["status"] == "ok":
+                    reason = f"changed {' and '.join(changed)} in place; a method must leave its operands alone"
+                    method.row = {**unjudged, "accuracy": "fail", "reason": reason}
+                return False
+        return True
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
         self.stage(method.name, "prepare")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import convbench
 from convbench import runner
@@ -22,6 +23,7 @@ from convbench.measurement import problem, reference
 from convbench.measurement.devices import Cpu
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
+from convbench.methods.own import load
 from convbench.timing import clocks
 from convbench.timing.cpu_clock import CpuClock
 from convbench.timing.samples import Samples, columns
@@ -481,6 +483,75 @@ def test_ceilings_that_are_known_are_not_measured_again(monkeypatch: pytest.Monk
     assert result.ceilings == {"ceiling_tflops": 3.0, "ceiling_gbps": 10.0}
     assert (result.records[0]["ceiling_tflops"], result.records[0]["ceiling_gbps"]) == (3.0, 10.0)
     assert 0 < result.once_s < result.records[0]["elapsed_s"]
+
+
+# Methods that write where they must only read.
+
+
+def meddling(operand: str, where: str) -> Callable[[Problem], Callable[[], Tensor]]:
+    """The explicit formula, after which (or before which) an operand is halved in place."""
+
+    def prepare(problem: Problem) -> Callable[[], Tensor]:
+        right = load("explicit")(problem)
+        if where == "prepare":
+            getattr(problem, operand).mul_(0.5)
+
+        def call() -> Tensor:
+            result = right()
+            if where == "call":
+                getattr(problem, operand).mul_(0.5)
+            if where == "fault":
+                getattr(problem, operand).mul_(0.5)
+                raise RuntimeError("after that")
+            return result
+
+        return call
+
+    return prepare
+
+
+@pytest.mark.parametrize("copied", [2**26, 0])
+@pytest.mark.parametrize("operand", ["input", "weight", "grad_output"])
+@pytest.mark.parametrize("where", ["prepare", "call"])
+def test_a_method_that_changes_an_operand_fails_and_nobody_else_does(
+    own: ModuleType, monkeypatch: pytest.MonkeyPatch, operand: str, where: str, copied: int
+) -> None:
+    monkeypatch.setattr("convbench.measurement.operands.COPIED_BYTES", copied)
+    own.meddles = meddling(operand, where)  # type: ignore[attr-defined]
+    rows, stages, _ = run(small("own_methods:meddles", "explicit", "aten", **TIMED))
+    assert rows["own_methods:meddles"]["status"] == "ok"
+    assert rows["own_methods:meddles"]["accuracy"] == "fail"
+    said = f"changed {operand} in place; a method must leave its operands alone"
+    assert rows["own_methods:meddles"]["reason"] == said
+    assert "max_abs_err" not in rows["own_methods:meddles"]
+    assert ("own_methods:meddles", "timing") not in stages
+    for method in ("autograd", "explicit", "aten"):
+        assert (rows[method]["status"], rows[method]["accuracy"]) == ("ok", "ok")
+        assert rows[method]["time_s"] > 0
+
+
+def test_an_operand_that_is_changed_before_a_fault_is_restored_for_the_others(own: ModuleType) -> None:
+    own.meddles = meddling("grad_output", "fault")  # type: ignore[attr-defined]
+    rows, _, _ = run(small("own_methods:meddles", "explicit"))
+    assert (rows["own_methods:meddles"]["status"], rows["explicit"]["accuracy"]) == ("error", "ok")
+
+
+def test_directions_are_operands_too(own: ModuleType) -> None:
+    def prepare(problem: Problem) -> Callable[[], Tensor]:
+        problem.directions().input.neg_()
+        return load("explicit")(problem)
+
+    own.meddles = prepare  # type: ignore[attr-defined]
+    rows, _, _ = run(small("own_methods:meddles", "explicit", order=2, wrt="weight"))
+    assert "changed direction_input in place" in rows["own_methods:meddles"]["reason"]
+    assert rows["explicit"]["accuracy"] == "ok"
+
+
+def test_a_baseline_that_changes_its_operands_fails_alone(own: ModuleType) -> None:
+    own.meddles = meddling("weight", "call")  # type: ignore[attr-defined]
+    rows, _, _ = run(small("own_methods:meddles", "explicit", baseline="own_methods:meddles", **TIMED))
+    assert rows["own_methods:meddles"]["accuracy"] == "fail"
+    assert (rows["explicit"]["accuracy"], "speedup" in rows["explicit"]) == ("ok", False)
 
 
 # Memory.

@@ -1,0 +1,44 @@
+"""Whether a method left its operands alone: what it writes into them, every method after it would compute from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .problem import Problem
+
+COPIED_BYTES = 2**26
+"""Operands up to this size are copied and compared bit by bit; of larger ones, sums of their bits are compared."""
+
+
+class Operands:
+    """The operands of a problem as they were when this was made."""
+
+    def __init__(self, made: Problem) -> None:
+        self._made = made
+        self._were = {name: _kept(tensor) for name, tensor in _operands(made).items()}
+
+    def changed(self) -> list[str]:
+        """The names of those that hold other bits now."""
+        now = _operands(self._made)
+        return [name for name, were in self._were.items() if not torch.equal(_kept(now[name]), were)]
+
+
+def _operands(made: Problem) -> dict[str, Tensor]:
+    found = {name: getattr(made, name) for name in ("input", "weight", "bias", "grad_output")}
+    if made.order == 2:
+        directions = made.directions()
+        found |= {f"direction_{name}": getattr(directions, name) for name in ("input", "weight", "bias")}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
+
+
+@torch.no_grad()
+def _kept(tensor: Tensor) -> Tensor:
+    """A copy as integers, so that NaN equals NaN and 0 differs from −0, or the sum of those integers modulo 2⁶⁴."""
+    bits = tensor.detach().view(INTEGERS[tensor.element_size()])
+    if tensor.numel() * tensor.element_size() <= COPIED_BYTES:
+        return bits.clone()
+    return bits.sum(dtype=torch.int64)
