@@ -17,6 +17,7 @@ from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import CASE, SETTING, Record
 from ..results.table import configuration_name, load, records, table_files
+from ..results.wording import labels_of
 from ..timing.samples import Samples
 
 CONFIGURATION = tuple(
@@ -144,14 +145,15 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
             "run the sweep with measure.samples=true",
         )
     kept = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    kept["labels"] = kept["labels"].fillna("")
     samples = {
-        str(key): Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
-        for key, group in kept.groupby("run_key", sort=False)
+        key: Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
+        for key, group in kept.groupby(["run_key", "labels"], sort=False)
     }
     return [
         _benchmark(row, parts)
         for row in run.rows
-        if row["status"] == "ok" and (parts := _with_method(samples.get(row["run_key"], []), row["method"]))
+        if row["status"] == "ok" and (parts := _with_method(samples.get((row["run_key"], row.get("labels", "")), []), row["method"]))
     ]
 
 
@@ -164,12 +166,13 @@ def _benchmark(row: Record, parts: Sequence[Samples]) -> dict[str, Any]:
     from pytest_benchmark.stats import Stats
 
     method, name = row["method"], configuration_name(row)
+    labels = [f"{key}={value}" for key, value in labels_of(row).items()]
     stats: Any = Stats()  # type: ignore[no-untyped-call]
     stats.data = [seconds for part in parts for seconds in part.of(method)]
     return {
         "group": name,
         "name": f"{method}[{name}]",
-        "fullname": f"convbench::{method}[{row['config_id']}]",
+        "fullname": f"convbench::{method}[{' · '.join([row['config_id'], *labels])}]",
         "params": {key: row[key] for key in (*CONFIGURATION, "method") if key in row},
         "param": row["config_id"],
         "extra_info": {key: row[key] for key in ("config_id", "baseline", *FIGURES) if key in row},
