@@ -153,7 +153,8 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
     return [
         _benchmark(row, parts)
         for row in run.rows
-        if row["status"] == "ok" and (parts := _with_method(samples.get((row["run_key"], row.get("labels", "")), []), row["method"]))
+        if row["status"] == "ok"
+        and (parts := _with_method(samples.get((row["run_key"], row.get("labels", "")), []), row["method"]))
     ]
 
 
