@@ -162,6 +162,12 @@ def test_mistake_ends_pytest_at_once(tmp_path: Path) -> None:
     assert done.stderr.startswith("ERROR: --convbench-sweep=kernals: no sweep named 'kernals'; did you mean kernels?")
 
 
+def test_open_quotation_is_a_mistake_like_any_other(tmp_path: Path) -> None:
+    done = run(tmp_path, "--convbench-sweep=kernels", "--convbench-override=it's")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    assert done.stderr == "ERROR: --convbench-override=it's cannot be split into words: no closing quotation\n\n"
+
+
 def test_nothing_happens_without_the_option(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text(
         "import sys\n\ndef test_one():\n    assert 'torch' not in sys.modules and 'hydra' not in sys.modules\n"
