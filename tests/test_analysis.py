@@ -33,6 +33,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     write(tmp_path / "results" / "mine", mine)
     for name, time_s in (("cpu", 4e-3), ("gpu", 1e-3)):
         rows = [timed_row(i, "explicit", (1.0, 0.9, 1.1), time_s * (i + 1 if name == "cpu" else 1)) for i in range(3)]
+        rows.append({**rows[0], "memory_format": "channels_last"})
         write(tmp_path / "results" / name, [{**r, "device": name, "tflops": 1.0} for r in rows])
     return left_by(request.param)
 
@@ -88,4 +89,4 @@ def test_worst_cases(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("names", ["Two devices"], indirect=True)
 def test_two_devices(names: dict[str, Any]) -> None:
-    assert names["both"]["gpu_is_faster_by"].tolist() == [4.0, 8.0, 12.0]
+    assert names["both"]["gpu_is_faster_by"].tolist() == [4.0, 8.0, 12.0, 4.0]
