@@ -33,6 +33,10 @@ test-fast: $(VENV)/dev.stamp ## the fast tests alone
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
 	$(BIN)/python -m pytest -m slow --timeout=900 $(ARGS)
 
+.PHONY: readme
+readme: $(VENV)/dev.stamp ## the other commands of README.md, each in a folder of its own
+	$(BIN)/python -m pytest -m slow --timeout=900 tests/slow/test_readme.py $(ARGS)
+
 .PHONY: check
 check: $(VENV)/dev.stamp ## formatting, lint and types, changing nothing
 	$(BIN)/ruff format --check .

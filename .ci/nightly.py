@@ -26,6 +26,9 @@ TABLES = "shard-*-of-*/results.parquet"
 NOTE = "night.json"
 """Beside a share's table: a list of the sweep's name and the overrides that it was run with."""
 
+LONGEST_NAME = 200
+"""Most file systems end a name after 255 bytes; `baseline` and `keep` add up to 51 to this."""
+
 
 def convbench(*words: str) -> int:
     """The exit code of one convbench command, which is shown first."""
@@ -179,7 +182,10 @@ def fingerprint(out: Path) -> str:
     import convbench
 
     found = sorted(convbench.load(out)["environment_id"].dropna().unique())
-    return "+".join(found) or "unknown"
+    name = "+".join(found) or "unknown"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{len(found)}-environments-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def keep(out: Path, home: Path) -> None:
@@ -202,6 +208,14 @@ def shard(text: str) -> str:
     return text
 
 
+def lasting(text: str) -> Path:
+    """A folder that outlives the job; a relative one would lie in the checkout, which the next job cleans."""
+    path = Path(os.path.expanduser(text))
+    if not path.is_absolute():
+        raise argparse.ArgumentTypeError(f"{text} is relative; give an absolute path (or ~/…), also in $BASELINES")
+    return path
+
+
 def setting(name: str, usual: str | None = None) -> str | None:
     """An environment variable; one that is empty counts as not set."""
     return os.environ.get(name) or usual
@@ -218,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--device", default=setting("DEVICE", "cuda"), help="cuda, cuda:N or cpu, or $DEVICE (default: cuda)")
     add("--shard", default=setting("SHARD", "1/1"), type=shard, metavar="I/N", help="or $SHARD (default: 1/1)")
     add("--out", default=setting("NIGHTLY_OUT"), type=Path, metavar="DIR", help="or $NIGHTLY_OUT (default: a new one)")
-    add("--baselines", default=setting("BASELINES", str(BASELINES)), type=Path, metavar="DIR", help="or $BASELINES")
+    add("--baselines", default=setting("BASELINES", str(BASELINES)), type=lasting, metavar="DIR", help="or $BASELINES")
     add("--keep", action=argparse.BooleanOptionalAction, help="may a good night become the baseline, or $KEEP_BASELINE")
     options, overrides = parser.parse_known_args(argv)
     options.overrides = overrides

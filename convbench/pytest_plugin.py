@@ -57,10 +57,19 @@ def pytest_configure(config: pytest.Config) -> None:
     names = config.getoption("convbench_sweep")
     if not names:
         return
-    words = [word for text in config.getoption("convbench_override") for word in shlex.split(text)]
+    words = [word for text in config.getoption("convbench_override") for word in split(text)]
     config.stash[SWEEPS] = sweeps = dict(compose(name, words) for name in names)
     given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
     config.args = [*given, *map(str, sweeps)]
+
+
+def split(text: str) -> list[str]:
+    """The words of one --convbench-override, quoted as in a shell; raises pytest.UsageError."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        reason = str(error).lower()
+        raise pytest.UsageError(f"--convbench-override={text} cannot be split into words: {reason}") from None
 
 
 def compose(name: str, words: list[str]) -> tuple[Path, Saved]:

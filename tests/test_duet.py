@@ -170,6 +170,10 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         ),
         (["--a", good, "--b", good, "--processes", "5"], "gives no 95% interval; give at least 6"),
         (["--a", good, "--b", good, "isolation=none"], "isolation=none means nothing to a duet"),
+        (
+            ["--a", good, "--b", good, "+measure.processes=12"],
+            "measure.processes=12 is given to a duet as --processes 12",
+        ),
         (["--a", good, "--b", good, "kernal=3"], "no setting named 'kernal'; did you mean kernel?"),
     ]
     for words, said in cases:

@@ -105,6 +105,26 @@ def test_order_of_the_samples_is_kept(tmp_path: Path, capsys: pytest.CaptureFixt
     assert content["benchmarks"][3]["stats"]["data"] == one["time_s"].tolist()
 
 
+def test_layers_of_one_shape_keep_their_own_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two lines of a cases file that differ in their labels alone, and one without: three benchmarks."""
+    rows: list[Record] = []
+    raw: list[dict[str, Any]] = []
+    texts = [json.dumps({"layer": "conv1", "network": "a"}), json.dumps({"layer": "conv2", "network": "a"}), None]
+    for i, labels in enumerate(texts):
+        rows.append({**timed_row(0, "autograd", None), **({"labels": labels} if labels else {})})
+        samples = Samples(("autograd",), 0, 0.03, 0.01, [[1.0 + i]] * 6, [[1]] * 6, [[0]] * 6)
+        raw += samples.to_rows(config_id(0), config_id(0), labels)
+    folder = write(tmp_path / "run", rows)
+    pd.DataFrame(raw).to_parquet(folder / "samples.parquet")
+    benchmarks = json.loads(export(folder, "pytest-benchmark", capsys))["benchmarks"]
+    assert [b["stats"]["data"] for b in benchmarks] == [[1.0] * 6, [2.0] * 6, [3.0] * 6]
+    assert [b["fullname"].removeprefix("convbench::autograd") for b in benchmarks] == [
+        f"[{config_id(0)} · layer=conv1 · network=a]",
+        f"[{config_id(0)} · layer=conv2 · network=a]",
+        f"[{config_id(0)}]",
+    ]
+
+
 def test_pytest_benchmark_compare_reads_it(tmp_path: Path) -> None:
     """The real command, on two exports; its table puts the same benchmarks of both files in one group."""
     for name, scale in (("before", 1.0), ("after", 2.0)):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bare import bare_environment
+
 PACKAGE = Path(__file__).parent.parent / "convbench"
 
 # From the bottom to the top: packages (and modules that stand by themselves). One may import what is in its own
@@ -160,6 +162,14 @@ def test_driving_process_is_free_of_torch() -> None:
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr or "importing the parent side imported torch"
+
+
+def test_side_of_a_duet_needs_torch_and_numpy_alone(tmp_path: Path) -> None:
+    """A real interpreter whose environment has nothing else imports it, as the two environments of a duet do."""
+    python = bare_environment(tmp_path / "bare") / "bin" / "python"
+    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); import convbench.duet.child"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

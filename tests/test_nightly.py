@@ -330,6 +330,35 @@ def test_switch_that_is_neither_true_nor_false_is_refused(nightly: ModuleType, m
     assert stop.value.code == 2
 
 
+def test_baselines_lie_outside_the_checkout(
+    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The home folder is found for a tilde that no shell has expanded, and a relative path is refused."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BASELINES", "~/kept")
+    assert nightly.main(["gate", "--out", str(night(tmp_path / "1"))]) == 4
+    assert (tmp_path / "home" / "kept" / "kernels" / "gpu-a").is_dir()
+    for path in ("kept", "./kept", "~nobody-of-this-name/kept"):
+        monkeypatch.setenv("BASELINES", path)
+        with pytest.raises(SystemExit) as ended:
+            nightly.main(["gate", "--out", str(tmp_path / "1")])
+        assert ended.value.code == 2
+        assert f"{path} is relative; give an absolute path" in capsys.readouterr().err
+
+
+def test_night_of_very_many_environments_has_a_short_name(nightly: ModuleType, tmp_path: Path) -> None:
+    names = []
+    for first in (0, 1):
+        out = tmp_path / str(first)
+        for k in range(1, 31):
+            rows = made_up.timed(made_up.spec(tuple(FAST)), FAST, environment_id=f"{first + k:016x}")
+            write(out / f"shard-{k}-of-30", rows)
+        assert gate(nightly, asked(out, "kernels", "batch=2"), tmp_path) == 4
+        names.append(nightly.fingerprint(out))
+    assert len(set(names)) == 2
+    assert all(name.startswith("30-environments-") for name in names)
+
+
 def test_settings_come_from_the_environment(
     nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,13 @@ def test_ranks_agree_with_the_binomial_counted_in_whole_numbers(confidence):
         assert statistics.median_ranks(n, float(confidence)) == ((k, n + 1 - k) if k else None)
 
 
+def test_ranks_agree_with_scipys_binomial():
+    for n in (*range(1, 60), 400, 1023, 1024, 1100, 4000):
+        allowed = stats.binom.cdf(np.arange(n), n, 0.5) <= (1 - 0.95) / 2
+        k = int(allowed.sum())
+        assert statistics.median_ranks(n) == ((k, n + 1 - k) if k else None)
+
+
 def ranks_of(n: int, confidence: float = 0.95) -> tuple[int, int]:
     ranks = statistics.median_ranks(n, confidence)
     assert ranks is not None

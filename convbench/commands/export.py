@@ -18,7 +18,7 @@ from ..facts.record import Record
 from ..results.files import environments
 from ..results.rows import CONFIGURATION
 from ..results.table import load, records, table_files
-from ..results.wording import Key, distinct_names, key_of
+from ..results.wording import Key, distinct_names, key_of, labels_of
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 
@@ -147,14 +147,16 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
             "run the sweep with measure.samples=true",
         )
     kept = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    kept["labels"] = kept["labels"].fillna("")
     samples = {
-        str(key): Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
-        for key, group in kept.groupby("run_key", sort=False)
+        key: Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
+        for key, group in kept.groupby(["run_key", "labels"], sort=False)
     }
     return [
         _benchmark(row, run.name(row), parts)
         for row in run.rows
-        if row["status"] == "ok" and (parts := _with_method(samples.get(row["run_key"], []), row["method"]))
+        if row["status"] == "ok"
+        and (parts := _with_method(samples.get((row["run_key"], row.get("labels", "")), []), row["method"]))
     ]
 
 
@@ -167,12 +169,13 @@ def _benchmark(row: Record, name: str, parts: Sequence[Samples]) -> dict[str, An
     from pytest_benchmark.stats import Stats
 
     method = row["method"]
+    labels = [f"{key}={value}" for key, value in labels_of(row).items()]
     stats: Any = Stats()  # type: ignore[no-untyped-call]
     stats.data = [seconds for part in parts for seconds in part.of(method)]
     return {
         "group": name,
         "name": f"{method}[{name}]",
-        "fullname": f"convbench::{method}[{row['config_id']}]",
+        "fullname": f"convbench::{method}[{' · '.join([row['config_id'], *labels])}]",
         "params": {key: row[key] for key in (*CONFIGURATION, "method") if key in row},
         "param": row["config_id"],
         "extra_info": {key: row[key] for key in ("config_id", "baseline", *FIGURES) if key in row},

@@ -107,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.processes < LEAST:
         raise InvalidValue("--processes", f"--processes {args.processes} gives no 95% interval; give at least {LEAST}")
     for word in words:
-        key = word.lstrip("+").partition("=")[0]
+        key, _, value = word.lstrip("+").partition("=")
+        if key == "measure.processes":
+            raise InvalidValue(key, f"{word} is given to a duet as --processes {value}")
         if key in FOREIGN:
             raise InvalidValue(
                 key, f"{word} means nothing to a duet, which runs here and each side in a process of its own"

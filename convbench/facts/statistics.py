@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 from statistics import median
 from typing import NamedTuple
-
-import numpy as np
-from scipy.special import bdtr, bdtrc
 
 CONFIDENCE = 0.95
 
@@ -29,7 +27,13 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | No
     below the median is a fair coin, whatever the distribution (David & Nagaraja, Order Statistics, §7.1).
     20 → (6, 15), 30 → (10, 21), 60 → (22, 39). None for n < 6 at 95%: even the extremes miss it more often.
     """
-    k = int(np.searchsorted(bdtr(np.arange(n), n, 0.5), (1 - confidence) / 2, side="right"))
+    # Counted in whole numbers, n throws of a coin have 2ⁿ outcomes: the sides of a duet have no scipy.
+    allowed = int(Fraction((1 - confidence) / 2) * 2**n)
+    k, outcomes, below = 0, 1, 1
+    while below <= allowed:
+        k += 1
+        outcomes = outcomes * (n + 1 - k) // k
+        below += outcomes
     return (k, n + 1 - k) if k else None
 
 
@@ -92,4 +96,7 @@ def speed_verdict(low: float | None, high: float | None, margin: float) -> str:
 
 def binomial_tail(at_least: int, n: int, p: float) -> float:
     """P(Bin(n, p) ≥ at_least)."""
+    # Not at the top: the sides of a duet import this module and have no scipy.
+    from scipy.special import bdtrc
+
     return float(bdtrc(at_least - 1, n, p)) if 0 < at_least <= n else float(at_least <= 0)

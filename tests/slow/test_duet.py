@@ -1,18 +1,18 @@
-"""A duet of two real virtual environments with the same torch: nothing is found where nothing is, and a slowdown where
-there is one."""
+"""A duet of two real virtual environments with the same torch, and besides torch and numpy with nothing: no difference
+is found where there is none, and a slowdown where there is one."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
 
 import convbench
 from convbench.results.table import records
+from tests.bare import bare_environment
 
 pytestmark = pytest.mark.slow
 
@@ -45,18 +45,9 @@ def slowed(problem):
 """
 
 
-def environment(folder: Path) -> Path:
-    """A virtual environment of its own that borrows the packages of this one, convbench not among them."""
-    venv.create(folder, with_pip=False, symlinks=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    own = [path for path in sys.path if path.endswith("site-packages")]
-    (site / "borrowed.pth").write_text("\n".join(own) + "\n")
-    return folder
-
-
 def test_same_torch_in_two_environments(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
-    a, b = environment(tmp_path / "first"), environment(tmp_path / "second")
+    a, b = bare_environment(tmp_path / "first"), bare_environment(tmp_path / "second")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     command = [sys.executable, "-m", "convbench", "duet", "--a", str(a), "--b", str(b / "bin" / "python"), "out=run"]
     command += ["device=cpu", "op=conv2d", "size=48", "in_channels=8", "out_channels=8", "kernel=3,5"]

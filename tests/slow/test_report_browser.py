@@ -324,11 +324,18 @@ def test_paper_gets_every_plot(opened: Browser, tmp_path: Path) -> None:
 
 def test_labels_cannot_run(browser: Browser, tmp_path: Path) -> None:
     evil = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title = 'broken'\">"
-    labels = ({"layer": evil}, {"layer": "plain"})
+    # The other names are also those of what every object of JavaScript inherits.
+    names = ("constructor", "toString", "__proto__")
+    labels = ({"layer": evil, **dict.fromkeys(names, "b")}, {"layer": "plain", **dict.fromkeys(names, "a")})
     file = written(tmp_path / "run", report_rows.table(kernel=(3, 5), labels=labels))
     show(browser, file)
     draw_all(browser)
     assert evil in cells(browser, "layer")
+    for name in names:
+        assert set(cells(browser, name)) == {"a", "b"}
+        find(browser, f"{name}=a")
+        assert set(cells(browser, name)) == {"a"}
+        browser.click("#show-all")
     assert browser.run("return document.title") == "run – convbench"
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.log("browser") == []

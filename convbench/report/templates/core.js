@@ -52,7 +52,7 @@ function distinct(name) {
       const v = value(name, row);
       if (v !== null) values.add(v);
     }
-    const order = payload.order[name] || (name === "dtype" ? Object.keys(payload.bounds) : null);
+    const order = (Object.hasOwn(payload.order, name) ? payload.order[name] : null) || (name === "dtype" ? Object.keys(payload.bounds) : null);
     const found = [...values];
     if (order) found.sort((a, b) => order.indexOf(a) - order.indexOf(b));
     else if (name === "method") found.sort((a, b) => isAnyBaseline(b) - isAnyBaseline(a));

@@ -1,0 +1,109 @@
+"""Every command of README.md, each in a folder of its own with the files that it names."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.test_package import not_shipped
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
+    for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+]
+CONVBENCH = [command for command in COMMANDS if command.startswith("python -m convbench")]
+SUBCOMMANDS = ("report", "compare", "validate")
+
+SHORT = "measure.max_time_s=1"
+"""Is added to what measures: a machine with other work on it never comes to the precision asked for, and
+measure=rigorous would try for six minutes. Everything else is as in the README."""
+
+LAYERS = "layer,in_channels,out_channels,size,kernel\nfirst,4,8,12,3\n"
+
+
+def section(title: str) -> str:
+    return TEXT[TEXT.index(f"\n## {title}\n") :].split("\n## ")[1]
+
+
+def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a person types it, with this interpreter as `python` and this checkout's convbench."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=800, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with speeds in it."""
+    folder = tmp_path_factory.mktemp("run")
+    done = shell("python -m convbench measure=quick out=run", folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, run: Path) -> Path:
+    """What the README's commands name: its own method, under both names, a list of layers, and finished runs."""
+    (code,) = re.findall(r"```python\n(.*?)```", section("Your own method"), re.DOTALL)
+    (tmp_path / "my_kernels.py").write_text(code, encoding="utf-8")
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "module.py").write_text(code.replace("grad_input(", "my_gradient("), encoding="utf-8")
+    (tmp_path / "my_layers.csv").write_text(LAYERS, encoding="utf-8")
+    for name in ("DIR", "BASE", "NEW"):
+        shutil.copytree(run, tmp_path / "results" / name)
+    return tmp_path
+
+
+def test_every_command_is_run_somewhere() -> None:
+    """Those of make are steps of the workflow, the others are run below."""
+    make = [command for command in COMMANDS if command.startswith("make ")]
+    assert sorted(COMMANDS) == sorted([*make, *CONVBENCH])
+    assert len(CONVBENCH) >= 9
+    workflow = ROOT / ".github" / "workflows" / "ci.yml"
+    if workflow.exists():  # it is no part of a source distribution
+        steps = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]["readme"]["steps"]
+        assert {step.get("run") for step in steps} >= {*make, "make readme"}
+
+
+@pytest.mark.parametrize("command", CONVBENCH)
+def test_command_runs_as_it_stands_there(command: str, folder: Path) -> None:
+    word = (command.split()[3:] or [""])[0]
+    done = shell(command if word in SUBCOMMANDS else f"{command} {SHORT}", folder)
+    # The machine that runs this may be one whose timings cannot be trusted.
+    assert done.returncode in ((0, 4) if word == "validate" else (0,)), done.stdout + done.stderr
+    assert done.stdout
+
+
+def test_installing_gives_the_command(tmp_path: Path) -> None:
+    """In a clone; the dependencies and the build tool come from this environment, so that nothing is downloaded."""
+    (command,) = re.findall(r"`(pip install \.)`", section("Installing"))
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, ignore=not_shipped)
+    venv.create(tmp_path / "env", with_pip=True)
+    (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    own = {"PATH": os.pathsep.join([str(tmp_path / "env" / "bin"), os.environ["PATH"]]), "PYTHONPATH": ""}
+    done = shell(f"{command} --no-build-isolation --no-deps --ignore-installed", clone, **own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in ("convbench --help", "python -m convbench --help"):
+        done = shell(said, tmp_path, **own)
+        assert done.returncode == 0, done.stderr
+        assert "kernel" in done.stdout
+    found = shell("python -c 'import convbench; print(convbench.__file__)'", tmp_path, **own)
+    assert Path(found.stdout.strip()).is_relative_to(tmp_path / "env")
