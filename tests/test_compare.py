@@ -47,6 +47,27 @@ def run(*words: object) -> int:
     return cli.main(["compare", *(str(word) for word in words)])
 
 
+@pytest.mark.parametrize(
+    "damage,said",
+    [
+        ({"time_s": None}, "row 2 of the table in {new} cannot be compared: it has a speedup and no time_s"),
+        ({"time_s": 0.0}, "time_s=0.0 is not above 0"),
+        ({"speedup": -1.0}, "speedup=-1.0 is not above 0"),
+        ({"accuracy": "sublime"}, "accuracy=sublime is none of exact, ok, reduced, fail"),
+        ({"config_id": None}, "it has no config_id"),
+    ],
+)
+def test_a_row_that_convbench_would_not_write_is_named(
+    damage: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = write(tmp_path / "base", GOOD)
+    new = write(tmp_path / "new", [GOOD[0], {**GOOD[1], **damage}, GOOD[2]])
+    assert run(base, new) == 2
+    error = capsys.readouterr().err
+    assert said.format(new=new) in error
+    assert error.count("\n") == 1
+
+
 def test_exit_codes(tmp_path: Path, runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     base, new = runs
     (tmp_path / "empty").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
-from ..facts.record import CASE, SETTING, Record
+from ..facts.record import CASE, SETTING, VERDICTS, Record
 from ..results.table import load, records, table_files
 from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments, writing
@@ -22,9 +23,10 @@ from .gate import GateResult, Key, Policy, judge
 from .output import FORMATS, Comparison, show
 from .second import confirm, suspects
 
+FIGURES = ("time_s", "time_low_s", "time_high_s", "speedup", "speedup_low", "speedup_high")
 JUDGED = (
     *("config_id", "method", "baseline", "status", "reason", "accuracy", "environment_id", "samples", "measured_s"),
-    *("time_s", "time_low_s", "time_high_s", "speedup", "speedup_low", "speedup_high"),
+    *FIGURES,
 )
 """Columns that decide; the others are read for the few rows that are shown."""
 
@@ -44,7 +46,28 @@ class Run:
     @classmethod
     def read(cls, path: Path) -> Run:
         table = load(path)
-        return cls(path, table, records(table, JUDGED))
+        rows = records(table, JUDGED)
+        for number, row in enumerate(rows, 1):
+            if problem := _damage(row):
+                raise InvalidValue(
+                    "compare",
+                    f"row {number} of the table in {path} cannot be compared: {problem}; convbench writes no such row, "
+                    "so measure again or take that row out",
+                )
+        return cls(path, table, rows)
+
+
+def _damage(row: Record) -> str | None:
+    """What no row that convbench wrote has; None for all of those."""
+    if missing := [name for name in ("config_id", "method", "status") if not row.get(name)]:
+        return f"it has no {missing[0]}"
+    if row.get("accuracy", VERDICTS[0]) not in VERDICTS:
+        return f"accuracy={row['accuracy']} is none of {', '.join(VERDICTS)}"
+    if wrong := [name for name in FIGURES if name in row and not 0 < row[name] < math.inf]:
+        return f"{wrong[0]}={row[wrong[0]]} is not above 0"
+    if "speedup" in row and "time_s" not in row:
+        return "it has a speedup and no time_s"
+    return None
 
 
 def parser() -> Arguments:
