@@ -150,6 +150,17 @@ def test_bounds_are_drawn_where_they_belong(opened: Browser) -> None:
     assert found == pytest.approx(expected, rel=0.1)
 
 
+def test_a_single_configuration_has_ticks(browser: Browser, tmp_path: Path) -> None:
+    """All its results have one K, one intensity and one number of operations."""
+    show(browser, written(tmp_path / "run", report_rows.table(kernel=(5,))))
+    draw_all(browser)
+    for plot in ("error", "roofline", "time"):
+        for axis in ("x", "y"):
+            labels = f'#{plot} [aria-label="{axis}-axis tick label"] text'
+            assert browser.run("return document.querySelectorAll(arguments[0]).length", labels) >= 2, (plot, axis)
+    assert browser.log("browser") == []
+
+
 def methods_in_spread(browser: Browser) -> set[str]:
     text = browser.run("return document.getElementById('spread-text').textContent")
     return {method for method in report_rows.METHODS if f"{method}: median" in text}
