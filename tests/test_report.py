@@ -289,9 +289,24 @@ def test_rows_to_show_are_named_with_their_run(tmp_path: Path) -> None:
     folders += [report_rows.write(tmp_path / "two", report_rows.table(kernel=(3, 5)))]
     assert main([*map(str, folders), "--out", str(tmp_path / "both.html")]) == 0
     made = Page(tmp_path / "both.html")
-    named = {a["data-name"]: json.loads(a["data-configurations"] or "") for _, a in made.elements if "data-name" in a}
-    wrong = [["it's <one>", rows[1]["config_id"]]]
+    named = {a["data-name"]: json.loads(a["data-rows"] or "") for _, a in made.elements if "data-name" in a}
+    wrong = [["it's <one>", rows[1]["config_id"], "explicit"]]
     assert named["the finding “wrong”"] == named["wrong with explicit"] == wrong
+
+
+def test_findings_name_their_own_rows(full: Page, rows: list[Record]) -> None:
+    """Of the kinds that are about single rows: those rows, of the configurations that the finding names."""
+    row_of = {(row["config_id"], row["method"]): row for row in rows}
+    buttons = {str(a["data-name"]): json.loads(a["data-rows"] or "") for _, a in full.elements if "data-rows" in a}
+    wrong = [row for row in rows if row.get("accuracy") == "fail"]
+    assert buttons["the finding “wrong”"] == [["run", row["config_id"], row["method"]] for row in wrong]
+    unsettled = next(name for name in buttons if name.startswith("the finding “unsettled”"))
+    count = sum(row.get("converged") is False and row["method"] != row["baseline"] for row in rows)
+    assert unsettled.endswith(f", the first {len(buttons[unsettled])} of its {count} rows")
+    assert all(row_of[place[1], place[2]]["converged"] is False for place in buttons[unsettled])
+    crashed = buttons["crash with aten"]
+    assert len(crashed) == sum(row["status"] == "crash" for row in rows)
+    assert all(row_of[place[1], place[2]]["status"] == "crash" for place in crashed)
 
 
 def test_runs_of_the_same_name_are_told_apart() -> None:

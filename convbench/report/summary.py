@@ -12,6 +12,11 @@ import pandas as pd
 from ..facts.record import FAILED, SPEEDS, STATUSES, VERDICTS
 from .data import AXES, Runs, plain
 
+PLACE = ("run", "config_id", "method")
+"""The columns that tell a row of the page from the others: runs that are compared hold the same configurations."""
+
+Place = tuple[str, str, str]
+
 EXAMPLES = 2
 """Configurations named for each reason; the others are one click away in the table."""
 
@@ -48,7 +53,7 @@ class MethodLine:
 @dataclass(frozen=True)
 class Reason:
     """Rows that share a status (`wrong` for a wrong result) and a reason; `alike`: their reasons differ in numbers,
-    `reason` is the first one's; `configurations`: how many; `places`: run and config_id of each."""
+    `reason` is the first one's; `configurations`: how many; `places`: the rows."""
 
     status: str
     methods: tuple[str, ...]
@@ -57,7 +62,7 @@ class Reason:
     rows: int
     examples: tuple[str, ...]
     configurations: int
-    places: tuple[tuple[str, str], ...]
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -174,16 +179,16 @@ def failures(table: pd.DataFrame) -> list[Reason]:
 def reasons(rows: pd.DataFrame, status: Callable[[str], str]) -> list[Reason]:
     """The rows grouped by status and reason, where reasons that differ in their numbers only count as one."""
     groups: dict[tuple[str, str], list[tuple[str, str, str, str, str]]] = {}
-    columns = (plain(rows[name]) for name in ("status", "method", "reason", "label", "run", "config_id"))
-    for state, method, reason, label, run, config_id in zip(*columns, strict=True):
+    columns = (plain(rows[name]) for name in ("status", "reason", "label", *PLACE))
+    for state, reason, label, run, config_id, method in zip(*columns, strict=True):
         key = (status(state or ""), NUMBER.sub("#", reason or ""))
-        groups.setdefault(key, []).append((method or "", reason or "", label, run, config_id))
+        groups.setdefault(key, []).append((reason or "", label, run, config_id, method or ""))
     found = [reason_of(state, members) for (state, _), members in groups.items()]
     return sorted(found, key=lambda one: -one.rows)
 
 
 def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) -> Reason:
-    methods, texts, labels, _, configurations = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
+    texts, labels, _, configurations, methods = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
     return Reason(
         status=status,
         methods=methods,
@@ -192,5 +197,5 @@ def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) ->
         rows=len(members),
         examples=labels[:EXAMPLES],
         configurations=len(configurations),
-        places=tuple(dict.fromkeys(member[-2:] for member in members)),
+        places=tuple(dict.fromkeys(member[-3:] for member in members)),
     )

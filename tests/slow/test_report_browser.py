@@ -197,8 +197,19 @@ def test_a_wrong_query_is_explained(opened: Browser) -> None:
 def test_findings_lead_to_their_rows(opened: Browser) -> None:
     opened.click(".findings .bad button")
     assert set(cells(opened, "kernel")) == {"5"}
+    assert set(cells(opened, "accuracy")) == {"✕ fail"}
     assert "only the finding “wrong”" in opened.run("return document.getElementById('shown').textContent")
     assert opened.run("return document.activeElement.id") == "table-heading"
+
+
+def test_failures_lead_to_their_rows(opened: Browser, rows: list[Record]) -> None:
+    script = "[...document.querySelectorAll('#failures button')].find((b) => b.dataset.name === arguments[0]).click()"
+    opened.run(script, "crash with aten")
+    count = sum(row["status"] == "crash" for row in rows)
+    said = opened.run("return document.getElementById('shown').textContent")
+    assert said == f"{count} of {len(rows)} rows · only crash with aten"
+    assert set(cells(opened, "status")) == {"✕ crash"}
+    assert set(cells(opened, "method")) == {"aten"}
 
 
 def seen(browser: Browser, heading: str) -> bool:
