@@ -146,7 +146,7 @@ def test_counts_agree_with_the_rows(full: Page, rows: list[Record]) -> None:
     assert wrong
     assert failed
     assert f"Configurations {len(configurations)} " in text
-    assert f"Measured {statuses['ok']} of {len(rows)} rows" in text
+    assert f"Measured {statuses['ok']} of {len(rows)} rows {wrong} of them wrong" in text
     assert f"Wrong gradients ✕ {wrong} " in text
     assert f"Could not be measured ✕ {failed} " in text
     assert f"Skipped or unsupported {statuses['skipped'] + statuses['unsupported']} " in text
@@ -165,8 +165,14 @@ def test_methods_show_medians_and_extremes(full: Page, rows: list[Record]) -> No
         assert line[1] == f"{statistics.median(speedups):.2f}× {min(speedups):.2f}× – {max(speedups):.2f}×"
 
 
+def test_a_wrong_gradient_is_not_counted_as_ok(full: Page) -> None:
+    """`status` says that the method ran to its end, which is no praise."""
+    line = r"cpu bfloat16 \S+my_dgrad \S+ \S+ – \S+ 16 faster 16 ok 4 wrong 16 ok 4 fail "
+    assert re.search(line, full.text("overview"))
+
+
 def test_a_device_that_is_not_there_takes_one_line(full: Page) -> None:
-    assert "cuda float32 all 5 methods 100 100 skipped" in full.text("overview")
+    assert "cuda float32 all 5 methods – – – 100 skipped – – 100" in full.text("overview")
 
 
 def test_swept_and_fixed_axes(full: Page) -> None:
@@ -250,7 +256,7 @@ def test_accuracy_only(tmp_path: Path) -> None:
     made = report(tmp_path, report_rows.table(measured=False, kernel=(3, 9)))
     assert "speedup" not in made.payload["values"]
     assert "None: every row was measured and no gradient was wrong." in made.text("failures")
-    assert "baseline – –" in made.text("overview")
+    assert "autograd – – baseline 2 ok 2 ok – 2 " in made.text("overview")
 
 
 def test_only_skipped_rows(tmp_path: Path) -> None:

@@ -36,13 +36,14 @@ class Axis:
 @dataclass(frozen=True)
 class MethodLine:
     """How one method did on one device in one dtype. `speedup`: (lowest, median, highest) of its medians, over the
-    configurations that were timed; None for the baseline and where none was.
+    configurations that were timed; None for the baseline and where none was. `outcomes`: how many rows have each
+    status, with `wrong` for those whose gradient is.
     """
 
     group: tuple[str, ...]
     is_baseline: bool
     rows: int
-    statuses: dict[str, int]
+    outcomes: dict[str, int]
     accuracy: dict[str, int]
     speed: dict[str, int]
     speedup: tuple[float, float, float] | None
@@ -107,6 +108,11 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["method"] != table["baseline"]).fillna(False)]
 
 
+def is_wrong(table: pd.DataFrame) -> pd.Series[bool]:
+    """The rows with a wrong gradient, whatever their status: a method that ran to its end can be wrong."""
+    return (table["accuracy"] == "fail").fillna(False).astype(bool)
+
+
 def counts(column: pd.Series[Any], order: Sequence[str]) -> dict[str, int]:
     """How often each value occurs; those of `order` first, values that never occur left out."""
     found = {str(value): int(n) for value, n in column.value_counts().items()}
@@ -159,7 +165,7 @@ def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
         group=group,
         is_baseline=compared(rows).empty and bool((rows["status"] == "ok").any()),
         rows=len(rows),
-        statuses=counts(rows["status"], STATUSES),
+        outcomes=counts(rows["status"].mask(is_wrong(rows), "wrong"), ("ok", "wrong", *STATUSES)),
         accuracy=counts(rows["accuracy"], VERDICTS),
         speed=counts(compared(rows)["speed"], SPEEDS),
         speedup=three,
@@ -170,7 +176,7 @@ def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
 
 def failures(table: pd.DataFrame) -> list[Reason]:
     """Wrong results first, then what could not be measured, then what was skipped; frequent reasons first in each."""
-    wrong = reasons(table[(table["accuracy"] == "fail").fillna(False)], lambda _: "wrong")
+    wrong = reasons(table[is_wrong(table)], lambda _: "wrong")
     broken = reasons(table[table["status"].isin(FAILED)], str)
     missing = reasons(table[~table["status"].isin([*FAILED, "ok"])], str)
     return [*wrong, *broken, *missing]

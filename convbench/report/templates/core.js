@@ -29,6 +29,7 @@ function has(name) {
   return columns.has(name);
 }
 
+const isWrong = (row) => value("accuracy", row) === "fail";
 const isBaseline = (row) => value("method", row) === value("baseline", row);
 const configuration = (row) => `${value("run", row)} ${value("config_id", row)}`;
 const placeKey = (run, id, method) => JSON.stringify([run, id, method]);

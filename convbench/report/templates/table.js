@@ -54,10 +54,13 @@ function sortBy(name) {
 
 const VERDICT_SIGNS = { fail: "✕", slower: "▼", faster: "▲", exact: "✓", ok: "✓", reduced: "!", error: "✕", crash: "✕", timeout: "✕", oom: "✕" };
 
+const RAN_BUT_WRONG = "status=ok: the method ran to its end; accuracy=fail: its gradient is wrong";
+
 function cell(name, row) {
   const v = value(name, row);
   const text = formatted(name, v);
   if (["status", "accuracy", "speed"].includes(name) && v !== null) {
+    if (name === "status" && v === "ok" && isWrong(row)) return element("td", { title: RAN_BUT_WRONG }, element("span", { class: "verdict wrong" }, "ran, but wrong"));
     const sign = VERDICT_SIGNS[v];
     const title = v !== "ok" || name !== "status" ? value("reason", row) : null;
     return element("td", { title }, element("span", { class: `verdict ${v}` }, ...(sign ? [element("span", { "aria-hidden": "true" }, `${sign} `)] : []), text));
