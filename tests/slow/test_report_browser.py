@@ -198,6 +198,7 @@ def test_findings_lead_to_their_rows(opened: Browser) -> None:
     opened.click(".findings .bad button")
     assert set(cells(opened, "kernel")) == {"5"}
     assert set(cells(opened, "accuracy")) == {"✕ fail"}
+    assert set(cells(opened, "status")) == {"ran, but wrong"}
     assert "only the finding “wrong”" in opened.run("return document.getElementById('shown').textContent")
     assert opened.run("return document.activeElement.id") == "table-heading"
 
@@ -336,6 +337,17 @@ def test_a_phone_scrolls_down_only(opened: Browser) -> None:
     opened.until("document.documentElement.dataset.ready")
     assert all(draw_all(opened).values())
     assert opened.run("return document.documentElement.scrollWidth") == 390
+    names = opened.run(
+        """const texts = [...document.querySelectorAll('#spread svg[role=img] [aria-label=text] text')];
+           return texts.map((t) => [t.textContent, getComputedStyle(t).fill, getComputedStyle(document.body).color]);"""
+    )
+    assert [(name, fill) for name, fill, ink in names if name and fill != ink] == []
+    assert {name for name, _, _ in names} >= set(report_rows.METHODS[1:])
+    hidden = opened.run(
+        """const cells = [...document.querySelectorAll('[data-column="median speedup"], #failures td')];
+           return cells.filter((cell) => cell.getBoundingClientRect().right > 390).length"""
+    )
+    assert hidden == 0, "what matters is seen without scrolling sideways"
 
 
 def test_paper_gets_every_plot(opened: Browser, tmp_path: Path) -> None:
