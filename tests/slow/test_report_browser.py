@@ -198,7 +198,7 @@ def test_findings_lead_to_their_rows(opened: Browser) -> None:
     opened.click(".findings .bad button")
     assert set(cells(opened, "kernel")) == {"5"}
     assert set(cells(opened, "accuracy")) == {"✕ fail"}
-    assert set(cells(opened, "status")) == {"ran, but wrong"}
+    assert set(cells(opened, "status")) == {"✕ wrong"}
     assert "only the finding “wrong”" in opened.run("return document.getElementById('shown').textContent")
     assert opened.run("return document.activeElement.id") == "table-heading"
 
