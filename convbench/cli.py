@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .sweep.program import Program
 
 COMMANDS = {
-    "report": "convbench.report",
+    "report": "convbench.report.command",
     "compare": "convbench.comparison.command",
     "export": "convbench.commands.export",
     "validate": "convbench.validation.command",

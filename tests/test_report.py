@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from convbench import cli
 from convbench.facts.record import Record
-from convbench.report import data, main, page, payload
+from convbench.report import data, page, payload
+from convbench.report.command import main
 from tests import report_rows
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=\"alert(1)\">&amp;\u2028{{ 7*7 }}"
@@ -146,7 +147,7 @@ def test_counts_agree_with_the_rows(full: Page, rows: list[Record]) -> None:
     assert wrong
     assert failed
     assert f"Configurations {len(configurations)} " in text
-    assert f"Measured {statuses['ok']} of {len(rows)} rows" in text
+    assert f"Measured {statuses['ok']} of {len(rows)} rows {wrong} of them wrong" in text
     assert f"Wrong gradients ✕ {wrong} " in text
     assert f"Could not be measured ✕ {failed} " in text
     assert f"Skipped or unsupported {statuses['skipped'] + statuses['unsupported']} " in text
@@ -165,8 +166,14 @@ def test_methods_show_medians_and_extremes(full: Page, rows: list[Record]) -> No
         assert line[1] == f"{statistics.median(speedups):.2f}× {min(speedups):.2f}× – {max(speedups):.2f}×"
 
 
+def test_a_wrong_gradient_is_not_counted_as_ok(full: Page) -> None:
+    """`status` says that the method ran to its end, which is no praise."""
+    line = r"cpu bfloat16 \S+my_dgrad \S+ \S+ – \S+ 16 faster 16 ok 4 wrong 16 ok 4 fail "
+    assert re.search(line, full.text("overview"))
+
+
 def test_a_device_that_is_not_there_takes_one_line(full: Page) -> None:
-    assert "cuda float32 all 5 methods 100 100 skipped" in full.text("overview")
+    assert "cuda float32 all 5 methods – – – 100 skipped – – 100" in full.text("overview")
 
 
 def test_swept_and_fixed_axes(full: Page) -> None:
@@ -250,7 +257,7 @@ def test_accuracy_only(tmp_path: Path) -> None:
     made = report(tmp_path, report_rows.table(measured=False, kernel=(3, 9)))
     assert "speedup" not in made.payload["values"]
     assert "None: every row was measured and no gradient was wrong." in made.text("failures")
-    assert "baseline – –" in made.text("overview")
+    assert "autograd – – baseline 2 ok 2 ok – 2 " in made.text("overview")
 
 
 def test_only_skipped_rows(tmp_path: Path) -> None:
@@ -298,9 +305,24 @@ def test_rows_to_show_are_named_with_their_run(tmp_path: Path) -> None:
     folders += [report_rows.write(tmp_path / "two", report_rows.table(kernel=(3, 5)))]
     assert main([*map(str, folders), "--out", str(tmp_path / "both.html")]) == 0
     made = Page(tmp_path / "both.html")
-    named = {a["data-name"]: json.loads(a["data-configurations"] or "") for _, a in made.elements if "data-name" in a}
-    wrong = [["it's <one>", rows[1]["config_id"]]]
+    named = {a["data-name"]: json.loads(a["data-rows"] or "") for _, a in made.elements if "data-name" in a}
+    wrong = [["it's <one>", rows[1]["config_id"], "explicit"]]
     assert named["the finding “wrong”"] == named["wrong with explicit"] == wrong
+
+
+def test_findings_name_their_own_rows(full: Page, rows: list[Record]) -> None:
+    """Of the kinds that are about single rows: those rows, of the configurations that the finding names."""
+    row_of = {(row["config_id"], row["method"]): row for row in rows}
+    buttons = {str(a["data-name"]): json.loads(a["data-rows"] or "") for _, a in full.elements if "data-rows" in a}
+    wrong = [row for row in rows if row.get("accuracy") == "fail"]
+    assert buttons["the finding “wrong”"] == [["run", row["config_id"], row["method"]] for row in wrong]
+    unsettled = next(name for name in buttons if name.startswith("the finding “unsettled”"))
+    count = sum(row.get("converged") is False and row["method"] != row["baseline"] for row in rows)
+    assert unsettled.endswith(f", the first {len(buttons[unsettled])} of its {count} rows")
+    assert all(row_of[place[1], place[2]]["converged"] is False for place in buttons[unsettled])
+    crashed = buttons["crash with aten"]
+    assert len(crashed) == sum(row["status"] == "crash" for row in rows)
+    assert all(row_of[place[1], place[2]]["status"] == "crash" for place in crashed)
 
 
 def test_runs_of_the_same_name_are_told_apart() -> None:

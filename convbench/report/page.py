@@ -15,12 +15,14 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
+from ..facts.record import FAILED
 from ..findings import finders
 from ..findings.evidence import SEVERITIES, Finding
 from ..results.rows import Rows
 from . import summary
-from .data import Runs
+from .data import Runs, plain
 from .payload import MOST_ROWS, in_script, payload
+from .summary import PLACE, Place
 
 HERE = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
@@ -29,6 +31,20 @@ SCRIPTS = ("core.js", "filter.js", "draw.js", "forest.js", "error.js", "heat.js"
 
 MOST_REASONS = 40
 """Lines of the table of failures; more are no longer read."""
+
+
+OF_ONE_METHOD = ("wrong", *FAILED, "not_repeatable")
+"""Kinds of findings whose sentence begins with the method that it is about."""
+
+CONCERNED: dict[str, tuple[str, Any]] = {
+    "wrong": ("accuracy", "fail"),
+    **{status: ("status", status) for status in FAILED},
+    "unsettled": ("converged", False),
+    "launch_bound": ("launch_bound", True),
+    "not_repeatable": ("repeatable", False),
+    "reduced": ("accuracy", "reduced"),
+}
+"""Kind of a finding → the column and the value that make a row one of its own."""
 
 
 def render(runs: Runs) -> str:
@@ -43,7 +59,7 @@ def render(runs: Runs) -> str:
         split=split,
         lines=lines,
         findings=found_in(runs),
-        places=places,
+        concerned=CONCERNED,
         failures=summary.failures(runs.table),
         most_reasons=MOST_REASONS,
         baselines=" or ".join(runs.table["baseline"].dropna().unique()) or "the baseline",
@@ -71,18 +87,27 @@ def templates() -> jinja2.Template:
     return environment.get_template("page.html.j2")
 
 
-def found_in(runs: Runs) -> list[tuple[str, Finding]]:
-    """(run's name, finding), the gravest first; each run is searched by itself, as it was when it ended."""
+def found_in(runs: Runs) -> list[tuple[str, Finding, list[Place]]]:
+    """(run's name, finding, its rows), the gravest first; each run is searched by itself, as it was when it ended."""
     found = []
     for name in runs.names:
         table = runs.table[runs.table["run"] == name]
-        found += [(name, finding) for finding in finders.find(Rows(len(table), column_of(table)))]
+        every = finders.find(Rows(len(table), column_of(table)))
+        found += [(name, finding, places(table, finding)) for finding in every]
     return sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
 
 
-def places(run: str, finding: Finding) -> list[tuple[str, str]]:
-    """(run, config_id) of what a finding names: runs that are compared hold the same configurations."""
-    return [(run, config_id) for config_id in finding.config_ids]
+def places(table: pd.DataFrame, finding: Finding) -> list[Place]:
+    """The rows of a finding in the configurations it names; all of theirs where it compares rows with one another."""
+    rows = table[table["config_id"].isin(finding.config_ids)]
+    if finding.kind in CONCERNED:
+        column, wanted = CONCERNED[finding.kind]
+        rows = rows[(rows[column] == wanted).fillna(False)]
+    if finding.kind == "unsettled":
+        rows = summary.compared(rows)
+    if finding.kind in OF_ONE_METHOD:
+        rows = rows[[finding.sentence.startswith(f"{method} ") for method in rows["method"]]]
+    return list(dict.fromkeys(zip(*(plain(rows[name]) for name in PLACE), strict=True)))
 
 
 def column_of(table: pd.DataFrame) -> Callable[[str], Any]:

@@ -12,6 +12,11 @@ import pandas as pd
 from ..facts.record import FAILED, SPEEDS, STATUSES, VERDICTS
 from .data import AXES, Runs, plain
 
+PLACE = ("run", "config_id", "method")
+"""The columns that tell a row of the page from the others: runs that are compared hold the same configurations."""
+
+Place = tuple[str, str, str]
+
 EXAMPLES = 2
 """Configurations named for each reason; the others are one click away in the table."""
 
@@ -31,13 +36,14 @@ class Axis:
 @dataclass(frozen=True)
 class MethodLine:
     """How one method did on one device in one dtype. `speedup`: (lowest, median, highest) of its medians, over the
-    configurations that were timed; None for the baseline and where none was.
+    configurations that were timed; None for the baseline and where none was. `outcomes`: how many rows have each
+    status, with `wrong` for those whose gradient is.
     """
 
     group: tuple[str, ...]
     is_baseline: bool
     rows: int
-    statuses: dict[str, int]
+    outcomes: dict[str, int]
     accuracy: dict[str, int]
     speed: dict[str, int]
     speedup: tuple[float, float, float] | None
@@ -48,7 +54,7 @@ class MethodLine:
 @dataclass(frozen=True)
 class Reason:
     """Rows that share a status (`wrong` for a wrong result) and a reason; `alike`: their reasons differ in numbers,
-    `reason` is the first one's; `configurations`: how many; `places`: run and config_id of each."""
+    `reason` is the first one's; `configurations`: how many; `places`: the rows."""
 
     status: str
     methods: tuple[str, ...]
@@ -57,7 +63,7 @@ class Reason:
     rows: int
     examples: tuple[str, ...]
     configurations: int
-    places: tuple[tuple[str, str], ...]
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,11 @@ def overview(runs: Runs) -> Overview:
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of methods that are not their own baseline."""
     return table[(table["method"] != table["baseline"]).fillna(False)]
+
+
+def is_wrong(table: pd.DataFrame) -> pd.Series[bool]:
+    """The rows with a wrong gradient, whatever their status: a method that ran to its end can be wrong."""
+    return (table["accuracy"] == "fail").fillna(False).astype(bool)
 
 
 def counts(column: pd.Series[Any], order: Sequence[str]) -> dict[str, int]:
@@ -154,7 +165,7 @@ def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
         group=group,
         is_baseline=compared(rows).empty and bool((rows["status"] == "ok").any()),
         rows=len(rows),
-        statuses=counts(rows["status"], STATUSES),
+        outcomes=counts(rows["status"].mask(is_wrong(rows), "wrong"), ("ok", "wrong", *STATUSES)),
         accuracy=counts(rows["accuracy"], VERDICTS),
         speed=counts(compared(rows)["speed"], SPEEDS),
         speedup=three,
@@ -165,7 +176,7 @@ def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
 
 def failures(table: pd.DataFrame) -> list[Reason]:
     """Wrong results first, then what could not be measured, then what was skipped; frequent reasons first in each."""
-    wrong = reasons(table[(table["accuracy"] == "fail").fillna(False)], lambda _: "wrong")
+    wrong = reasons(table[is_wrong(table)], lambda _: "wrong")
     broken = reasons(table[table["status"].isin(FAILED)], str)
     missing = reasons(table[~table["status"].isin([*FAILED, "ok"])], str)
     return [*wrong, *broken, *missing]
@@ -174,16 +185,16 @@ def failures(table: pd.DataFrame) -> list[Reason]:
 def reasons(rows: pd.DataFrame, status: Callable[[str], str]) -> list[Reason]:
     """The rows grouped by status and reason, where reasons that differ in their numbers only count as one."""
     groups: dict[tuple[str, str], list[tuple[str, str, str, str, str]]] = {}
-    columns = (plain(rows[name]) for name in ("status", "method", "reason", "label", "run", "config_id"))
-    for state, method, reason, label, run, config_id in zip(*columns, strict=True):
+    columns = (plain(rows[name]) for name in ("status", "reason", "label", *PLACE))
+    for state, reason, label, run, config_id, method in zip(*columns, strict=True):
         key = (status(state or ""), NUMBER.sub("#", reason or ""))
-        groups.setdefault(key, []).append((method or "", reason or "", label, run, config_id))
+        groups.setdefault(key, []).append((reason or "", label, run, config_id, method or ""))
     found = [reason_of(state, members) for (state, _), members in groups.items()]
     return sorted(found, key=lambda one: -one.rows)
 
 
 def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) -> Reason:
-    methods, texts, labels, _, configurations = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
+    texts, labels, _, configurations, methods = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
     return Reason(
         status=status,
         methods=methods,
@@ -192,5 +203,5 @@ def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) ->
         rows=len(members),
         examples=labels[:EXAMPLES],
         configurations=len(configurations),
-        places=tuple(dict.fromkeys(member[-2:] for member in members)),
+        places=tuple(dict.fromkeys(member[-3:] for member in members)),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convbench.facts.record import Record
-from convbench.report import main
+from convbench.report.command import main
 from tests import report_rows
 from tests.slow.webdriver import CHROMIUM, DRIVER, Browser
 
@@ -150,6 +150,17 @@ def test_bounds_are_drawn_where_they_belong(opened: Browser) -> None:
     assert found == pytest.approx(expected, rel=0.1)
 
 
+def test_a_single_configuration_has_ticks(browser: Browser, tmp_path: Path) -> None:
+    """All its results have one K, one intensity and one number of operations."""
+    show(browser, written(tmp_path / "run", report_rows.table(kernel=(5,))))
+    draw_all(browser)
+    for plot in ("error", "roofline", "time"):
+        for axis in ("x", "y"):
+            labels = f'#{plot} [aria-label="{axis}-axis tick label"] text'
+            assert browser.run("return document.querySelectorAll(arguments[0]).length", labels) >= 2, (plot, axis)
+    assert browser.log("browser") == []
+
+
 def methods_in_spread(browser: Browser) -> set[str]:
     text = browser.run("return document.getElementById('spread-text').textContent")
     return {method for method in report_rows.METHODS if f"{method}: median" in text}
@@ -186,8 +197,20 @@ def test_a_wrong_query_is_explained(opened: Browser) -> None:
 def test_findings_lead_to_their_rows(opened: Browser) -> None:
     opened.click(".findings .bad button")
     assert set(cells(opened, "kernel")) == {"5"}
+    assert set(cells(opened, "accuracy")) == {"✕ fail"}
+    assert set(cells(opened, "status")) == {"✕ wrong"}
     assert "only the finding “wrong”" in opened.run("return document.getElementById('shown').textContent")
     assert opened.run("return document.activeElement.id") == "table-heading"
+
+
+def test_failures_lead_to_their_rows(opened: Browser, rows: list[Record]) -> None:
+    script = "[...document.querySelectorAll('#failures button')].find((b) => b.dataset.name === arguments[0]).click()"
+    opened.run(script, "crash with aten")
+    count = sum(row["status"] == "crash" for row in rows)
+    said = opened.run("return document.getElementById('shown').textContent")
+    assert said == f"{count} of {len(rows)} rows · only crash with aten"
+    assert set(cells(opened, "status")) == {"✕ crash"}
+    assert set(cells(opened, "method")) == {"aten"}
 
 
 def seen(browser: Browser, heading: str) -> bool:
@@ -314,6 +337,17 @@ def test_a_phone_scrolls_down_only(opened: Browser) -> None:
     opened.until("document.documentElement.dataset.ready")
     assert all(draw_all(opened).values())
     assert opened.run("return document.documentElement.scrollWidth") == 390
+    names = opened.run(
+        """const texts = [...document.querySelectorAll('#spread svg[role=img] [aria-label=text] text')];
+           return texts.map((t) => [t.textContent, getComputedStyle(t).fill, getComputedStyle(document.body).color]);"""
+    )
+    assert [(name, fill) for name, fill, ink in names if name and fill != ink] == []
+    assert {name for name, _, _ in names} >= set(report_rows.METHODS[1:])
+    hidden = opened.run(
+        """const cells = [...document.querySelectorAll('[data-column="median speedup"], #failures td')];
+           return cells.filter((cell) => cell.getBoundingClientRect().right > 390).length"""
+    )
+    assert hidden == 0, "what matters is seen without scrolling sideways"
 
 
 def test_paper_gets_every_plot(opened: Browser, tmp_path: Path) -> None:

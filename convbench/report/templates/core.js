@@ -29,9 +29,10 @@ function has(name) {
   return columns.has(name);
 }
 
+const isWrong = (row) => value("accuracy", row) === "fail";
 const isBaseline = (row) => value("method", row) === value("baseline", row);
-const configurationKey = (run, id) => `${run} ${id}`;
-const configuration = (row) => configurationKey(value("run", row), value("config_id", row));
+const configuration = (row) => `${value("run", row)} ${value("config_id", row)}`;
+const placeKey = (run, id, method) => JSON.stringify([run, id, method]);
 const finite = (x) => typeof x === "number" && Number.isFinite(x);
 
 // Numbers by size, text with numbers in it by those numbers (3×5 before 12×1), unknown last.

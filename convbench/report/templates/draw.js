@@ -135,6 +135,13 @@ function around(values, air = 0.06) {
   return [low * Math.exp(-air * span), high * Math.exp(air * span)];
 }
 
+// The same, wide enough for two of the numbers that logTicks puts on an axis, also where all values are one.
+function aroundWithTicks(values, air) {
+  const [low, high] = around(values, air);
+  const widen = Math.sqrt(Math.max(1, 3 / (high / low)));
+  return [low / widen, high * widen];
+}
+
 // Of the items that would be drawn on the same spot, one, with `n` saying how many there are.
 function thinned(items, spotOf) {
   const spots = new Map();

@@ -21,10 +21,10 @@ function drawError(width) {
   const all = judgedRows();
   if (!all.length) return { empty: filter.rows.length ? "None of the rows shown was judged against the reference." : nothingShown() };
   const dtypes = distinct("dtype").filter((dtype) => all.some((one) => one.dtype === dtype));
-  const lengths = around(all.map((one) => one.length), 0.04);
+  const lengths = aroundWithTicks(all.map((one) => one.length), 0.04);
   const positive = all.map((one) => one.error).filter((e) => finite(e) && e > 0);
   const bounds = dtypes.flatMap((dtype) => lengths.map((length) => boundOn(dtype, length)));
-  const [low, high] = around([...positive, ...bounds], 0.04);
+  const [low, high] = aroundWithTicks([...positive, ...bounds], 0.04);
   const height = Math.max(300, Math.min(460, width * 0.6));
   const scale = { width, height, lengths, zero: low / (high / low) ** 0.06, domain: [low / (high / low) ** 0.1, high] };
   const drawing = errorDrawing(all, dtypes, scale);

@@ -2,7 +2,7 @@
 const OPERATORS = /^([\p{L}_][\p{L}\p{N}_.]*)(<=|>=|!=|=|<|>|:)(.*)$/u;
 const FACETS_AT_MOST = 10;
 
-const filter = { query: "", facets: new Map(), configurations: null, rows: d3.range(COUNT), problem: "" };
+const filter = { query: "", facets: new Map(), chosen: null, rows: d3.range(COUNT), problem: "" };
 const listeners = [];
 
 const searched = ["label", "case", "method", "status", "accuracy", "speed", "dtype", "device", "reason", "config_id", "run", ...payload.labels];
@@ -45,7 +45,7 @@ function applyFilter() {
   filter.problem = tests.find((test) => typeof test === "string") || "";
   const used = tests.filter((test) => typeof test === "function");
   for (const [name, wanted] of filter.facets) used.push((row) => String(value(name, row)) === wanted);
-  if (filter.configurations) used.push((row) => filter.configurations.keys.has(configuration(row)));
+  if (filter.chosen) used.push((row) => filter.chosen.keys.has(placeKey(value("run", row), value("config_id", row), value("method", row))));
   filter.rows = d3.range(COUNT).filter((row) => used.every((test) => test(row)));
   for (const listener of listeners) listener();
 }
@@ -87,15 +87,15 @@ function watchFilterHeight() {
 
 function showFilterState() {
   const shown = filter.rows.length;
-  const chosen = filter.configurations ? ` · only ${filter.configurations.name}` : "";
+  const chosen = filter.chosen ? ` · only ${filter.chosen.name}` : "";
   const all = payload.total > COUNT ? `${plural(COUNT, "row")} held by this page` : plural(COUNT, "row");
   document.getElementById("shown").textContent = (shown === COUNT ? `All ${all}` : `${shown.toLocaleString("en")} of ${all}`) + chosen;
   document.getElementById("problem").textContent = filter.problem;
-  document.getElementById("show-all").disabled = shown === COUNT && !filter.query && !filter.facets.size && !filter.configurations;
+  document.getElementById("show-all").disabled = shown === COUNT && !filter.query && !filter.facets.size && !filter.chosen;
 }
 
 function clearFilters() {
-  Object.assign(filter, { query: "", configurations: null });
+  Object.assign(filter, { query: "", chosen: null });
   filter.facets.clear();
   document.getElementById("filters").reset();
 }
@@ -105,10 +105,10 @@ function resetFilters() {
   applyFilter();
 }
 
-// Only these configurations, [run, config_id] each, from a finding or a failure; the table comes into view.
-function showConfigurations(places, name) {
+// Only these rows, [run, config_id, method] each, from a finding or a failure; the table comes into view.
+function showRows(places, name) {
   clearFilters();
-  filter.configurations = { keys: new Set(places.map(([run, id]) => configurationKey(run, id))), name };
+  filter.chosen = { keys: new Set(places.map((place) => placeKey(...place))), name };
   applyFilter();
   drawAllPlots();
   const heading = document.getElementById("table-heading");

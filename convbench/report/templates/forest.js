@@ -41,7 +41,7 @@ function drawSpread(width) {
       x: "speedup", y: "method", stroke: (one) => styleOf("method", one.method).colour, strokeOpacity: 0.55, insetTop: narrow ? 18 : 7, insetBottom: 7,
     }),
     ...spread.map((one) => dot([one], { x: "median", y: "method", ...styleOf("method", one.method), r: 6, dy: narrow ? 6 : 0 })),
-    Plot.text(spread, { x: domain[0], y: "method", text: (one) => (narrow ? one.method : ""), textAnchor: "start", dx: 4, dy: -14, stroke: "var(--surface)", strokeWidth: 4 }),
+    Plot.text(spread, { x: domain[0], y: "method", text: (one) => (narrow ? one.method : ""), textAnchor: "start", dx: 4, dy: -14, fill: "currentColor" }),
   ];
   const drawing = Plot.plot({
     style: FONT, width, height: methods.length * rowHeight + 52, marginLeft: narrow ? 8 : 170, marginRight: 16, marginTop: 4, marginBottom: 44,
@@ -138,12 +138,12 @@ function forestDrawing(groups, all, width) {
   const room = Math.floor((narrow ? width - 16 : left - 16) / 12);
   const marks = [
     ...band(domain),
-    ...ratioAxis(domain, width - left - right, "speedup over the baseline, with its 95% interval (log scale)"),
+    ...ratioAxis(domain, width - left - right, narrow ? "speedup with its 95% interval (log scale)" : "speedup over the baseline, with its 95% interval (log scale)"),
     Plot.ruleY(layout.groups.slice(1), { y: "top", stroke: "var(--line)", insetLeft: narrow ? 0 : 8 - left, insetRight: narrow ? 0 : -right }),
     Plot.ruleY(layout.lines, { y: "y", x1: (one) => clamp(one.low, domain), x2: (one) => clamp(one.high, domain), stroke: (one) => styleOf("method", one.method).colour, strokeWidth: 2 }),
     ...d3.groups(layout.lines, (one) => one.method, (one) => one.verdict === "faster" || one.verdict === "slower").flatMap(([method, kinds]) =>
       kinds.map(([decided, lines]) => dot(lines, { x: "speedup", y: "y", ...styleOf("method", method), r: 4.5, hollow: !decided }))),
-    Plot.text(layout.groups, { x: domain[0], y: "labelY", text: "label", dx: narrow ? 2 : -12, textAnchor: narrow ? "start" : "end", lineWidth: room, textOverflow: "ellipsis-middle", fill: "currentColor", stroke: "var(--surface)", strokeWidth: 4, fontWeight: narrow ? 600 : 400 }),
+    Plot.text(layout.groups, { x: domain[0], y: "labelY", text: "label", dx: narrow ? 2 : -12, textAnchor: narrow ? "start" : "end", lineWidth: room, textOverflow: "ellipsis-middle", fill: "currentColor", fontWeight: narrow ? 600 : 400 }),
     ...(narrow ? [] : [Plot.text(layout.lines, { x: domain[1], y: "y", dx: 12, textAnchor: "start", fontVariant: "tabular-nums", text: forestNote, fill: "currentColor" })]),
     Plot.tip(layout.lines, Plot.pointerY({ x: "speedup", y: "y", title: forestTip, fill: "var(--surface)", stroke: "var(--line)", maxRadius: 20 })),
   ];

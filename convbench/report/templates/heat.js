@@ -9,7 +9,7 @@ const QUANTITIES = [
   { name: "ceiling_share", text: "share of the ceiling (median)", reduce: median, kind: "sequential", show: (v) => `${significant(v * 100, 2)}%` },
   { name: "saved_bytes", text: "bytes kept for backward (median)", reduce: median, kind: "sequential", show: (v) => scaled(v, "B") },
   { name: "peak_bytes", text: "peak bytes (median)", reduce: median, kind: "sequential", show: (v) => scaled(v, "B") },
-  { name: "status", text: "rows not ok (share)", reduce: (v) => d3.mean(v), steps: [0.001, 0.25, 0.5, 0.75], kind: "bound", show: (v) => `${Math.round(v * 100)}%`, of: (row) => (value("status", row) === "ok" ? 0 : 1) },
+  { name: "status", text: "rows without a right result (share)", reduce: (v) => d3.mean(v), steps: [0.001, 0.25, 0.5, 0.75], kind: "bound", show: (v) => `${Math.round(v * 100)}%`, of: (row) => (value("status", row) === "ok" && !isWrong(row) ? 0 : 1) },
 ].filter(({ name }) => has(name));
 const heat = { x: "", y: "", quantity: "", method: "" };
 

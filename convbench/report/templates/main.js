@@ -13,8 +13,8 @@ function buildTheme() {
   button.addEventListener("click", () => set(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]));
 }
 
-for (const button of document.querySelectorAll("button[data-configurations]")) {
-  button.addEventListener("click", () => showConfigurations(JSON.parse(button.dataset.configurations), button.dataset.name));
+for (const button of document.querySelectorAll("button[data-rows]")) {
+  button.addEventListener("click", () => showRows(JSON.parse(button.dataset.rows), button.dataset.name));
 }
 for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", drawAllPlots);
 document.documentElement.classList.add("scripted");

@@ -61,8 +61,8 @@ function drawRoofline(width) {
   if (!all.length) return { empty: nothingToRate() };
   const ceilings = ceilingsOf(all);
   const height = Math.max(280, Math.min(400, width * 0.75));
-  const xs = around(all.map((one) => one.x), 0.08);
-  const ys = around([...all.map((one) => one.y), ...ceilings.map((one) => one.compute)], 0.05);
+  const xs = aroundWithTicks(all.map((one) => one.x), 0.08);
+  const ys = aroundWithTicks([...all.map((one) => one.y), ...ceilings.map((one) => one.compute)], 0.05);
   const [factor, prefix] = prefixOf(ys[1]);
   const roof = (one, x) => Math.min(one.compute, one.memory === null ? Infinity : x * one.memory);
   const lines = ceilings.flatMap((one) => curve(xs).map((x) => ({ place: one.place, dtype: one.dtype, x, y: roof(one, x) })));
@@ -78,8 +78,8 @@ function drawTime(width) {
   if (!all.length) return { empty: nothingToRate() };
   const ceilings = ceilingsOf(all);
   const height = Math.max(280, Math.min(400, width * 0.75));
-  const xs = around(all.map((one) => one.x), 0.08);
-  const ys = around([...all.map((one) => one.y), ...ceilings.map((one) => xs[1] / one.compute)], 0.08);
+  const xs = aroundWithTicks(all.map((one) => one.x), 0.08);
+  const ys = aroundWithTicks([...all.map((one) => one.y), ...ceilings.map((one) => Math.sqrt(xs[0] * xs[1]) / one.compute)], 0.08);
   const lines = ceilings.flatMap((one) => xs.map((x) => ({ place: one.place, dtype: one.dtype, x, y: x / one.compute })));
   const drawing = ratePlot(all, {
     xs, ys, lines, spots: spotsOn(all, width, height), width, height, name: "Time against operations, with the time at the measured ceiling",

@@ -52,15 +52,19 @@ function sortBy(name) {
   document.querySelector(`#table-head button[data-column="${CSS.escape(name)}"]`).focus();
 }
 
-const VERDICT_SIGNS = { fail: "✕", slower: "▼", faster: "▲", exact: "✓", ok: "✓", reduced: "!", error: "✕", crash: "✕", timeout: "✕", oom: "✕" };
+const VERDICT_SIGNS = { fail: "✕", wrong: "✕", slower: "▼", faster: "▲", exact: "✓", ok: "✓", reduced: "!", error: "✕", crash: "✕", timeout: "✕", oom: "✕" };
+
+const RAN_WRONG = "status=ok: the method ran to its end; accuracy=fail: its gradient is wrong";
 
 function cell(name, row) {
   const v = value(name, row);
   const text = formatted(name, v);
   if (["status", "accuracy", "speed"].includes(name) && v !== null) {
-    const sign = VERDICT_SIGNS[v];
-    const title = v !== "ok" || name !== "status" ? value("reason", row) : null;
-    return element("td", { title }, element("span", { class: `verdict ${v}` }, ...(sign ? [element("span", { "aria-hidden": "true" }, `${sign} `)] : []), text));
+    const ranWrong = name === "status" && v === "ok" && isWrong(row);
+    const shown = ranWrong ? "wrong" : v;
+    const sign = VERDICT_SIGNS[shown];
+    const title = ranWrong ? RAN_WRONG : v !== "ok" || name !== "status" ? value("reason", row) : null;
+    return element("td", { title }, element("span", { class: `verdict ${shown}` }, ...(sign ? [element("span", { "aria-hidden": "true" }, `${sign} `)] : []), ranWrong ? shown : text));
   }
   return element("td", { class: isNumeric(name) ? "number" : name === "reason" ? "long" : null, title: typeof v === "number" && text !== String(v) ? String(v) : null }, text);
 }
