@@ -27,6 +27,21 @@ COMMANDS = {
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
+DEPENDENCIES = {
+    "hydra": "hydra-core",
+    "jinja2": "jinja2",
+    "numpy": "numpy",
+    "omegaconf": "omegaconf",
+    "pandas": "pandas",
+    "pyarrow": "pyarrow",
+    "pytest": "pytest",
+    "pytest_benchmark": "pytest-benchmark",
+    "rich": "rich",
+    "scipy": "scipy",
+    "torch": "torch",
+}
+"""Package that convbench imports → the distribution that holds it, as in pyproject.toml."""
+
 MISTAKE = 2
 """Exit code for a command line or a file that is at fault."""
 
@@ -41,6 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and _is_command(arguments[0]):
             return _command(arguments[0], arguments[1:])
         return _run(arguments)
+    except ModuleNotFoundError as error:
+        missing = DEPENDENCIES.get((error.name or "").partition(".")[0])
+        if missing is None:
+            raise
+        return _refuse(
+            f"{missing} is missing in {sys.executable}; activate the environment that it is installed in "
+            "(after make: . .venv/bin/activate), or pip install . in a clone"
+        )
     except InvalidValue as error:
         return _refuse(str(error))
     except KeyboardInterrupt as stop:

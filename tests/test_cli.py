@@ -129,6 +129,26 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], expe
     assert expected in sentence(capsys, *arguments)
 
 
+@pytest.mark.parametrize("words", [["kernel=3"], ["report", "x"], ["kernal"]])
+def test_a_python_without_the_dependencies(tmp_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-S", "-m", "convbench", *words]  # -S: nothing that is installed is found
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"is missing in {sys.executable}; activate the environment" in done.stderr
+
+
+def test_a_missing_module_of_somebody_else_is_not_ours_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(arguments: list[str]) -> int:
+        raise ModuleNotFoundError("No module named 'theirs'", name="theirs")
+
+    monkeypatch.setattr(cli, "_run", fails)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["kernel=3"])
+
+
 def test_a_mistake_in_a_user_s_sweep(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     for text, expected in (
