@@ -186,7 +186,31 @@ def base() -> dict[str, Any]:
 def test_a_line_that_is_no_convolution_is_named_with_its_column(tmp_path: Path, base: dict[str, Any]) -> None:
     cases = read(written(tmp_path, "in_channels,groups\n4,1\n4,3\n"))
     with pytest.raises(InvalidValue, match=r"cases\.csv line 3, column groups: groups=3 must divide in_channels=4"):
-        choose([Grid(base, {"seed": [0, 1]}, cases)], SWEEP)
+        choose([Grid(base, {"seed": [0, 1]}, cases)], run_settings(on_illegal="error"))
+
+
+@pytest.mark.parametrize("axes", [{}, {"seed": [0]}, {"kernel": [3]}])
+def test_a_line_that_is_no_convolution_is_left_out_or_named(
+    tmp_path: Path, base: dict[str, Any], axes: dict[str, Any]
+) -> None:
+    """on_illegal holds for a file's lines whatever is swept on top of them, and the place is always told."""
+    cases = read(written(tmp_path, "in_channels,groups\n4,1\n4,3\n"))
+    sweep = choose([Grid(base, axes, cases)], SWEEP)
+    assert (len(sweep), sweep.left_out.illegal) == (1, 1)
+    assert "cases.csv line 3, column groups: groups=3" in str(sweep.left_out.first)
+    with pytest.raises(IllegalCase, match=r"cases\.csv line 3, column groups: .*\(on_illegal=skip leaves it out\)"):
+        choose([Grid(base, axes, cases)], run_settings(on_illegal="error"))
+
+
+def test_the_command_line_says_which_line_is_wrong(tmp_path: Path) -> None:
+    path = written(tmp_path, "op,kernel\nconv2d,3\nconvtranspose2d,3\n")
+    with pytest.raises(InvalidValue, match=r"cases\.csv line 3, column op: op='convtranspose2d' is not known"):
+        configurations([f"cases={path}"])
+    illegal = written(tmp_path, "op,size,kernel\nconv2d,8,3\nconv2d,2,9\n")
+    assert len(configurations([f"cases={illegal}"])) == 1
+    for words in ([f"cases={illegal}", "on_illegal=error"], ["-m", f"cases={illegal}", "kernel=9", "size=2"]):
+        with pytest.raises(InvalidValue, match=r"cases\.csv line [23].*kernel=9 with dilation=1"):
+            configurations(words)
 
 
 def test_a_line_is_not_to_blame_for_what_is_swept_on_top_of_it(tmp_path: Path, base: dict[str, Any]) -> None:

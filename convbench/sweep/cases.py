@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, InvalidValue
+from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, IllegalCase, InvalidValue
 from ..facts.record import COLUMNS, SETTING
 from ..facts.spec import CASE_KEYS
 
@@ -123,12 +123,15 @@ class Cases:
         return [given[axis] if axis in given else usual[place] for place, axis in enumerate(axes)]
 
     def blame(self, index: int, error: InvalidValue) -> InvalidValue:
-        """The error with the place of the line, and of its column where the line decides the offending setting."""
+        """The error with the place of the line, and of its column where the line decides the offending setting.
+
+        What is illegal together stays so, for on_illegal to decide.
+        """
         row = self.rows[index]
-        if error.key in row.settings:
-            return self.error(row, error.key, str(error))
         axes = [axis for key, axis in row.per_axis if key == error.key]
-        return self.error(row, _column(error.key, axes[0]) if axes else None, str(error))
+        column = error.key if error.key in row.settings else _column(error.key, axes[0]) if axes else None
+        placed = self.error(row, column, str(error))
+        return IllegalCase(placed.key, str(placed)) if isinstance(error, IllegalCase) else placed
 
     def error(self, row: Row, column: str | None, message: str) -> InvalidValue:
         return InvalidValue("cases", f"{place(self.path, row.line, column)}: {message}")
