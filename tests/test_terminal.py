@@ -181,10 +181,17 @@ def test_timings_that_did_not_settle_are_marked_and_explained():
 
 def test_reasons_counts_and_left_out_combinations():
     said = text(mixed(), 200, Context(illegal=3, missing=2))
-    assert "4 configurations, 16 rows: 10 ok, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
+    assert "4 configurations, 16 rows: 9 ok, 1 wrong, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
     assert "1 unsupported: conv_transpose is not covered" in said
     assert "3 illegal combinations left out" in said
     assert "2 configurations not measured yet → to continue, run the same command with the same out" in said
+
+
+def test_wrong_rows_are_not_summed_up_as_ok():
+    records = timed(spec(), TIMES)
+    for wrong in records[-2:]:
+        wrong |= {"accuracy": "fail", "reason": "the result is all zeros"}
+    assert "1 configuration, 4 rows: 2 ok, 2 wrong" in text(records)
 
 
 def test_a_gpu_that_is_not_there_is_counted_with_its_reason_and_remedy():

@@ -203,13 +203,17 @@ def _oversubscribed(environment: Mapping[str, Any]) -> list[Item]:
 
 
 def counts(rows: Rows, configured: int, context: Context) -> Lines:
-    """Rows by status, why some were not measured, and what never became a row."""
+    """Rows by status, wrong ones apart, why some were not measured, and what never became a row."""
     line = Text(f"{units.count(configured, 'configuration')}, {units.count(rows.count, 'row')}: ")
     parts = []
-    for status in STATUSES:
-        number = int(np.count_nonzero(rows.equal("status", status)))
+    wrong = rows.equal("status", "ok") & rows.equal("accuracy", "fail")
+    masks = [(status, f"status.{status}", rows.equal("status", status) & ~wrong) for status in STATUSES]
+    # Its status is ok, since it was measured; in a sentence that would say that nothing is amiss.
+    masks.insert(1, ("wrong", "accuracy.fail", wrong))
+    for word, style, mask in masks:
+        number = int(np.count_nonzero(mask))
         if number:
-            parts.append(Text(f"{units.count(number)} {status}", style=f"status.{status}"))
+            parts.append(Text(f"{units.count(number)} {word}", style=style))
     out: Lines = [line + Text(", ").join(parts)]
     out.extend(Item("  ", Text(reason, style="quiet")) for reason in _reasons(rows))
     if context.illegal:
