@@ -47,6 +47,12 @@ def test_wrong_gradients_are_named_worst_first():
     assert (finding.severity, finding.count) == ("bad", 3)
 
 
+def test_the_error_over_its_bound_is_said_once():
+    reason = "largest error 0.0145, 21.3 times its bound; relative L2 error 0.0001, 88.3 times its bound"
+    text = sentence([row(spec(), "unfold", accuracy="fail", bound_ratio=21.3, reason=reason)], "wrong")
+    assert text == f"unfold gave a wrong gradient ({reason})"
+
+
 def test_a_single_wrong_configuration_needs_no_share():
     text = sentence([row(spec(), "unfold", accuracy="fail", bound_ratio=None, reason="NaN at [0, 1]")], "wrong")
     assert text == "unfold gave a wrong gradient (NaN at [0, 1])"

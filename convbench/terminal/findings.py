@@ -31,7 +31,8 @@ def wrong(rows: Rows) -> Iterator[Finding]:
     for (method,), where in by(rows, rows.equal("accuracy", "fail"), "method"):
         worst = worst_first(ratio, where)
         first = int(worst[0])
-        much = f", error {units.significant(ratio[first])}× its bound" if np.isfinite(ratio[first]) else ""
+        told = "its bound" in str(rows.text("reason", first))
+        much = "" if told or not np.isfinite(ratio[first]) else f", error {units.significant(ratio[first])}× its bound"
         often = within(where, rows.known("accuracy") & rows.equal("method", method), "configuration")
         yield Finding(
             "bad",
