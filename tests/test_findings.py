@@ -91,16 +91,19 @@ def test_timings_that_did_not_settle():
     assert finding.sentence == (
         "1 of 4 timings did not settle to the precision asked for (marked *); widest: explicit [1.80, 2.20], kernel 5"
     )
-    assert (finding.severity, finding.remedy) == ("warning", "measure=rigorous, or a quieter machine")
+    assert (finding.severity, finding.remedy) == (
+        "warning",
+        "measure=rigorous (under budget_s: a larger one), or a quieter machine",
+    )
 
 
 @pytest.mark.parametrize(
     ("presets", "remedy"),
     [
         (["rigorous"], "more processes (measure.processes=12), or a quieter machine"),
-        (["rigorous", "default"], "measure=rigorous, or a quieter machine"),
-        (["rigorous", "quick"], "measure=default, or a quieter machine"),
-        (["mine"], "measure=rigorous, or a quieter machine"),
+        (["rigorous", "default"], "measure=rigorous (under budget_s: a larger one), or a quieter machine"),
+        (["rigorous", "quick"], "measure=default (under budget_s: a larger one), or a quieter machine"),
+        (["mine"], "measure=rigorous (under budget_s: a larger one), or a quieter machine"),
     ],
 )
 def test_no_row_is_told_to_be_what_it_is(presets, remedy):

@@ -176,12 +176,14 @@ def test_timings_that_did_not_settle_are_marked_and_explained():
     said = " ".join(text(mixed(), 80).split())
     assert "1.25× [1.19, 1.31]*" in said
     assert "did not settle to the precision asked for (marked *)" in said
-    assert "→ measure=rigorous, or a quieter machine" in said
+    assert "→ measure=rigorous (under budget_s: a larger one), or a quieter machine" in said
 
 
 def test_reasons_counts_and_left_out_combinations():
     said = text(mixed(), 200, Context(illegal=3, missing=2))
-    assert "4 configurations, 16 rows: 9 ok, 1 wrong, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
+    assert (
+        "4 configurations, 16 rows: 9 ok, 1 wrong, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
+    )
     assert "1 unsupported: conv_transpose is not covered" in said
     assert "3 illegal combinations left out" in said
     assert "2 configurations not measured yet → to continue, run the same command with the same out" in said

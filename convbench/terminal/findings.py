@@ -78,7 +78,8 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         widest = f"; widest: {rows.text('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
     sentence = f"{share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
     presets = [name for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
-    remedy = f"measure={'default' if 'quick' in presets else 'rigorous'}"
+    # The table does not tell a run within budget_s, which refuses measure=rigorous.
+    remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"
     if presets == ["rigorous"]:
         sentence += "; fresh processes differ by their memory layout, too, often by more than that"
         # The interval of twelve processes reaches from the third to the tenth of their medians, that of six over all.
