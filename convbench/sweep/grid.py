@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, overload
 
-from ..execution.worker import check_isolation
+from ..execution.worker import check_budget, check_isolation
 from ..facts.case import IllegalCase, InvalidValue
 from ..facts.spec import Spec
 from .cases import Cases
@@ -52,6 +52,17 @@ class Grid:
         if self.derive:
             values.update(self.derive(values))
         return values
+
+    def own_methods(self) -> Iterator[tuple[str, str]]:
+        """(setting, `module:function`) for the user's own methods anywhere in the product."""
+        values: list[tuple[str, Any]] = [(key, self.base[key]) for key in ("methods", "baseline")]
+        values += [(key, value) for key in ("methods", "baseline") for value in self.axes.get(key, ())]
+        values += [("baseline", row.settings.get("baseline")) for row in (self.cases.rows if self.cases else ())]
+        for key, value in values:
+            for name in [value] if isinstance(value, str) else value or ():
+                # Written in terms of other settings: known only configuration by configuration.
+                if ":" in name and "${" not in name:
+                    yield key, name
 
     def spec(self, index: int) -> Spec:
         """Raises InvalidValue or IllegalCase, with the place of the line where there is a cases file."""
@@ -153,6 +164,7 @@ def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left
             left_out.first = left_out.first or error
             continue
         check_isolation(settings.isolation, spec)
+        check_budget(settings.budget_s, spec)
         identity = hash((*(getattr(spec, name) for name in _IDENTITY), *sorted(spec.labels.items())))
         if identity in seen:
             left_out.repeated += 1
