@@ -125,7 +125,8 @@ def _conclude(program: Program) -> int:
         last = program.runs[-1]
         outcome = drive.whole([run.outcome for run in program.runs])
         illegal = last.illegal + len(program.illegal)
-        terminal.show(last.out, context=terminal.Context(last.out, illegal=illegal, missing=outcome.missing))
+        context = terminal.Context(last.out, illegal=illegal, missing=outcome.missing, asked=outcome.total)
+        terminal.show(last.out, context=context)
         if not program.refused:
             return exit_code(outcome, last.strict)
     return _refuse(refused[0]) if refused else 0

@@ -189,6 +189,14 @@ def test_reasons_counts_and_left_out_combinations():
     assert "2 configurations not measured yet → to continue, run the same command with the same out" in said
 
 
+def test_configurations_of_another_command_are_told():
+    records = [r for names in (("autograd", "explicit"), ("autograd",)) for r in timed(spec(names), TIMES)]
+    said = text(records, 200, Context(Path("results/x"), asked=1))
+    assert "results/x also holds 1 configuration of another command (other methods or settings)" in said
+    for context in (Context(asked=2), Context(asked=3), Context()):
+        assert "another command" not in text(records, 200, context)
+
+
 def test_wrong_rows_are_not_summed_up_as_ok():
     records = timed(spec(), TIMES)
     for wrong in records[-2:]:
