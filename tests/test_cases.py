@@ -152,6 +152,9 @@ def test_parquet_and_the_folder_of_a_run(tmp_path: Path) -> None:
         ("kernel,kernel\n3,3\n", "line 1: names column kernel twice"),
         ("kernel,kernel_h\n3,3\n", "line 1: has both kernel and kernel_h"),
         ("layer,net\na,b\n", "line 1: names no column of a case"),
+        ("op;kernel\nconv2d;3\n", "(separated by ';'? use commas)"),
+        ("op\tkernel\nconv2d\t3\n", r"(separated by '\t'? use commas)"),
+        ("Kernel_H,Kernel_W\n3,3\n", "did you mean kernel_h?"),
         ("kernel\n", "has no line below its header"),
         ("", "names no column of a case"),
         ('kernel\n"3\n', "cannot be read"),
@@ -168,12 +171,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path, content in (
         (tmp_path / "a.parquet", b"no"),
         (tmp_path / "b.csv", b"kernel\n\xff\xfe\n"),
-        (tmp_path, None),
     ):
-        if content is not None:
-            path.write_bytes(content)
+        path.write_bytes(content)
         with pytest.raises(InvalidValue, match="cannot be read"):
             read(path)
+
+
+def test_a_folder_stands_for_its_table(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"holds no results\.parquet or results\.csv"):
+        read(tmp_path)
+    written(tmp_path, "kernel\n3\n", "results.csv")
+    assert [row.settings for row in read(tmp_path).rows] == [{"kernel": 3}]
 
 
 @pytest.fixture(scope="module")
