@@ -28,6 +28,22 @@ COMMANDS = {
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
+DEPENDENCIES = {
+    "hydra": "hydra-core",
+    "jinja2": "jinja2",
+    "markupsafe": "markupsafe",
+    "numpy": "numpy",
+    "omegaconf": "omegaconf",
+    "pandas": "pandas",
+    "pyarrow": "pyarrow",
+    "pytest": "pytest",
+    "pytest_benchmark": "pytest-benchmark",
+    "rich": "rich",
+    "scipy": "scipy",
+    "torch": "torch",
+}
+"""Package that convbench imports → the distribution that holds it, as in pyproject.toml."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit code; `argv` is without the program's name."""
@@ -39,6 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and _is_command(arguments[0]):
             return _command(arguments[0], arguments[1:])
         return _run(arguments)
+    except ModuleNotFoundError as error:
+        missing = DEPENDENCIES.get((error.name or "").partition(".")[0])
+        if missing is None:
+            raise
+        return _refuse(
+            f"{missing} is missing in {sys.executable}; activate the environment that it is installed in "
+            "(after make: . .venv/bin/activate), or pip install . in a clone"
+        )
     except InvalidValue as error:
         return _refuse(str(error))
     except KeyboardInterrupt as stop:
@@ -100,7 +124,8 @@ def _conclude(program: Program) -> int:
         last = program.runs[-1]
         outcome = drive.whole([run.outcome for run in program.runs])
         illegal = last.illegal + len(program.illegal)
-        terminal.show(last.out, context=terminal.Context(last.out, illegal=illegal, missing=outcome.missing))
+        context = terminal.Context(last.out, illegal=illegal, missing=outcome.missing, asked=outcome.total)
+        terminal.show(last.out, context=context)
         if not program.refused:
             return exit_code(outcome, last.strict)
     return _refuse(refused[0]) if refused else Exit.GOOD

@@ -152,6 +152,9 @@ def test_parquet_and_the_folder_of_a_run(tmp_path: Path) -> None:
         ("kernel,kernel\n3,3\n", "line 1: names column kernel twice"),
         ("kernel,kernel_h\n3,3\n", "line 1: has both kernel and kernel_h"),
         ("layer,net\na,b\n", "line 1: names no column of a case"),
+        ("op;kernel\nconv2d;3\n", "(separated by ';'? use commas)"),
+        ("op\tkernel\nconv2d\t3\n", r"(separated by '\t'? use commas)"),
+        ("Kernel_H,Kernel_W\n3,3\n", "did you mean kernel_h?"),
         ("kernel\n", "has no line below its header"),
         ("", "names no column of a case"),
         ('kernel\n"3\n', "cannot be read"),
@@ -168,12 +171,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path, content in (
         (tmp_path / "a.parquet", b"no"),
         (tmp_path / "b.csv", b"kernel\n\xff\xfe\n"),
-        (tmp_path, None),
     ):
-        if content is not None:
-            path.write_bytes(content)
+        path.write_bytes(content)
         with pytest.raises(InvalidValue, match="cannot be read"):
             read(path)
+
+
+def test_a_folder_stands_for_its_table(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"holds no results\.parquet or results\.csv"):
+        read(tmp_path)
+    written(tmp_path, "kernel\n3\n", "results.csv")
+    assert [row.settings for row in read(tmp_path).rows] == [{"kernel": 3}]
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +194,31 @@ def base() -> dict[str, Any]:
 def test_a_line_that_is_no_convolution_is_named_with_its_column(tmp_path: Path, base: dict[str, Any]) -> None:
     cases = read(written(tmp_path, "in_channels,groups\n4,1\n4,3\n"))
     with pytest.raises(InvalidValue, match=r"cases\.csv line 3, column groups: groups=3 must divide in_channels=4"):
-        choose([Grid(base, {"seed": [0, 1]}, cases)], SWEEP)
+        choose([Grid(base, {"seed": [0, 1]}, cases)], run_settings(on_illegal="error"))
+
+
+@pytest.mark.parametrize("axes", [{}, {"seed": [0]}, {"kernel": [3]}])
+def test_a_line_that_is_no_convolution_is_left_out_or_named(
+    tmp_path: Path, base: dict[str, Any], axes: dict[str, Any]
+) -> None:
+    """on_illegal holds for a file's lines whatever is swept on top of them, and the place is always told."""
+    cases = read(written(tmp_path, "in_channels,groups\n4,1\n4,3\n"))
+    sweep = choose([Grid(base, axes, cases)], SWEEP)
+    assert (len(sweep), sweep.left_out.illegal) == (1, 1)
+    assert "cases.csv line 3, column groups: groups=3" in str(sweep.left_out.first)
+    with pytest.raises(IllegalCase, match=r"cases\.csv line 3, column groups: .*\(on_illegal=skip leaves it out\)"):
+        choose([Grid(base, axes, cases)], run_settings(on_illegal="error"))
+
+
+def test_the_command_line_says_which_line_is_wrong(tmp_path: Path) -> None:
+    path = written(tmp_path, "op,kernel\nconv2d,3\nconvtranspose2d,3\n")
+    with pytest.raises(InvalidValue, match=r"cases\.csv line 3, column op: op='convtranspose2d' is not known"):
+        configurations([f"cases={path}"])
+    illegal = written(tmp_path, "op,size,kernel\nconv2d,8,3\nconv2d,2,9\n")
+    assert len(configurations([f"cases={illegal}"])) == 1
+    for words in ([f"cases={illegal}", "on_illegal=error"], ["-m", f"cases={illegal}", "kernel=9", "size=2"]):
+        with pytest.raises(InvalidValue, match=r"cases\.csv line [23].*kernel=9 with dilation=1"):
+            configurations(words)
 
 
 def test_a_line_is_not_to_blame_for_what_is_swept_on_top_of_it(tmp_path: Path, base: dict[str, Any]) -> None:

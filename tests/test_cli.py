@@ -79,6 +79,9 @@ MISTAKES = [
     (["methods=[nope]"], "methods=nope is not a known method (known: autograd, explicit, aten"),
     (["methods=[explicitt]"], "did you mean explicit?"),
     (["methods=[]"], "methods=[] names no method"),
+    (["methods=[autograd,nope_mod:f]"], "methods=nope_mod:f: no module nope_mod in the working directory or on"),
+    (["-m", "methods=[autograd],[torch.nope:f]"], "methods=torch.nope:f: no module torch.nope in"),
+    (["-m", "hydra/sweeper=basic", "baseline=nope.mod:f"], "baseline=nope.mod:f: no module nope.mod in"),
     (["kernel=3,5"], "kernel=3,5 holds several values; add -m to sweep over them"),
     (["seed=range(3)"], "holds several values; add -m to sweep over them"),
     (["measure=fast"], "no measure named 'fast' (there are: default, none, quick, rigorous)"),
@@ -113,6 +116,7 @@ MISTAKES = [
         ["isolation=none", "measure=rigorous"],
         "isolation=none runs everything in one process, and measure=rigorous takes 6",
     ),
+    (["budget_s=20", "measure=rigorous"], "budget_s=20 divides the pairs of one process, and measure=rigorous takes 6"),
     (["-m", "isolation=none", "measure=default,rigorous"], "use isolation=process or measure=default"),
     (["retry=all"], "retry='all' is not known; allowed: none, failed"),
     (["out=/proc/nope"], "out=/proc/nope cannot be written"),
@@ -127,6 +131,41 @@ MISTAKES = [
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:
     assert expected in sentence(capsys, *arguments)
+
+
+@pytest.mark.parametrize("words", [["kernel=3"], ["report", "x"], ["kernal"]])
+def test_a_python_without_the_dependencies(tmp_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-S", "-m", "convbench", *words]  # -S: nothing that is installed is found
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"is missing in {sys.executable}; activate the environment" in done.stderr
+
+
+def test_a_missing_module_of_somebody_else_is_not_ours_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(arguments: list[str]) -> int:
+        raise ModuleNotFoundError("No module named 'theirs'", name="theirs")
+
+    monkeypatch.setattr(cli, "_run", fails)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["kernel=3"])
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_options_stand_anywhere(flag: str, place: int) -> None:
+    words = ["measure=none", "kernel=3,5", "+sweep=bias"]
+    words.insert(place, flag)
+    assert {spec.case.kernel[0] for spec in configurations(words)} == {3, 5}
+
+
+def test_options_with_a_value_stand_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["kernel=3", "--cfg", "job", "size=5"]) == 0
+    shown = capsys.readouterr().out
+    assert "kernel: 3" in shown
+    assert "size: 5" in shown
 
 
 def test_a_mistake_in_a_user_s_sweep(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

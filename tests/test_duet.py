@@ -80,7 +80,10 @@ def test_slower_environment_is_slower(tmp_path: Path, capsys: pytest.CaptureFixt
     assert rows["explicit", "b"]["speedup"] == pytest.approx(1 / 1.1, rel=0.02)
     assert rows["autograd", "b"]["speed"] == "equivalent"
     assert set(json.loads((tmp_path / "out" / "environment.json").read_text())) == {"e1", "e2"}
-    out = " ".join(capsys.readouterr().out.split())
+    captured = capsys.readouterr()
+    told = captured.err.splitlines()
+    assert [line.partition(":")[0] for line in told] == [f"pair of processes {n}/6" for n in range(1, 7)]
+    out = " ".join(captured.out.split())
     assert "a: torch 9.9 · Python 3.99" in out
     assert "slower" in out
 

@@ -16,7 +16,7 @@ import pytest
 
 from convbench.execution.execute import Outcome, RunOptions, driving, execute, exit_code, review
 from convbench.execution.interrupt import StopNow
-from convbench.execution.source import code_key
+from convbench.execution.source import code_key, is_found
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec
 from convbench.results import store
@@ -115,6 +115,24 @@ def test_source_is_found_in_packages_without_importing_them(tmp_path: Path, monk
     assert before != code_key("their_package.inner.kernels:f") != ""
     assert code_key("their_package.nothing:f") == code_key("nowhere.at_all:f") == ""
     assert code_key("explicit") != code_key("unfold") != ""
+
+
+def test_a_module_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "their_other_package"
+    for folder in (package, tmp_path / "elsewhere"):
+        folder.mkdir()
+        (folder / "kernels.py").write_text("raise SystemExit(5)\n")
+    (package / "__init__.py").write_text("print('imported')\n")
+    (tmp_path / "elsewhere" / "more.py").write_text("raise SystemExit(5)\n")
+    monkeypatch.chdir(tmp_path)
+    found = ["their_other_package", "their_other_package.kernels", "os.path", "elsewhere.more"]
+    assert all(map(is_found, found))
+    assert not any(map(is_found, ["nowhere", "nowhere.at_all", "their_other_package.nothing", "elsewhere.nothing"]))
+    (package / "__init__.py").write_text("__path__.append('elsewhere')\n")
+    assert is_found("their_other_package.more")
+    (package / "__init__.py").write_text("import something_else_that_is_missing\n")
+    assert is_found("their_other_package.cannot_be_told")
+    assert "their_other_package" not in sys.modules
 
 
 def test_one_child_serves_all_parts_of_a_driven_sweep(run: RunOptions) -> None:

@@ -47,6 +47,12 @@ def test_wrong_gradients_are_named_worst_first():
     assert (finding.severity, finding.count) == ("bad", 3)
 
 
+def test_the_error_over_its_bound_is_said_once():
+    reason = "largest error 0.0145, 21.3 times its bound; relative L2 error 0.0001, 88.3 times its bound"
+    text = sentence([row(spec(), "unfold", accuracy="fail", bound_ratio=21.3, reason=reason)], "wrong")
+    assert text == f"unfold gave a wrong gradient ({reason})"
+
+
 def test_a_single_wrong_configuration_needs_no_share():
     text = sentence([row(spec(), "unfold", accuracy="fail", bound_ratio=None, reason="NaN at [0, 1]")], "wrong")
     assert text == "unfold gave a wrong gradient (NaN at [0, 1])"
@@ -85,16 +91,19 @@ def test_timings_that_did_not_settle():
     assert finding.sentence == (
         "1 of 4 timings did not settle to the precision asked for (marked *); widest: explicit [1.80, 2.20], kernel 5"
     )
-    assert (finding.severity, finding.remedy) == ("warning", "measure=rigorous, or a quieter machine")
+    assert (finding.severity, finding.remedy) == (
+        "warning",
+        "measure=rigorous (under budget_s: a larger one), or a quieter machine",
+    )
 
 
 @pytest.mark.parametrize(
     ("presets", "remedy"),
     [
         (["rigorous"], "more processes (measure.processes=12), or a quieter machine"),
-        (["rigorous", "default"], "measure=rigorous, or a quieter machine"),
-        (["rigorous", "quick"], "measure=default, or a quieter machine"),
-        (["mine"], "measure=rigorous, or a quieter machine"),
+        (["rigorous", "default"], "measure=rigorous (under budget_s: a larger one), or a quieter machine"),
+        (["rigorous", "quick"], "measure=default (under budget_s: a larger one), or a quieter machine"),
+        (["mine"], "measure=rigorous (under budget_s: a larger one), or a quieter machine"),
     ],
 )
 def test_no_row_is_told_to_be_what_it_is(presets, remedy):

@@ -17,7 +17,7 @@ from hydra.errors import MissingConfigException
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from convbench import __version__
+from convbench import __version__, cli
 from convbench.sweep import messages
 
 if sys.version_info >= (3, 11):
@@ -52,6 +52,11 @@ def test_version_is_written_in_one_place() -> None:
     assert files
     pattern = re.compile(rf"(?:version|convbench)\W{{1,6}}{re.escape(__version__)}\b", re.IGNORECASE)
     assert [str(p) for p in files if p not in kept and pattern.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_every_dependency_is_named_when_it_is_missing() -> None:
+    declared = {Requirement(text).name for text in PROJECT["project"]["dependencies"]}
+    assert set(cli.DEPENDENCIES.values()) == declared
 
 
 def test_what_is_missing_is_installed_from_a_clone() -> None:

@@ -176,15 +176,32 @@ def test_timings_that_did_not_settle_are_marked_and_explained():
     said = " ".join(text(mixed(), 80).split())
     assert "1.25× [1.19, 1.31]*" in said
     assert "did not settle to the precision asked for (marked *)" in said
-    assert "→ measure=rigorous, or a quieter machine" in said
+    assert "→ measure=rigorous (under budget_s: a larger one), or a quieter machine" in said
 
 
 def test_reasons_counts_and_left_out_combinations():
     said = text(mixed(), 200, Context(illegal=3, missing=2))
-    assert "4 configurations, 16 rows: 10 ok, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
+    assert (
+        "4 configurations, 16 rows: 9 ok, 1 wrong, 1 skipped, 1 unsupported, 1 oom, 1 timeout, 1 crash, 1 error" in said
+    )
     assert "1 unsupported: conv_transpose is not covered" in said
     assert "3 illegal combinations left out" in said
     assert "2 configurations not measured yet → to continue, run the same command with the same out" in said
+
+
+def test_configurations_of_another_command_are_told():
+    records = [r for names in (("autograd", "explicit"), ("autograd",)) for r in timed(spec(names), TIMES)]
+    said = text(records, 200, Context(Path("results/x"), asked=1))
+    assert "results/x also holds 1 configuration of another command (other methods or settings)" in said
+    for context in (Context(asked=2), Context(asked=3), Context()):
+        assert "another command" not in text(records, 200, context)
+
+
+def test_wrong_rows_are_not_summed_up_as_ok():
+    records = timed(spec(), TIMES)
+    for wrong in records[-2:]:
+        wrong |= {"accuracy": "fail", "reason": "the result is all zeros"}
+    assert "1 configuration, 4 rows: 2 ok, 2 wrong" in text(records)
 
 
 def test_a_gpu_that_is_not_there_is_counted_with_its_reason_and_remedy():

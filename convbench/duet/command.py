@@ -161,7 +161,7 @@ def _pass(pair: Pair, duels: Sequence[Duel], where: tuple[Path, int, int], inter
     for number, duel in enumerate(duels, 1):
         if interrupt.signal is not None:
             return
-        _tell(f"pair of processes {process + 1}/{processes}: {number}/{len(duels)} {duel.method}")
+        _tell(f"pair of processes {process + 1}/{processes}: {number}/{len(duels)} {duel.method}", number == 1)
         if process == 0 and not duel.rows:
             together = [d for d in duels if d.configuration is duel.configuration]
             for name in NAMES:
@@ -176,9 +176,12 @@ def _pass(pair: Pair, duels: Sequence[Duel], where: tuple[Path, int, int], inter
             duel.parts.append(_measure(pair, duel, process))
 
 
-def _tell(text: str) -> None:
+def _tell(text: str, milestone: bool = False) -> None:
+    """Replaces the line on a terminal; elsewhere only milestones are told, a line each."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif milestone:
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

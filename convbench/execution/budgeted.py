@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..facts.case import InvalidValue
 from ..facts.rates import with_rates
 from ..facts.record import Record, record
 from ..facts.spec import Spec
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples, columns
 from .interrupt import Interrupt, Interrupted
-from .worker import Measured
+from .worker import Measured, check_budget
 
 if TYPE_CHECKING:
     from .execute import Observer
@@ -55,12 +54,7 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
     if not todo:
         return
     for _, spec in todo:
-        if spec.measure.processes > 1:
-            raise InvalidValue(
-                "budget_s",
-                f"budget_s={budget_s:g} divides the pairs of one process, and measure={spec.measure.name} takes "
-                f"{spec.measure.processes} processes; use measure=default or leave budget_s out",
-            )
+        check_budget(budget_s, spec)
     begun, warned = time.monotonic(), False
     cells = {n: _Cell(position, spec) for n, (position, spec) in enumerate(todo)}
     allotment = Allotment(budget_s, max(spec.measure.looks[0] for _, spec in todo), cells)

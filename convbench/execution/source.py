@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -23,8 +25,43 @@ def code_key(method: str) -> str:
         return ""
 
 
+def is_found(module: str) -> bool:
+    """Whether the child will find a module; nothing is imported here, and what cannot be told counts as found."""
+    if module in sys.modules or _spec(module) is not None:
+        return True
+    top, dot, _ = module.partition(".")
+    return bool(dot) and _spec(top) is not None and _found_by_import(module)
+
+
+_ASK = """
+import importlib.util, json, sys
+sys.path[:] = json.loads(sys.argv[1])
+try:
+    found = importlib.util.find_spec(sys.argv[2]) is not None
+except ModuleNotFoundError as error:
+    found = not (sys.argv[2] + ".").startswith(f"{error.name}.")
+sys.exit(0 if found else 86)
+"""
+"""86 where a dotted name does not exist. A package's own code runs: it may extend the path that its modules are on."""
+
+
+def _found_by_import(module: str) -> bool:
+    path = json.dumps([os.getcwd(), *sys.path])
+    try:
+        asked = subprocess.run([sys.executable, "-c", _ASK, path, module], capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return True
+    return asked.returncode != 86
+
+
 def _origin(module: str) -> str | None:
-    """The file of a module, looked for where the child will look: the working directory, then sys.path."""
+    """The file of a module."""
+    found = _spec(module)
+    return found.origin if found else None
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module is, looked for where the child will look: the working directory, then sys.path."""
     path: Sequence[str] | None = [os.getcwd(), *sys.path]
     parts = module.split(".")
     found: ModuleSpec | None = None
@@ -33,7 +70,7 @@ def _origin(module: str) -> str | None:
         if found is None:
             return None
         path = found.submodule_search_locations
-    return found.origin if found else None
+    return found
 
 
 def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:

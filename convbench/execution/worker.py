@@ -215,6 +215,16 @@ def check_isolation(isolation: str, spec: Spec) -> None:
         )
 
 
+def check_budget(budget_s: float | None, spec: Spec) -> None:
+    """Raises InvalidValue where a time budget is to be divided among pairs that no single process takes."""
+    if budget_s is not None and spec.measure.processes > 1:
+        raise InvalidValue(
+            "budget_s",
+            f"budget_s={budget_s:g} divides the pairs of one process, and measure={spec.measure.name} takes "
+            f"{spec.measure.processes} processes; use measure=default or leave budget_s out",
+        )
+
+
 class InProcess:
     """Runs configurations in this process, for debugging: nothing is limited and nothing is survived."""
 

@@ -31,7 +31,8 @@ def wrong(rows: Rows) -> Iterator[Finding]:
     for (method,), where in by(rows, rows.equal("accuracy", "fail"), "method"):
         worst = worst_first(ratio, where)
         first = int(worst[0])
-        much = f", error {units.significant(ratio[first])}× its bound" if np.isfinite(ratio[first]) else ""
+        told = "its bound" in str(rows.value("reason", first))
+        much = "" if told or not np.isfinite(ratio[first]) else f", error {units.significant(ratio[first])}× its bound"
         often = within(where, rows.known("accuracy") & rows.equal("method", method), "configuration")
         yield Finding(
             "bad",
@@ -77,7 +78,8 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
     sentence = f"{share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
     presets = [name for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
-    remedy = f"measure={'default' if 'quick' in presets else 'rigorous'}"
+    # The table does not tell a run within budget_s, which refuses measure=rigorous.
+    remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"
     if presets == ["rigorous"]:
         sentence += "; fresh processes differ by their memory layout, too, often by more than that"
         # The interval of twelve processes reaches from the third to the tenth of their medians, that of six over all.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, InvalidValue
+from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, IllegalCase, InvalidValue, did_you_mean
 from ..facts.record import COLUMNS, SETTING
 from ..facts.spec import CASE_KEYS
 
@@ -123,12 +123,15 @@ class Cases:
         return [given[axis] if axis in given else usual[place] for place, axis in enumerate(axes)]
 
     def blame(self, index: int, error: InvalidValue) -> InvalidValue:
-        """The error with the place of the line, and of its column where the line decides the offending setting."""
+        """The error with the place of the line, and of its column where the line decides the offending setting.
+
+        What is illegal together stays so, for on_illegal to decide.
+        """
         row = self.rows[index]
-        if error.key in row.settings:
-            return self.error(row, error.key, str(error))
         axes = [axis for key, axis in row.per_axis if key == error.key]
-        return self.error(row, _column(error.key, axes[0]) if axes else None, str(error))
+        column = error.key if error.key in row.settings else _column(error.key, axes[0]) if axes else None
+        placed = self.error(row, column, str(error))
+        return IllegalCase(placed.key, str(placed)) if isinstance(error, IllegalCase) else placed
 
     def error(self, row: Row, column: str | None, message: str) -> InvalidValue:
         return InvalidValue("cases", f"{place(self.path, row.line, column)}: {message}")
@@ -150,6 +153,10 @@ def read(path: Path, overridden: Iterable[str] = ()) -> Cases:
     """
     if path.is_dir() and (path / "results.parquet").exists():
         path = path / "results.parquet"
+    elif path.is_dir():
+        if not (path / "results.csv").exists():
+            raise InvalidValue("cases", f"cases={path} holds no results.parquet or results.csv")
+        path = path / "results.csv"
     lines = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     try:
         header = _header(path, next(lines, (1, []))[1], frozenset(overridden))
@@ -185,9 +192,18 @@ def _header(path: Path, names: Sequence[str], overridden: frozenset[str]) -> lis
             raise InvalidValue("cases", f"{place(path, 1)}: has both {key} and {name}; keep one of them")
     if not set(names) & READERS.keys():
         raise InvalidValue(
-            "cases", f"{place(path, 1)}: names no column of a case, such as {', '.join(list(READERS)[:4])}"
+            "cases",
+            f"{place(path, 1)}: names no column of a case, such as {', '.join(list(READERS)[:4])}{_meant(names)}",
         )
     return ["" if _key(name) in overridden or _is_result(name) else name for name in names]
+
+
+def _meant(names: Sequence[str]) -> str:
+    """What a header without a known name may have been meant to be, or nothing."""
+    for separator in (";", "\t", "|"):
+        if len(names) == 1 and separator in names[0]:
+            return f" (separated by {separator!r}? use commas)"
+    return next(filter(None, (did_you_mean(name.lower(), READERS) for name in names if name)), "")
 
 
 def _key(column: str) -> str:

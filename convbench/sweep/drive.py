@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..execution.execute import Outcome, RunOptions, driving, execute
+from ..execution.source import is_found
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import Record
@@ -67,7 +68,11 @@ def run_options(settings: Settings, out: Path) -> RunOptions:
 
 
 def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
-    """Runs everything with one child that lives from one part to the next. Raises InvalidValue("out", …)."""
+    """Runs everything with one child that lives from one part to the next.
+
+    Raises InvalidValue("out", …), and before anything runs for a user's method whose module is nowhere.
+    """
+    check_modules(sweep)
     out = settings.out or fresh_folder(Path("results").absolute())
     run = run_options(settings, out)
     outcomes: list[Outcome] = []
@@ -83,6 +88,15 @@ def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
     # A session counts what it has measured from its beginning; a share without configurations has no part.
     outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured if outcomes else 0)
     return Run(outcome, out, settings.strict, sweep.left_out.illegal)
+
+
+def check_modules(sweep: Sweep) -> None:
+    """Raises InvalidValue for a method of the user's own whose module cannot be found; it is not imported."""
+    named = {name: key for grid in sweep.grids for key, name in grid.own_methods()}
+    for name, key in named.items():
+        module = name.partition(":")[0]
+        if not is_found(module):
+            raise InvalidValue(key, f"{key}={name}: no module {module} in the working directory or on sys.path")
 
 
 def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, overload
 
-from ..execution.worker import check_isolation
-from ..facts.case import ConvCase, IllegalCase, InvalidValue
-from ..facts.spec import CASE_KEYS, Spec
+from ..execution.worker import check_budget, check_isolation
+from ..facts.case import IllegalCase, InvalidValue
+from ..facts.spec import Spec
 from .cases import Cases
 from .config import Settings, spec_of
 
@@ -53,25 +53,26 @@ class Grid:
             values.update(self.derive(values))
         return values
 
+    def own_methods(self) -> Iterator[tuple[str, str]]:
+        """(setting, `module:function`) for the user's own methods anywhere in the product."""
+        values: list[tuple[str, Any]] = [(key, self.base[key]) for key in ("methods", "baseline")]
+        values += [(key, value) for key in ("methods", "baseline") for value in self.axes.get(key, ())]
+        values += [("baseline", row.settings.get("baseline")) for row in (self.cases.rows if self.cases else ())]
+        for key, value in values:
+            for name in [value] if isinstance(value, str) else value or ():
+                # Written in terms of other settings: known only configuration by configuration.
+                if ":" in name and "${" not in name:
+                    yield key, name
+
     def spec(self, index: int) -> Spec:
-        """Raises InvalidValue or IllegalCase; a line of the cases file that is wrong by itself is named."""
+        """Raises InvalidValue or IllegalCase, with the place of the line where there is a cases file."""
         values = {**self.base, **self.varying(index)}
         try:
             return spec_of(values)
         except InvalidValue as error:
-            if self.cases and (not isinstance(error, IllegalCase) or self._line_is_bad(values)):
+            if self.cases:
                 raise self.cases.blame(index // math.prod(map(len, self.axes.values())), error) from None
             raise
-
-    def _line_is_bad(self, values: Values) -> bool:
-        """Is the line no convolution, with nothing swept or set on top of it that could be the cause?"""
-        if any(key in CASE_KEYS for key in self.axes):
-            return False
-        try:
-            ConvCase.of(values)
-        except IllegalCase:
-            return True
-        return False
 
 
 class Sweep(Sequence[Spec]):
@@ -155,12 +156,15 @@ def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left
         try:
             spec = grid.spec(place)
         except IllegalCase as error:
-            if settings.on_illegal == "error" or sum(map(len, grids)) == 1:
+            if sum(map(len, grids)) == 1:
                 raise
+            if settings.on_illegal == "error":
+                raise IllegalCase(error.key, f"{error} (on_illegal=skip leaves it out)") from None
             left_out.illegal += 1
             left_out.first = left_out.first or error
             continue
         check_isolation(settings.isolation, spec)
+        check_budget(settings.budget_s, spec)
         identity = hash((*(getattr(spec, name) for name in _IDENTITY), *sorted(spec.labels.items())))
         if identity in seen:
             left_out.repeated += 1

@@ -102,7 +102,8 @@ def run(arguments: Sequence[str], program: Program) -> None:
     register()
     version.setbase("1.3")
     parser = _parser()
-    args = parser.parse_args(list(arguments))
+    # Options and settings in any order: argparse alone takes no further settings after the first group of them.
+    args = parser.parse_intermixed_args(list(arguments))
     if args.experimental_rerun:
         raise InvalidValue("options", "--experimental-rerun needs Hydra's own job files, which are not written here")
     # Hydra wants the plus sign, since no sweep is chosen by default; nobody means anything else without it.

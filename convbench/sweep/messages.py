@@ -42,11 +42,11 @@ def one_line(text: str) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The innermost cause first: it knows most about what was written."""
+    """The innermost cause first: it knows most about what was written, unless it was replaced by `from None`."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.append(error)
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ if error.__suppress_context__ else error.__context__
     return reversed(chain)
 
 

@@ -58,12 +58,14 @@ class Context:
     """What the rows do not say.
 
     `folder` of the files; `illegal` combinations left out; configurations that are `missing` because the
-    sweep was stopped; how many configurations are `shown`; the `environments` of the rows by id.
+    sweep was stopped; how many were `asked` for, where that is known, and how many are `shown`; the
+    `environments` of the rows by id.
     """
 
     folder: Path | None = None
     illegal: int = 0
     missing: int = 0
+    asked: int | None = None
     shown: int = SHOWN
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -203,18 +205,27 @@ def _oversubscribed(environment: Mapping[str, Any]) -> list[Item]:
 
 
 def counts(rows: Rows, configured: int, context: Context) -> Lines:
-    """Rows by status, why some were not measured, and what never became a row."""
+    """Rows by status, wrong ones apart, why some were not measured, and what never became a row."""
     line = Text(f"{units.count(configured, 'configuration')}, {units.count(rows.count, 'row')}: ")
     parts = []
-    for status in STATUSES:
-        number = int(np.count_nonzero(rows.equal("status", status)))
+    wrong = rows.equal("status", "ok") & rows.equal("accuracy", "fail")
+    masks = [(status, f"status.{status}", rows.equal("status", status) & ~wrong) for status in STATUSES]
+    # Its status is ok, since it was measured; in a sentence that would say that nothing is amiss.
+    masks.insert(1, ("wrong", "accuracy.fail", wrong))
+    for word, style, mask in masks:
+        number = int(np.count_nonzero(mask))
         if number:
-            parts.append(Text(f"{units.count(number)} {status}", style=f"status.{status}"))
+            parts.append(Text(f"{units.count(number)} {word}", style=style))
     out: Lines = [line + Text(", ").join(parts)]
     out.extend(Item("  ", Text(reason, style="quiet")) for reason in _reasons(rows))
     if context.illegal:
         what = units.count(context.illegal, "illegal combination")
         out.append(Text(f"{what} left out (on_illegal=error stops at the first and says why)"))
+    if context.asked is not None and configured > context.asked:
+        what = units.count(configured - context.asked, "configuration")
+        where = "the folder" if context.folder is None else _short(context.folder)
+        said = f"{where} also holds {what} of another command (other methods or settings), shown with these"
+        out.append(Text(f"{said} → another out=DIR keeps them apart", style="severity.warning"))
     if context.missing:
         what = units.count(context.missing, "configuration")
         remedy = "to continue, run the same command with the same out"
@@ -244,9 +255,14 @@ def files(context: Context) -> Lines:
     if context.folder is None:
         return []
     there = ", ".join(name for name in FILES if (context.folder / name).is_file())
-    folder = context.folder.absolute()
-    short = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    short = _short(context.folder)
     return [
         Text(f"files: {short}" + (f" ({there})" if there else ""), no_wrap=True),
         Text(f"to explore them: python -m convbench report {shlex.quote(str(short))}", style="quiet", no_wrap=True),
     ]
+
+
+def _short(folder: Path) -> Path:
+    """The folder as seen from the working directory."""
+    folder = folder.absolute()
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
