@@ -117,7 +117,7 @@ def _conclude(program: Program) -> int:
     """Prints the summary of what was run, and says how it went as an exit code."""
     refused = [*program.refused, *map(str, program.illegal)]
     if program.runs:
-        from .execution.execute import exit_code
+        from .execution.outcome import exit_code
         from .sweep import drive
         from .terminal import summary as terminal
 

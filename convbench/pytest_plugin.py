@@ -114,6 +114,10 @@ class SweepFile(pytest.File):
             self._latest = (spec, made, reference.compute(made, spec.budget))
         return self._latest[1:]
 
+    def forget_problem(self) -> None:
+        """The next method gets new tensors."""
+        self._latest = None
+
     def collect(self) -> Iterator[pytest.Item]:
         from .results.wording import distinct_names, key_of
 
@@ -146,17 +150,19 @@ class Arm(pytest.Function):
 
 def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
+    from .measurement.columns import accuracy_columns
     from .measurement.devices import device_of, missing_device
+    from .measurement.operands import Operands
     from .measurement.switches import switched
     from .methods import Unsupported
     from .methods.own import CannotLoad, context_of, load
-    from .runner import accuracy_columns
 
     missing = missing_device(spec.device)
     if missing is not None:
         pytest.skip(missing)
     with switched(spec.switches):
         made, truth = sweep.problem(spec)
+        operands = Operands(made)
         try:
             prepare = load(method)
             call = prepare(made)
@@ -166,6 +172,9 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
             pytest.fail(str(error), pytrace=False)
         with context_of(prepare)():
             found = accuracy_columns(call(), made, truth)
+            if changed := operands.changed():
+                sweep.forget_problem()
+                pytest.fail(f"{method} changed {' and '.join(changed)} in place", pytrace=False)
             assert found["accuracy"] != "fail", found["reason"]
             kept = ("accuracy", "bound_ratio", "max_abs_err")
             benchmark.extra_info.update({"config_id": spec.config_id, **{key: found[key] for key in kept}})

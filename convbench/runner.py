@@ -5,11 +5,10 @@ This is the child's side: it needs torch. Accuracy comes before timing; nothing 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +21,8 @@ from .facts.dtypes import DTYPES
 from .facts.rates import rates
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
-from .measurement import accuracy, environment, memory, problem, reference
+from .measurement import environment, memory, problem, reference
+from .measurement.columns import accuracy_columns, same
 from .measurement.devices import device_of, missing_device
 from .measurement.operands import Operands
 from .measurement.problem import Problem
@@ -34,8 +34,6 @@ from .timing import ceilings, clocks
 from .timing import rounds as timing
 from .timing.samples import Samples, columns
 
-HASHED_BYTES = 2**26
-"""Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
 REASON_LENGTH = 400
 
 
@@ -178,7 +176,7 @@ class _Configuration:
                 if method.name == baseline:
                     results[baseline] = got
                 if baseline in results:
-                    method.row["equals_baseline"] = _same(got, results[baseline])
+                    method.row["equals_baseline"] = same(got, results[baseline])
             except Unsupported as error:
                 method.row.update(status="unsupported", reason=_sentence(str(error)))
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
@@ -208,7 +206,7 @@ class _Configuration:
             if self.spec.check_repeatable:
                 again = call()
                 device.synchronize()
-                method.row["repeatable"] = _same(got, again)
+                method.row["repeatable"] = same(got, again)
         method.row.update(accuracy_columns(got, made, truth))
         method.call = call
         return got
@@ -273,51 +271,6 @@ def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[
             saved = memory.held_bytes(call, made.grad_output)
     with method.context():
         return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(call)}
-
-
-def accuracy_columns(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
-    """The accuracy columns of a result."""
-    judged = accuracy.judge(got, made, truth)
-    row = {**asdict(judged), "accuracy": judged.verdict, "reduction_length": truth.reduction_length}
-    del row["verdict"]
-    row["checked_fraction"] = truth.checked_fraction
-    row["identity_fraction"] = truth.identity.fraction if truth.identity is not None else None
-    row["loss"] = made.loss
-    if isinstance(got, Tensor) and got.numel() and got.is_floating_point() and got.device == made.device:
-        mean, std = _moments(got)
-        row["grad_mean"], row["grad_std"] = mean, std
-        row["result_hash"] = _hash(got)
-    return row
-
-
-def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
-    """Mean and standard deviation over n, in float64; None where they are not finite."""
-    n = tensor.numel()
-    mean = tensor.sum(dtype=torch.float64) / n
-    blocks = tensor.reshape(-1).split(accuracy.BLOCK[tensor.device.type])
-    square = sum(block.double().sub(mean).square().sum() for block in blocks) / n
-    values = torch.stack([mean, torch.as_tensor(square).sqrt()])
-    mean_value, std_value = values.tolist() if bool(torch.isfinite(values).all()) else (None, None)
-    return mean_value, std_value
-
-
-def _hash(tensor: Tensor) -> str | None:
-    if tensor.numel() * tensor.element_size() > HASHED_BYTES:
-        return None
-    data = tensor.detach().contiguous().cpu().view(torch.uint8).numpy()
-    return hashlib.sha256(data.tobytes()).hexdigest()[:16]
-
-
-def _same(a: object, b: object) -> bool:
-    """Bitwise equality of two results."""
-    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.device != b.device:
-        return False
-    # As integers, so that NaN equals NaN and 0 differs from −0.
-    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}.get(a.element_size(), torch.uint8)
-    one, other = (t.detach().contiguous().view(-1).view(integers) for t in (a, b))
-    return torch.equal(one, other)
 
 
 def failure(error: BaseException) -> dict[str, str]:

@@ -22,7 +22,8 @@ from statistics import median
 
 import convbench
 from convbench.comparison.command import JUDGED
-from convbench.comparison.gate import GateResult, Key, Policy, judge
+from convbench.comparison.gate import judge
+from convbench.comparison.result import GateResult, Key, Policy
 from convbench.comparison.second import confirm, suspects
 from convbench.facts.record import Record
 from convbench.results.table import records

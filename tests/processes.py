@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convbench.execution.execute import Outcome
+from convbench.execution.outcome import Outcome
 from convbench.facts.case import ConvCase
 from convbench.facts.record import Record
 from convbench.facts.spec import Budget, Measure, Spec, Switches

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from convbench.execution import budgeted
-from convbench.execution.execute import Outcome
 from convbench.execution.interrupt import Interrupt
+from convbench.execution.outcome import Outcome
 from convbench.execution.worker import Measured
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record, record

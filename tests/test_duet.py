@@ -21,6 +21,7 @@ from convbench import cli
 from convbench.comparison import command as compare
 from convbench.duet import command as duet
 from convbench.duet import pair as duet_pair
+from convbench.duet.duel import Duel
 from convbench.duet.rows import rows_of
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
@@ -204,7 +205,7 @@ def test_environment_is_known_by_the_link_it_is_called_through(tmp_path: Path) -
 def test_one_pair_of_processes_gives_no_interval() -> None:
     """An interrupted duet keeps its times; the ratio of one pair of processes alone proves nothing."""
     spec = planned.planned(["device=cpu"])[0][0]
-    fight = duet.Duel(spec, "explicit")
+    fight = Duel(spec, "explicit")
     columns = {k: v for k, v in fight.spec.columns().items() if v is not None}
     fight.rows = {side: {**columns, "method": "explicit", "status": "ok", "accuracy": "ok"} for side in "ab"}
     arms = (fight.arm("a"), fight.arm("b"))

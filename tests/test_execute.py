@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from convbench.execution.execute import Outcome, RunOptions, driving, execute, exit_code, review
+from convbench.execution.execute import RunOptions, driving, execute, review
 from convbench.execution.interrupt import StopNow
+from convbench.execution.outcome import Outcome, exit_code
 from convbench.execution.source import code_key, is_found
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec

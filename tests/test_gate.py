@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from convbench.comparison.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
-from convbench.comparison.gate import GateResult, Policy, judge
+from convbench.comparison.gate import judge
+from convbench.comparison.result import GateResult, Policy
 from convbench.comparison.second import confirm, suspects
 from convbench.facts.record import Record
 from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row

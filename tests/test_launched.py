@@ -20,7 +20,8 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from convbench.execution import gpus
-from convbench.execution.execute import Outcome, RunOptions
+from convbench.execution.execute import RunOptions
+from convbench.execution.outcome import Outcome
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Spec
 from convbench.sweep import launched, share

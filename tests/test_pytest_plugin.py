@@ -26,6 +26,10 @@ def doubled(problem):
     call = prepare(problem)
     return lambda: 2 * call()
 
+def meddles(problem):
+    return lambda: problem.grad_output.neg_()
+
+
 def broken(problem):
     raise RuntimeError("no such kernel")
 """
@@ -98,11 +102,19 @@ def test_wrong_methods_are_not_timed_and_missing_ones_are_skipped(tmp_path: Path
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "cases.csv").write_text("op,in_channels,out_channels,size,kernel,layer\nconv2d,2,2,8,3,first\n")
     words = ["--convbench-sweep=cases.csv", "--benchmark-json=out.json", *SHORT]
-    words += ["--convbench-override=methods=[autograd,zero_insert,upcast,own:doubled,own:broken,own:missing,own2:f]"]
+    words += [
+        "--convbench-override=methods=[autograd,own:meddles,zero_insert,upcast,own:doubled,own:broken,own:missing,own2:f]"
+    ]
     done = run(tmp_path, *words, "--convbench-override=device=cpu,cuda:77", "-rs")
     assert done.returncode == 1
-    assert "4 failed, 2 passed, 8 skipped" in done.stdout
-    for said in ("AssertionError: ", "no such kernel", "own has no function named missing", "cannot import own2"):
+    assert "5 failed, 2 passed, 9 skipped" in done.stdout
+    for said in (
+        "AssertionError: ",
+        "changed grad_output in place",
+        "no such kernel",
+        "own has no function named missing",
+        "cannot import own2",
+    ):
         assert said in done.stdout
     for said in ("upcast covers float16 and bfloat16, not float32", "CUDA"):
         assert said in done.stdout

@@ -20,6 +20,7 @@ from convbench import runner
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference
+from convbench.measurement.columns import same
 from convbench.measurement.devices import Cpu
 from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
@@ -217,7 +218,7 @@ def test_equal_bytes_have_equal_hashes_whatever_their_layout(own: ModuleType) ->
 def test_results_beyond_the_limit_have_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 4 * 5 * 5 * 4
     for limit, hashed in ((size, True), (size - 1, False)):
-        monkeypatch.setattr(runner, "HASHED_BYTES", limit)
+        monkeypatch.setattr("convbench.measurement.columns.HASHED_BYTES", limit)
         assert ("result_hash" in run(small("explicit"))[0]["explicit"]) is hashed
 
 
@@ -239,8 +240,8 @@ def test_equality_with_the_baseline_is_bitwise(own: ModuleType, dtype: str) -> N
     assert found == {"autograd": True, "explicit": True, "own_methods:almost": False}
     assert rows["explicit"]["result_hash"] != rows["own_methods:almost"]["result_hash"]
     zero = torch.zeros(3, dtype=getattr(torch, dtype))
-    assert not runner._same(zero, -zero)
-    assert runner._same(zero / 0, zero / 0)
+    assert not same(zero, -zero)
+    assert same(zero / 0, zero / 0)
 
 
 @pytest.mark.parametrize(

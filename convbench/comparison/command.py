@@ -19,8 +19,9 @@ from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .confirm import measure_again
-from .gate import GateResult, Key, Policy, judge
+from .gate import judge
 from .output import FORMATS, Comparison, show
+from .result import GateResult, Key, Policy
 from .second import confirm, suspects
 
 FIGURES = ("time_s", "time_low_s", "time_high_s", "speedup", "speedup_low", "speedup_high")

@@ -22,7 +22,8 @@ from ..facts.exits import Exit
 from ..facts.markdown import code, escape
 from ..facts.record import Record
 from ..facts.units import count, interval, share
-from .gate import ENOUGH_TIMES, Finding, GateResult, Key, Policy
+from .result import Finding, GateResult, Key, Policy
+from .speed import ENOUGH_TIMES
 
 SHOWN = 50
 """Lines of one kind in the terminal and in Markdown; JSON and JUnit hold all."""

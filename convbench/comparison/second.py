@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ..facts.record import FAILED, Record
 from .change import processes_differ
-from .gate import Finding, GateResult, Key, Policy, judge
+from .gate import judge
+from .result import Finding, GateResult, Key, Policy
 
 
 def suspects(result: GateResult) -> list[Finding]:

@@ -14,16 +14,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..execution.execute import Outcome, exit_code
 from ..execution.interrupt import Interrupt, StopNow
+from ..execution.outcome import Outcome, exit_code
 from ..execution.process import OWN_WORK_S
 from ..facts.case import InvalidValue
-from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
@@ -32,6 +30,7 @@ from ..terminal.arguments import Arguments
 from ..timing import rounds as timing
 from ..timing.clocks import Arm
 from ..timing.samples import Samples
+from .duel import Duel
 from .pair import NAMES, Failed, Gone, Pair, Raised, TurnClock
 from .rows import rows_of, show
 
@@ -43,43 +42,6 @@ FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "
 
 PASSED_ON = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path")
 """Options of convbench's own command line that choose configurations here as well."""
-
-
-@dataclass(slots=True)
-class Duel:
-    """One method of a `configuration`: each side's row so far, and the samples of each pair of processes.
-
-    `spec` is the configuration as this method alone measures it, in one pair of processes.
-    """
-
-    configuration: Spec
-    method: str
-    rows: dict[str, Record] = field(default_factory=dict)
-    parts: list[Samples] = field(default_factory=list)
-
-    @property
-    def spec(self) -> Spec:
-        once = replace(self.configuration.measure, processes=1)
-        return replace(self.configuration, methods=(self.method,), baseline=self.method, measure=once)
-
-    @property
-    def timeable(self) -> bool:
-        return (
-            self.configuration.measure.enabled
-            and set(self.rows) == set(NAMES)
-            and all(r["status"] == "ok" and r.get("accuracy") != "fail" for r in self.rows.values())
-        )
-
-    def arm(self, side: str) -> str:
-        """`explicit@a`: the name of one side's row."""
-        return f"{self.method}@{side}"
-
-    def fail(self, status: str, reason: str, side: str | None) -> None:
-        """Marks one side's row, or both; what was timed before is void."""
-        self.parts.clear()
-        known = {key: value for key, value in self.spec.columns().items() if value is not None}
-        for name in NAMES if side is None else (side,):
-            self.rows.setdefault(name, dict(known)).update(status=status, reason=reason)
 
 
 def parser() -> Arguments:

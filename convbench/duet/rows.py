@@ -19,7 +19,7 @@ from ..terminal.screen import console
 from ..timing import samples
 
 if TYPE_CHECKING:
-    from .command import Duel
+    from .duel import Duel
 
 
 def rows_of(duel: Duel) -> list[Record]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..facts.rates import with_rates
 from ..facts.record import Record, record
@@ -17,10 +17,8 @@ from ..facts.spec import Spec
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples, columns
 from .interrupt import Interrupt, Interrupted
+from .outcome import Observer
 from .worker import Measured, check_budget
-
-if TYPE_CHECKING:
-    from .execute import Observer
 
 
 class Session(Protocol):

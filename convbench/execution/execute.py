@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..facts.case import InvalidValue
-from ..facts.exits import Exit, interrupted
-from ..facts.record import FAILED, Record
+from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
 from .budgeted import run_within
 from .interrupt import Interrupt, Interrupted
+from .outcome import Observer, Outcome
 from .source import code_key
 from .worker import InProcess, Isolated, Measured, Worker
 
@@ -35,35 +34,6 @@ class RunOptions:
     memory_limit: int | None = None
     retry: str = "none"
     budget_s: float | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a sweep: numbers of configurations and of rows.
-
-    `rows` counts the rows of all its configurations by status, those measured by an earlier run
-    included; `wrong` those whose accuracy is fail; `missing` the configurations without a full set of
-    rows; `unreadable` damaged lines in part files; `signal` what interrupted it.
-    """
-
-    total: int = 0
-    already_done: int = 0
-    measured: int = 0
-    missing: int = 0
-    rows: dict[str, int] = field(default_factory=dict)
-    wrong: int = 0
-    unreadable: int = 0
-    signal: int | None = None
-
-
-class Observer(Protocol):
-    """Somebody who watches a sweep, for instance the progress bar."""
-
-    def begin(self, total: int, already_done: int) -> None: ...
-    def start(self, spec: Spec) -> None: ...
-    def finish(self, spec: Spec, records: Sequence[Record]) -> None: ...
-    def warn(self, problem: str, remedy: str) -> None: ...
-    def end(self, outcome: Outcome) -> None: ...
 
 
 class Session:
@@ -233,14 +203,3 @@ def _outcome(specs: Iterable[Spec], session: Session) -> Outcome:
             outcome.rows[entry.status] = outcome.rows.get(entry.status, 0) + 1
             outcome.wrong += entry.wrong
     return outcome
-
-
-def exit_code(outcome: Outcome, strict: bool) -> int:
-    """How the rows went; an interruption comes before anything else."""
-    if outcome.signal is not None:
-        return interrupted(outcome.signal)
-    if outcome.wrong:
-        return Exit.WRONG
-    unmeasured = (*FAILED, "skipped") if strict else FAILED
-    missing = outcome.missing or any(outcome.rows.get(status) for status in unmeasured)
-    return Exit.UNMEASURED if missing else Exit.GOOD

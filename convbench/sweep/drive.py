@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ..execution.execute import Outcome, RunOptions, driving, execute
+from ..execution.execute import RunOptions, driving, execute
+from ..execution.outcome import Outcome
 from ..execution.source import is_found
 from ..facts import units
 from ..facts.case import InvalidValue

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..execution.execute import Outcome, RunOptions, execute
+from ..execution.execute import RunOptions, execute
 from ..execution.gpus import own_gpu
+from ..execution.outcome import Outcome
 from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results.files import replacing

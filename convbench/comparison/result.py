@@ -1,0 +1,104 @@
+"""What comparing two runs gives: cells, findings and a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..facts.exits import Exit
+from ..facts.record import Record
+from .change import Change
+
+COARSE = 1.25
+"""Where half of a method's cells could not have shown a slowdown of this size beyond the margin, there was no
+comparison worth the name."""
+
+
+class Key(NamedTuple):
+    """Names a cell in every run. A method has a cell for every baseline that it was measured against."""
+
+    config_id: str
+    method: str
+    baseline: str
+
+    @classmethod
+    def of(cls, row: Record) -> Key:
+        return cls(row["config_id"], row["method"], row.get("baseline", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`margin`: slowdowns up to this are nobody's business. `spread`: standard deviation of a log ratio between two
+    processes that run the same code (memory layout and the like; docs/compare.md has the measurement), the
+    least that is assumed where the runs themselves show less. `speed`: False judges accuracy and status alone.
+    """
+
+    margin: float = 0.03
+    spread: float = 0.01
+    speed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One cell that is worth a line. `kind` is one of KINDS, `text` says what happened, `change` by how much."""
+
+    kind: str
+    key: Key
+    row: Record
+    text: str
+    change: Change | None = None
+    q: float | None = None
+
+
+KINDS = (
+    *("vanished", "unmeasured", "accuracy", "untimed", "slower", "doubtful"),
+    *("advisory", "faster", "better", "cleared"),
+)
+
+
+@dataclass(slots=True)
+class GateResult:
+    """What comparing two runs gave. `failures` make it a regression; `advice` does not.
+
+    `cells`: common to both runs; `measured`: those that are ok in both; `asked`: those of them that BASE has a time
+    of; `timed`: those judged by speed. `resolution`: the smallest slowdown, as a factor, that half of the cells with
+    paired ratios could have shown, infinite where half of them have no interval; `resolutions`: the same by method.
+    `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could neither
+    confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell.
+    """
+
+    margin: float
+    cells: int = 0
+    measured: int = 0
+    asked: int = 0
+    timed: int = 0
+    resolution: float | None = None
+    resolutions: dict[str, float] = field(default_factory=dict)
+    changes: dict[Key, Change] = field(default_factory=dict)
+    doubtful: list[Finding] = field(default_factory=list)
+    failures: list[Finding] = field(default_factory=list)
+    advice: list[Finding] = field(default_factory=list)
+    improvements: list[Finding] = field(default_factory=list)
+    fresh: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    rows: dict[Key, Record] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """regression; nothing (no cell that is ok in both runs, or times of which none could be compared); untrusted
+        (too coarse, or a suspect is left in doubt); or good."""
+        if self.cells and self.failures:
+            return "regression"
+        if self.coarse or self.doubtful:
+            return "untrusted"
+        return "good" if self.measured and (self.timed or not self.asked) else "nothing"
+
+    @property
+    def coarse(self) -> list[str]:
+        """Methods of which half of the cells could not have shown a slowdown that anybody would care about."""
+        return [method for method, seen in self.resolutions.items() if seen > COARSE * (1 + self.margin)]
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = {"regression": Exit.WRONG, "nothing": Exit.UNTRUSTED, "untrusted": Exit.UNTRUSTED, "good": Exit.GOOD}
+        return codes[self.verdict]

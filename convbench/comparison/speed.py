@@ -1,0 +1,170 @@
+"""Which cells became slower or faster: paired ratios where there are any, absolute times for the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+from scipy.stats import false_discovery_control
+
+from ..facts.record import Record
+from .change import Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times
+from .result import Finding, GateResult, Key, Policy
+
+LEVEL = 0.05
+"""Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
+
+NOTICEABLE = 1.10
+"""From this factor on, a change that decides nothing is still worth a line."""
+
+UNEVEN = 0.2
+"""A machine that runs at another speed does not slow all code alike. Share of the change of the baseline's own time
+(as a log ratio, in the same environment) that counts as standard deviation of a ratio. Between twelve runs of the
+same code, where that time moved by 0.4 to 0.6, ratios moved by 0.072 in the median; by 0.2 to 0.4: 0.020; by less
+than 0.01: 0.008 (docs/compare.md)."""
+
+ENOUGH_TIMES = 10
+"""From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
+
+
+def judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: GateResult) -> None:
+    """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them."""
+    changes: dict[Key, Change] = {}
+    blind: list[Key] = []
+    for key, (old, new) in pairs.items():
+        lost = _lost_timing(old, new)
+        if lost:
+            result.failures.append(Finding("untimed", key, new, lost))
+        elif (change := ratio_change(old, new)) is not None:
+            changes[key] = change
+        elif "speedup" in old and key.method != key.baseline:
+            blind.append(key)
+            run = "BASE" if _ratio(old) is None else "NEW"
+            text = f"its speedup has no interval in {run} (too few pairs fitted into the time): nothing was compared"
+            result.advice.append(Finding("advisory", key, new, text))
+    times = _time_changes({k: p for k, p in pairs.items() if k not in changes and k not in blind}, result)
+    result.asked = sum("time_s" in old for old, _ in pairs.values())
+    result.timed = len(changes) + len(times)
+    margin = math.log1p(policy.margin)
+    slower = {**_widened(changes, 1, policy), **times}
+    faster = {**_widened(changes, -1, policy), **times}
+    result.changes = slower
+    if changes or blind:
+        shown = {key: slower[key].shows(margin, LEVEL / result.timed) for key in changes} | dict.fromkeys(
+            blind, math.inf
+        )
+        result.resolution = math.exp(median(shown.values()))
+        for method in dict.fromkeys(key.method for key in shown):
+            own_cells = [log for key, log in shown.items() if key.method == method]
+            result.resolutions[method] = math.exp(median(own_cells))
+    own = _own_changes(pairs)
+    for (key, change), q in _with_q(slower, [c.p_above(margin) for c in slower.values()]):
+        if q <= LEVEL and change.low > margin:
+            _report(Finding("slower", key, pairs[key][1], str(change), change, q), own.get(key), result)
+    for (key, change), q in _with_q(faster, [c.p_below(-margin) for c in faster.values()]):
+        if q <= LEVEL and change.high < -margin:
+            _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
+
+
+def _report(finding: Finding, own: tuple[float, float] | None, result: GateResult) -> None:
+    """Notes a change, as advice where the method's own time went the other way: the baseline's has changed then.
+
+    `own` is the change of that time, outright and against the common change of the baselines' times.
+    """
+    slower = finding.kind == "slower"
+    if own is not None and (max(own) <= 0 if slower else min(own) >= 0):
+        text = f"{finding.text}, but its own time is {math.exp(own[0]):.2f}× that of BASE: the baseline's has changed"
+        result.advice.append(replace(finding, kind="advisory", text=text))
+    else:
+        (result.failures if slower else result.improvements).append(finding)
+
+
+def _own_changes(pairs: Mapping[Key, tuple[Record, Record]]) -> dict[Key, tuple[float, float]]:
+    """Log change of the time of each cell with a ratio, outright and against the baselines' median change, where both
+    runs name the same environment."""
+    here = {k: p for k, p in pairs.items() if _same_environment(*p) and all(row.get("time_s") for row in p)}
+    found = {key: math.log(new["time_s"] / old["time_s"]) for key, (old, new) in here.items()}
+    yardsticks = [change for key, change in found.items() if key.method == key.baseline]
+    common = median(yardsticks) if yardsticks else 0.0
+    return {k: (c, c - common) for k, c in found.items() if k.method != k.baseline}
+
+
+def _with_q(changes: Mapping[Key, Change], p_values: Sequence[float]) -> Iterator[tuple[tuple[Key, Change], float]]:
+    """Each change with its Benjamini–Hochberg q-value."""
+    return zip(changes.items(), map(float, false_discovery_control(p_values)) if p_values else (), strict=True)
+
+
+def _widened(changes: Mapping[Key, Change], side: int, policy: Policy) -> dict[Key, Change]:
+    """The changes with what differs between runs in their errors, method by method."""
+    least = math.sqrt(2) * policy.spread
+    methods: dict[str, list[Change]] = {}
+    for key, change in changes.items():
+        methods.setdefault(key.method, []).append(change)
+    between = {method: seen_between(own, side, least) for method, own in methods.items()}
+    return {key: change.widened(between[key.method]) for key, change in changes.items()}
+
+
+def _lost_timing(old: Record, new: Record) -> str | None:
+    """Why a cell that BASE timed cannot be judged in NEW; None if it can be or BASE did not time it."""
+    if "time_s" in old and "time_s" not in new:
+        return "was timed in BASE and is not in NEW (measure=none?); --accuracy-only compares without times"
+    if "speedup" in old and "speedup" not in new:
+        return f"had a ratio to baseline={old.get('baseline')} in BASE and has none in NEW"
+    if "speedup" in old and old.get("baseline") != new.get("baseline"):
+        return f"was measured against baseline={old.get('baseline')} and now against {new.get('baseline')}"
+    return None
+
+
+def _ratio(row: Record) -> Estimate | None:
+    return log_ratio_se(row, "speedup", "speedup_low", "speedup_high")
+
+
+def ratio_change(old: Record, new: Record) -> Change | None:
+    """The slowdown of a cell by its paired ratios, log(speedup in BASE / speedup in NEW); None where one lacks."""
+    if old["method"] == old.get("baseline"):
+        return None
+    was, now = _ratio(old), _ratio(new)
+    if was is None or now is None:
+        return None
+    change = Change.of("ratio", was.value - now.value, was, now)
+    if not _same_environment(old, new):
+        return change
+    baseline_s = [row["time_s"] * row["speedup"] for row in (old, new)]
+    return change.widened(Between(UNEVEN * abs(math.log(baseline_s[1] / baseline_s[0]))))
+
+
+def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult) -> dict[Key, Change]:
+    """Changes of absolute times, for cells without a paired ratio (the baseline's own among them).
+
+    Between two runs a machine's speed wanders, so that the cells' common change is taken out and the spread
+    of the rest, robustly estimated, counts as noise (a t distribution with 3 degrees of freedom: it has
+    heavy tails). A cell must have changed both outright and against the common change. Only cells measured
+    in the same environment are judged; of the others, slowdowns beyond NOTICEABLE become advice.
+    """
+    found: dict[Key, Change] = {}
+    for key, (old, new) in pairs.items():
+        was, now = (log_ratio_se(row, "time_s", "time_low_s", "time_high_s") for row in (old, new))
+        if was is not None and now is not None:
+            found[key] = Change.of("time", now.value - was.value, was, now)
+    here = {k: c for k, c in found.items() if _same_environment(*pairs[k])}
+    judged = here if len(here) >= ENOUGH_TIMES else {}
+    for key, change in found.items():
+        if key not in judged and change.low > math.log(NOTICEABLE):
+            text = f"{change}; advisory, because times of different runs are not paired"
+            result.advice.append(Finding("advisory", key, pairs[key][1], text, change))
+    if not judged:
+        return {}
+    common = median(change.log for change in judged.values())
+    between = seen_in_times([change.log - common for change in judged.values()])
+    if abs(common) > math.log(NOTICEABLE):
+        result.notes.append(
+            f"times without a paired ratio are {math.exp(common):.2f}× those of BASE in the median: "
+            "the machine's clock or load has changed"
+        )
+    return {key: change.against(common).widened(between) for key, change in judged.items()}
+
+
+def _same_environment(old: Record, new: Record) -> bool:
+    return "environment_id" in old and old["environment_id"] == new.get("environment_id")
