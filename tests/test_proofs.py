@@ -113,8 +113,8 @@ def test_tries_measure_the_same_method_against_itself_and_slowed():
     found = list(islice(proofs.tries(Setup("cpu", 1, QUICK, 0), 60.0), 3))
     assert len(found) == 3
     for one in found:
-        # A busy machine may leave room for few calls in a sample, of which one more is a larger share; 50 get 2 more.
-        assert 0.5 <= one.truth <= 50 / 52
+        # A busy machine may leave room for few calls in a sample; of those, 29 get one more, and 10 as well.
+        assert 0.5 <= one.truth <= 29 / 30
         assert 0.2 < one.same.estimate < 5
         assert one.same.low is not None
         assert one.own_s > 0

@@ -442,7 +442,7 @@ def test_a_hundred_thousand_configurations_are_shown_in_seconds_and_little_memor
         [sys.executable, "-c", measured, str(tmp_path)], capture_output=True, text=True, check=True, env=environment()
     )
     seconds, kilobytes = map(float, done.stderr.split())
-    assert "100,000 configurations, 400,000 rows: 400,000 ok" in done.stdout
+    assert "100,000 configurations, 400,000 rows: 399,900 ok, 100 wrong" in done.stdout
     assert "unfold gave a wrong gradient in 100 of 100,000 configurations" in " ".join(done.stdout.split())
     assert seconds < 20
     assert kilobytes < 250_000
