@@ -105,17 +105,18 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 2; }
 
-# hatchling first and no build isolation, so that the build tools are pinned by the constraints as well.
+# The build tools first and no build isolation, so that they are pinned by the constraints as well. setuptools from
+# 70.1 on is for antlr4-python3-runtime, which Hydra 1.3 needs and which exists as source only.
 $(VENV)/run.stamp: $(INSTALL_INPUTS) | $(BIN)/python
 	@echo "Installing convbench into $(VENV); the first time this takes a few minutes …"
-	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable '.[gpu]'
+	$(PIP) 'setuptools>=70.1' hatchling editables
+	$(PIP) --no-build-isolation --use-pep517 --editable '.[gpu]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(PIP) --no-build-isolation --editable '.[gpu,dev]'
+	$(PIP) --no-build-isolation --use-pep517 --editable '.[gpu,dev]'
 	@touch $@
 
 $(VENV)/slow.stamp: $(VENV)/dev.stamp
-	$(PIP) --no-build-isolation --editable '.[gpu,dev,joblib,slurm,ray,optuna]'
+	$(PIP) --no-build-isolation --use-pep517 --editable '.[gpu,dev,joblib,slurm,ray,optuna]'
 	@touch $@
