@@ -21,6 +21,7 @@ from convbench import cli
 from convbench.comparison import command as compare
 from convbench.duet import command as duet
 from convbench.duet import pair as duet_pair
+from convbench.duet import passes
 from convbench.duet.duel import Duel
 from convbench.duet.rows import rows_of
 from convbench.facts.case import InvalidValue
@@ -226,7 +227,7 @@ def test_real_side_judges_and_samples() -> None:
         answer = side.judge(spec.to_dict(), list(spec.arms))
         assert [row["accuracy"] for row in answer["records"]] == ["ok", "ok"]
         assert all("time_s" not in row for row in answer["records"])
-        cores = duet.cores_for(spec)
+        cores = passes.cores_for(spec)
         assert len(cores) == 1
         side.configure(spec.to_dict(), cores)
         assert os.sched_getaffinity(0) == set(cores)

@@ -10,28 +10,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ..execution.interrupt import Interrupt, StopNow
 from ..execution.outcome import Outcome, exit_code
-from ..execution.process import OWN_WORK_S
 from ..facts.case import InvalidValue
-from ..facts.spec import Spec
-from ..results import store
-from ..results.merge import merge
 from ..sweep import drive
 from ..terminal.arguments import Arguments
-from ..timing import rounds as timing
-from ..timing.clocks import Arm
-from ..timing.samples import Samples
 from .duel import Duel
-from .pair import NAMES, Failed, Gone, Pair, Raised, TurnClock
+from .pair import NAMES, Pair, Place
+from .passes import fight
 from .rows import rows_of, show
 
 LEAST = 6
@@ -76,34 +65,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InvalidValue(
                 key, f"{word} means nothing to a duet, which runs here and each side in a process of its own"
             )
-    pythons = [interpreter(f"--{name}", getattr(args, name)) for name in NAMES]
+    places = [Place(interpreter(f"--{name}", getattr(args, name))) for name in NAMES]
     sweep, settings = planned(words)
-    with Pair(pythons) as pair:
+    with Pair(places) as pair:
         greetings = pair.hello()
     out = settings.out or drive.fresh_folder(Path("results").absolute())
-    with store.locked(out), Interrupt() as interrupt:
-        _check_empty(out)
-        duels = [Duel(spec, method) for spec in sweep for method in spec.arms]
-        try:
-            for process in range(args.processes):
-                with Pair(pythons) as pair:
-                    _pass(pair, duels, (out, process, args.processes), interrupt)
-        except StopNow:
-            pass
-        finally:
-            _tell("")
-            write(out, duels)
+    duels = [Duel(spec, method) for spec in sweep for method in spec.arms]
+    signal = fight(places, duels, out, args.processes)
     rows = [row for duel in duels for row in rows_of(duel)]
-    show(rows, out, greetings, pythons)
+    show(rows, out, greetings, [place.python for place in places])
     statuses = Counter(row["status"] for row in rows)
     wrong = sum(row.get("accuracy") == "fail" for row in rows)
-    return exit_code(Outcome(rows=statuses, wrong=wrong, signal=interrupt.signal), settings.strict)
-
-
-def _check_empty(out: Path) -> None:
-    """Raises InvalidValue where `out` holds a run: a duet does not resume."""
-    if store.part_files(out):
-        raise InvalidValue("out", f"out={out} holds a run already, and a duet does not resume; give another folder")
+    return exit_code(Outcome(rows=statuses, wrong=wrong, signal=signal), settings.strict)
 
 
 def interpreter(option: str, word: str) -> str:
@@ -114,106 +87,3 @@ def interpreter(option: str, word: str) -> str:
         raise InvalidValue(option, f"{option} {word} is not a Python interpreter; give one, or an environment's folder")
     # Not resolved: an environment is known by the link it is called through.
     return os.path.abspath(found)
-
-
-def _pass(pair: Pair, duels: Sequence[Duel], where: tuple[Path, int, int], interrupt: Interrupt) -> None:
-    """All duels once, with one pair of processes; what one of them cannot survive ends its own duel only."""
-    out, process, processes = where
-    configured: Spec | None = None
-    for number, duel in enumerate(duels, 1):
-        if interrupt.signal is not None:
-            return
-        _tell(f"pair of processes {process + 1}/{processes}: {number}/{len(duels)} {duel.method}", number == 1)
-        if process == 0 and not duel.rows:
-            together = [d for d in duels if d.configuration is duel.configuration]
-            for name in NAMES:
-                _judge(pair, name, together, out)
-        if not duel.timeable:
-            continue
-        with _surviving(duel):
-            if configured is not duel.configuration or not pair.running:
-                configured = None
-                pair.each("configure", OWN_WORK_S, spec=duel.configuration.to_dict(), cores=cores_for(duel.spec))
-                configured = duel.configuration
-            duel.parts.append(_measure(pair, duel, process))
-
-
-def _tell(text: str, milestone: bool = False) -> None:
-    """Replaces the line on a terminal; elsewhere only milestones are told, a line each."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-    elif milestone:
-        print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _surviving(duel: Duel) -> Iterator[None]:
-    """Turns what a method does to its process into the status of its rows."""
-    try:
-        yield
-    except timing.ArmFailed as failed:
-        error, side = failed.error, failed.name.rpartition("@")[2] or None
-        status, side = (error.status, error.side) if isinstance(error, Failed) else ("error", side)
-        duel.fail(status, str(error), side)
-    except Failed as failed:
-        duel.fail(failed.status, str(failed), failed.side)
-
-
-def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
-    """Status and accuracy of all methods of one configuration on one side; after a crash, of each by itself."""
-    spec = duels[0].configuration
-    within_s = OWN_WORK_S + spec.timeout_s * len(duels)
-    try:
-        answer = pair.ask(name, "judge", within_s, spec=spec.to_dict(), methods=[d.method for d in duels])
-    except Gone as gone:
-        if len(duels) == 1:
-            duels[0].fail(gone.status, str(gone), name)
-            return
-        for duel in duels:
-            _judge(pair, name, [duel], out)
-        return
-    except Raised as raised:
-        for duel in duels:
-            duel.fail(raised.status, str(raised), name)
-        return
-    for duel, row in zip(duels, answer["records"], strict=True):
-        duel.rows[name] = row
-    if answer["environment"]:
-        store.keep_environment(out, answer["environment"]["environment_id"], answer["environment"])
-
-
-def _measure(pair: Pair, duel: Duel, process: int) -> Samples:
-    spec = duel.spec
-    clock = TurnClock(spec, pair.each("prepare", spec.timeout_s, method=duel.method))
-    arms = [Arm(duel.arm(name), partial(_sample, pair, name, spec.timeout_s)) for name in NAMES]
-    return timing.measure(arms, duel.arm("a"), spec.measure, clock, spec.seed, timing.unmarked, process)
-
-
-def _sample(pair: Pair, name: str, within_s: float, calls: int) -> dict[str, Any]:
-    return pair.ask(name, "sample", within_s, calls=calls)
-
-
-def cores_for(spec: Spec) -> list[int]:
-    """The cores that both sides are bound to, so that neither has the better one; none where they are free."""
-    if not hasattr(os, "sched_getaffinity") or spec.device != "cpu":
-        return []
-    allowed = sorted(os.sched_getaffinity(0))
-    return allowed[-spec.switches.threads :]
-
-
-def write(out: Path, duels: Sequence[Duel]) -> None:
-    """The rows, and the raw samples where they are to be kept, as a sweep writes them; then the table."""
-    rows, samples = store.Part(out, store.ROWS), store.Part(out, store.SAMPLES)
-    rows.open()
-    try:
-        for position, duel in enumerate(duels):
-            unit = store.unit_of(duel.spec)
-            if duel.spec.measure.samples and duel.parts:
-                samples.open()
-                samples.append(store.encode_samples(duel.spec, [part.to_dict() for part in duel.parts]))
-            if duel.rows:
-                rows.append(b"".join(store.encode(position, unit, "", row) for row in rows_of(duel)))
-    finally:
-        rows.close()
-        samples.close()
-    merge(out)

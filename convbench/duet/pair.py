@@ -8,10 +8,10 @@ import os
 import select
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..execution.process import LAST_WORDS, START_S, Process, late
 from ..facts.case import InvalidValue
@@ -33,6 +33,15 @@ and nothing of this environment's packages comes along."""
 NAMES = ("a", "b")
 
 
+class Place(NamedTuple):
+    """Where a side runs: its interpreter, the folder and the environment variables that its imports go by (None: those
+    of this process). A user's own methods come from the folder."""
+
+    python: str
+    folder: str | None = None
+    env: Mapping[str, str] | None = None
+
+
 class Failed(Exception):
     """A request that a side could not answer. `side` is a or b, `status` a row's status, the message its reason."""
 
@@ -52,14 +61,14 @@ class Raised(Failed):
 class SideProcess:
     """One process, in a session of its own."""
 
-    def __init__(self, name: str, python: str) -> None:
-        self.name, self.python = name, python
+    def __init__(self, name: str, place: Place) -> None:
+        self.name, self.python = name, place.python
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         home = Path(__file__).resolve().parent.parent
-        command = [python, "-c", BOOT, str(home), str(requests), str(replies)]
-        self._process = Process(command, (requests, replies), self._said)
+        command = [place.python, "-c", BOOT, str(home), str(requests), str(replies)]
+        self._process = Process(command, (requests, replies), self._said, place.env, place.folder)
         os.close(requests)
         os.close(replies)
         self._pending = b""
@@ -111,8 +120,8 @@ class SideProcess:
 class Pair:
     """Both sides, started anew where one of them has died."""
 
-    def __init__(self, pythons: Sequence[str]) -> None:
-        self._pythons = pythons
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
         self._sides: dict[str, SideProcess] = {}
 
     def __enter__(self) -> Pair:
@@ -130,7 +139,7 @@ class Pair:
 
     def sides(self) -> dict[str, SideProcess]:
         if not self._sides:
-            self._sides = {name: SideProcess(name, python) for name, python in zip(NAMES, self._pythons, strict=True)}
+            self._sides = {name: SideProcess(name, place) for name, place in zip(NAMES, self._places, strict=True)}
         return self._sides
 
     def ask(self, name: str, do: str, within_s: float, **words: Any) -> dict[str, Any]:

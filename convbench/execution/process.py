@@ -39,10 +39,15 @@ class Ending(NamedTuple):
 
 
 class Process:
-    """A process in a session of its own; what it prints goes to `said`."""
+    """A process in a session of its own; what it prints goes to `said`. `env` and `folder` are this one's if None."""
 
     def __init__(
-        self, command: Sequence[str], passed: Sequence[int], said: int | IO[bytes], env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        passed: Sequence[int],
+        said: int | IO[bytes],
+        env: Mapping[str, str] | None = None,
+        folder: str | None = None,
     ) -> None:
         self._oom_kills = _oom_kills()
         self._process = subprocess.Popen(
@@ -53,6 +58,7 @@ class Process:
             pass_fds=passed,
             start_new_session=True,
             env=env,
+            cwd=folder,
         )
         self.pidfd = _pidfd(self._process.pid)
 
