@@ -119,11 +119,11 @@ class SweepFile(pytest.File):
         self._latest = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        from .results.wording import distinct_names, key_of
+        from .results.wording import distinct_names
 
         names = distinct_names(spec.columns() for spec in self.saved.specs)
         for spec in self.saved.specs:
-            name = names[key_of(spec.columns())]
+            name = names[spec.key]
             for method in spec.arms:
                 yield Arm.from_parent(self, name=f"{method}[{name}]", callobj=self._test(spec, method, name))
 

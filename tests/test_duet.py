@@ -23,13 +23,14 @@ from convbench.duet import command as duet
 from convbench.duet import pair as duet_pair
 from convbench.duet import passes
 from convbench.duet.duel import Duel
-from convbench.duet.rows import rows_of
+from convbench.duet.rows import rows_of, show
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
 from convbench.results.table import records
 from convbench.sweep import planned
 from convbench.timing.clocks import Reading
 from convbench.timing.samples import Samples
+from tests import made_up
 
 STUB = Path(__file__).parent / "stub_side.py"
 QUICK = ["measure.looks=[6]", "measure.min_time_s=0", "device=cpu", "kernel=3,5"]
@@ -214,6 +215,21 @@ def test_one_pair_of_processes_gives_no_interval() -> None:
     b = rows_of(fight)[1]
     assert b["speedup"] == 2.0
     assert not {"speedup_low", "speedup_high", "speed"} & b.keys()
+
+
+def test_layers_of_one_shape_have_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a configuration has the same name in the lines of all its methods."""
+    rows: list[Record] = []
+    for layer in ("conv1", "conv2"):
+        for method in ("autograd", "explicit"):
+            fight = Duel(made_up.spec(labels={"layer": layer, "note": 30 * layer}), method)
+            known = {key: value for key, value in fight.spec.columns().items() if value is not None}
+            fight.rows = {side: {**known, "method": method, "status": "ok", "accuracy": "ok"} for side in "ab"}
+            rows += rows_of(fight)
+    greetings = {side: {"torch": "2", "python": "3"} for side in "ab"}
+    show(rows, tmp_path, greetings, ["/a", "/b"])
+    said = capsys.readouterr().out
+    assert [said.count(layer) for layer in ("conv1 ·", "conv2 ·")] == [2, 2]
 
 
 def test_real_side_judges_and_samples() -> None:

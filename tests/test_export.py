@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from convbench import cli
+from convbench.facts.key import ConfigurationKey
 from convbench.facts.record import COLUMNS, Record
 from convbench.timing.samples import Samples
 from tests.simulated import config_id, row, timed_row
@@ -37,7 +38,7 @@ def sampled_run(folder: Path, scale: float = 1.0) -> Path:
         for process in range(i + 1):
             times = (1e-5 * scale * (1 + rng.random((20, 2)))).tolist()
             samples = Samples(ARMS, 0, 0.03, 0.01, times, [[8, 8]] * 20, [[0, 1], [1, 0]] * 10, process=process)
-            raw += samples.to_rows(config_id(i), config_id(i))
+            raw += samples.to_rows(ConfigurationKey(config_id(i), config_id(i), None))
     rows.append(row(2, "explicit", status="oom", accuracy=None, reason="out | of memory"))
     write(folder, rows)
     pd.DataFrame(raw).sample(frac=1, random_state=0).to_parquet(folder / "samples.parquet")
@@ -113,7 +114,7 @@ def test_layers_of_one_shape_keep_their_own_samples(tmp_path: Path, capsys: pyte
     for i, labels in enumerate(texts):
         rows.append({**timed_row(0, "autograd", None), **({"labels": labels} if labels else {})})
         samples = Samples(("autograd",), 0, 0.03, 0.01, [[1.0 + i]] * 6, [[1]] * 6, [[0]] * 6)
-        raw += samples.to_rows(config_id(0), config_id(0), labels)
+        raw += samples.to_rows(ConfigurationKey(config_id(0), config_id(0), labels))
     folder = write(tmp_path / "run", rows)
     pd.DataFrame(raw).to_parquet(folder / "samples.parquet")
     benchmarks = json.loads(export(folder, "pytest-benchmark", capsys))["benchmarks"]

@@ -43,7 +43,7 @@ def test_wrong_gradients_are_named_worst_first():
         "explicit gave a wrong gradient in 3 of 4 configurations; worst: kernel 9, error 40000× its bound "
         "(3 of 10 elements are off)"
     )
-    assert finding.config_ids == tuple(s.config_id for s in (specs[3], specs[1], specs[2]))
+    assert finding.configurations == tuple(s.key for s in (specs[3], specs[1], specs[2]))
     assert (finding.severity, finding.count) == ("bad", 3)
 
 
@@ -168,7 +168,7 @@ def test_sixteen_bits_slower_than_float32():
         "float16 is slower than float32 on cpu in 1 of 2 comparisons; at most 60.0× its time: explicit takes 1.20 ms "
         "against 20.0 µs, float16 (timed apart, unpaired)"
     )
-    assert finding.config_ids == (spec(pair, dtype="float16").config_id,)
+    assert finding.configurations == (spec(pair, dtype="float16").key,)
 
 
 def test_float64_is_expected_to_take_twice_as_long():
@@ -211,12 +211,12 @@ def test_slow_layouts_are_those_whose_intervals_lie_clearly_apart(cells):
         records.append(row(of, "autograd", **timing(seconds, seconds, width)))
         reference, its_width = cells[kernel, "contiguous"]
         if layout != "contiguous" and seconds * (1 - width) > SEPARATION * reference * (1 + its_width):
-            slower.append((seconds / reference, of.config_id))
+            slower.append((seconds / reference, of.key))
     findings = found(records, "slow_memory_format")
     assert len(findings) == bool(slower)
     for finding in findings:
         assert finding.count == len(slower)
-        assert finding.config_ids == tuple(name for _, name in sorted(slower, reverse=True))
+        assert finding.configurations == tuple(name for _, name in sorted(slower, reverse=True))
         assert "unpaired" in finding.sentence
 
 
@@ -243,7 +243,7 @@ def test_many_rows_become_one_sentence_with_a_few_ids():
     specs = [spec(kernel=k, size=s) for k in range(1, 9) for s in range(10, 30)]
     records = [row(s, "unfold", status="crash", reason="signal 6") for s in specs]
     (finding,) = find(Rows.of(records))
-    assert len(finding.config_ids) == EXAMPLES
+    assert len(finding.configurations) == EXAMPLES
     assert finding.count == 160
     assert finding.sentence.startswith("unfold crashed its process in all 160 configurations")
 

@@ -306,23 +306,40 @@ def test_rows_to_show_are_named_with_their_run(tmp_path: Path) -> None:
     assert main([*map(str, folders), "--out", str(tmp_path / "both.html")]) == 0
     made = Page(tmp_path / "both.html")
     named = {a["data-name"]: json.loads(a["data-rows"] or "") for _, a in made.elements if "data-name" in a}
-    wrong = [["it's <one>", rows[1]["config_id"], "explicit"]]
+    configuration = made.payload["configuration"]
+    assert configuration == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5
+    wrong = [[0, "explicit"]]
     assert named["the finding “wrong”"] == named["wrong with explicit"] == wrong
+
+
+def test_layers_of_one_shape_are_configurations_of_their_own(tmp_path: Path) -> None:
+    """Two layers that differ in their name alone, one of them wrong: both are counted and its row alone is shown."""
+    rows = report_rows.table(kernel=(3,), labels=({"layer": "conv1"}, {"layer": "conv2"}))
+    rows[6].update(accuracy="fail", reason="off")
+    made = report(tmp_path, rows)
+    assert "Configurations 2 " in made.text("overview")
+    assert made.payload["configuration"] == [0] * 5 + [1] * 5
+    named = {a["data-name"]: json.loads(a["data-rows"] or "") for _, a in made.elements if "data-name" in a}
+    assert named["the finding “wrong”"] == named["wrong with explicit"] == [[1, "explicit"]]
 
 
 def test_findings_name_their_own_rows(full: Page, rows: list[Record]) -> None:
     """Of the kinds that are about single rows: those rows, of the configurations that the finding names."""
-    row_of = {(row["config_id"], row["method"]): row for row in rows}
-    buttons = {str(a["data-name"]): json.loads(a["data-rows"] or "") for _, a in full.elements if "data-rows" in a}
+    row_of = {(i // len(report_rows.METHODS), row["method"]): row for i, row in enumerate(rows)}
+    buttons = {
+        str(a["data-name"]): [(number, method) for number, method in json.loads(a["data-rows"] or "")]
+        for _, a in full.elements
+        if "data-rows" in a
+    }
     wrong = [row for row in rows if row.get("accuracy") == "fail"]
-    assert buttons["the finding “wrong”"] == [["run", row["config_id"], row["method"]] for row in wrong]
+    assert buttons["the finding “wrong”"] == [place for place, row in row_of.items() if row in wrong]
     unsettled = next(name for name in buttons if name.startswith("the finding “unsettled”"))
     count = sum(row.get("converged") is False and row["method"] != row["baseline"] for row in rows)
     assert unsettled.endswith(f", the first {len(buttons[unsettled])} of its {count} rows")
-    assert all(row_of[place[1], place[2]]["converged"] is False for place in buttons[unsettled])
+    assert all(row_of[place]["converged"] is False for place in buttons[unsettled])
     crashed = buttons["crash with aten"]
     assert len(crashed) == sum(row["status"] == "crash" for row in rows)
-    assert all(row_of[place[1], place[2]]["status"] == "crash" for place in crashed)
+    assert all(row_of[place]["status"] == "crash" for place in crashed)
 
 
 def test_runs_of_the_same_name_are_told_apart() -> None:

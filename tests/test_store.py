@@ -252,7 +252,8 @@ def test_samples_come_back(tmp_path: Path) -> None:
     part.close()
     merge(tmp_path)
     rows = pd.read_parquet(tmp_path / "samples.parquet").to_dict("records")
-    assert [*rows[0]] == [column.name for column in SAMPLE_COLUMNS] == [*samples(1.0)[0].to_rows("", "")[0]]
+    written = samples(1.0)[0].to_rows(spec.key)
+    assert [*rows[0]] == [column.name for column in SAMPLE_COLUMNS] == [*written[0]]
     assert {row["config_id"] for row in rows} == {spec.config_id}
     assert Samples.from_rows(rows) == samples(2.0), "the later measurement of the same configuration"
 

@@ -21,7 +21,8 @@ from convbench.facts.record import COLUMNS, Record
 from convbench.results.rows import ARROW, Rows
 from convbench.terminal import screen
 from convbench.terminal import summary as terminal
-from convbench.terminal.selection import badness
+from convbench.terminal.layouts import setting_columns
+from convbench.terminal.selection import badness, content
 from convbench.terminal.summary import Context
 from tests.made_up import row, skipped, spec, timed
 
@@ -170,6 +171,17 @@ def test_layers_of_one_shape_stay_apart():
     assert "2 configurations" in said
     assert re.search(r"^a +", said, re.MULTILINE)
     assert re.search(r"^b +", said, re.MULTILINE)
+
+
+def test_no_two_lines_of_the_table_look_the_same():
+    """What tells them apart are other methods, a preset, and labels too long for a column."""
+    records = timed(spec(), TIMES) + timed(spec(("autograd", "explicit")), {"autograd": 1e-4, "explicit": 8e-5})
+    records += timed(spec(measure__name="quick"), TIMES)
+    records += [r for name in "ab" for r in timed(spec(labels={"layer": f"{name:z>30}"}), TIMES)]
+    assert re.search(r"^differs in  +", text(records, 160), re.MULTILINE)
+    shown, configured = content(Rows.of(records), 40)
+    named = {tuple(show(line.any_row) for _, show in setting_columns(shown)) for line in shown.lines}
+    assert len(named) == configured == 5
 
 
 def test_timings_that_did_not_settle_are_marked_and_explained():

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convbench.facts import statistics
+from convbench.facts.key import ConfigurationKey
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call
@@ -585,7 +586,7 @@ def test_samples_survive_json():
 
 def test_samples_survive_their_rows_in_any_order_and_give_the_same_columns():
     parts = [replace(run(gaussian(0.01), seed, names="bac"), process=seed) for seed in range(6)]
-    rows = [row for part in parts for row in part.to_rows("c0ffee", "beef")]
+    rows = [row for part in parts for row in part.to_rows(ConfigurationKey("c0ffee", "beef", None))]
     assert [row["position"] for row in rows[:3]] == [0, 1, 2]
     random.Random(0).shuffle(rows)
     back = Samples.from_rows(rows)

@@ -13,12 +13,13 @@ import pandas as pd
 
 from ..facts import units
 from ..facts.case import InvalidValue
+from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..facts.markdown import escape
 from ..facts.record import Record
 from ..results.files import environments
 from ..results.rows import CONFIGURATION
 from ..results.table import load, records, table_files
-from ..results.wording import Key, distinct_names, key_of, labels_of
+from ..results.wording import distinct_names, labels_of
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 
@@ -32,7 +33,7 @@ class Run:
     path: Path
     table: pd.DataFrame
     rows: list[Record]
-    names: Mapping[Key, str]
+    names: Mapping[ConfigurationKey, str]
 
     @classmethod
     def read(cls, path: Path) -> Run:
@@ -41,7 +42,7 @@ class Run:
         return cls(path, table, rows, distinct_names(rows))
 
     def name(self, row: Record) -> str:
-        return self.names[key_of(row)]
+        return self.names[ConfigurationKey.of(row)]
 
     def beside(self, name: str) -> list[Path]:
         """The files of this name that lie beside the run's table, or beside the tables of its shards."""
@@ -147,16 +148,15 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
             "run the sweep with measure.samples=true",
         )
     kept = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-    kept["labels"] = kept["labels"].fillna("")
+    kept["labels"] = kept["labels"].astype(object).where(kept["labels"].notna(), None)
     samples = {
-        key: Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
-        for key, group in kept.groupby(["run_key", "labels"], sort=False)
+        ConfigurationKey.of(group.iloc[0].to_dict()): Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
+        for _, group in kept.groupby(list(KEY_COLUMNS), sort=False, dropna=False)
     }
     return [
         _benchmark(row, run.name(row), parts)
         for row in run.rows
-        if row["status"] == "ok"
-        and (parts := _with_method(samples.get((row["run_key"], row.get("labels", "")), []), row["method"]))
+        if row["status"] == "ok" and (parts := _with_method(samples.get(ConfigurationKey.of(row), []), row["method"]))
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
+from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..facts.rates import RATES, with_rates
 from ..facts.spec import Measure
 from ..results import store
@@ -30,10 +31,7 @@ FOLLOWS = (
 SAME = 1e-9
 """Relative difference up to which a value counts as the same; rates may have been rounded in another order."""
 
-READ = ("config_id", "run_key", "labels", "method", "baseline", "flops", "bytes", "ceiling_tflops", "ceiling_gbps")
-
-Key = tuple[str, str, str | None]
-"""config_id, run_key and labels: one measured configuration."""
+READ = (*KEY_COLUMNS, "method", "baseline", "flops", "bytes", "ceiling_tflops", "ceiling_gbps")
 
 
 @dataclass(slots=True)
@@ -83,7 +81,7 @@ def recompute(out: Path) -> Recomputed:
     rows = table.select(names).to_pylist()
     found = Recomputed()
     for row in rows:
-        parts = samples.get(_key(row), [])
+        parts = samples.get(ConfigurationKey.of(row), [])
         if any(row["method"] in part.arms for part in parts) and row["time_s"] is not None:
             found.rows += 1
             _update(row, speed_columns(row, parts), found)
@@ -104,9 +102,9 @@ def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str,
     return {name: columns.get(name) for name in (*FOLLOWS, *RATES)}
 
 
-def _samples(path: Path) -> dict[Key, list[Samples]]:
+def _samples(path: Path) -> dict[ConfigurationKey, list[Samples]]:
     """The samples of every configuration. Its rows stand together in the file, so that few are held as rows at once."""
-    return {key: Samples.from_rows(rows) for key, rows in groupby(_rows(path), _key)}
+    return {key: Samples.from_rows(rows) for key, rows in groupby(_rows(path), ConfigurationKey.of)}
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -115,10 +113,6 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     with pyarrow.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches():
             yield from batch.to_pylist()
-
-
-def _key(row: Mapping[str, Any]) -> Key:
-    return row["config_id"], row["run_key"], row.get("labels")
 
 
 def _update(row: dict[str, Any], columns: Mapping[str, Any], found: Recomputed) -> None:

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.dtypes import DTYPES
+from ..facts.key import ConfigurationKey
 from ..facts.rates import rates
 from ..facts.record import Record, record
-from ..results.wording import configuration_name
+from ..results.wording import distinct_names
 from ..terminal.screen import console
 from ..timing import samples
 
@@ -57,18 +58,28 @@ def show(rows: Sequence[Record], out: Path, greetings: Mapping[str, Mapping[str,
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("configuration", "method", "a", "b", "b against a", "accuracy"):
         table.add_column(head, overflow="fold")
-    for a, b in _pairs(rows):
-        table.add_row(configuration_name(b), b["method"].removesuffix("@b"), *_cells(a, b))
+    pairs = _pairs(rows)
+    names = _names([b for _, b in pairs])
+    for a, b in pairs:
+        table.add_row(names[ConfigurationKey.of(b)], b["method"].removesuffix("@b"), *_cells(a, b))
     terminal.print(table)
     terminal.print(Text(f"files: {out} (results.parquet, results.csv, environment.json)", style="quiet"))
 
 
 def _pairs(rows: Sequence[Record]) -> list[tuple[Record, Record]]:
-    found: dict[tuple[str, str], dict[str, Record]] = {}
+    found: dict[tuple[ConfigurationKey, str], dict[str, Record]] = {}
     for row in rows:
         method, _, side = row["method"].rpartition("@")
-        found.setdefault((row["run_key"], method), {})[side] = row
+        found.setdefault((ConfigurationKey.of(row), method), {})[side] = row
     return [(pair["a"], pair["b"]) for pair in found.values() if len(pair) == 2]
+
+
+def _names(rows: Sequence[Record]) -> dict[ConfigurationKey, str]:
+    """The configurations' names, told apart method by method, since each method of a duet has a run key of its own."""
+    by_method: dict[str, list[Record]] = {}
+    for row in rows:
+        by_method.setdefault(row["method"], []).append(row)
+    return {key: name for alike in by_method.values() for key, name in distinct_names(alike).items()}
 
 
 def _cells(a: Record, b: Record) -> list[Text]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .case import PER_AXIS, ConvCase, IllegalCase, InvalidValue, whole_number
 from .dtypes import DTYPES
+from .key import ConfigurationKey
 
 SCHEMA_VERSION = 1
 """Version of what a record means. A record of another version is measured again, never reused."""
@@ -133,7 +134,7 @@ so a setting added here does not rename the cells that older runs measured."""
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One configuration. `key(method)` names one row of the table; `config_id` is stable between runs."""
+    """One configuration. `key` tells it from the others of its run; `config_id` is stable between runs."""
 
     case: ConvCase
     dtype: str
@@ -242,6 +243,11 @@ class Spec:
         del everything["labels"]
         return _digest({**everything, "schema": SCHEMA_VERSION})
 
+    @property
+    def key(self) -> ConfigurationKey:
+        labels = json.dumps(dict(self.labels), ensure_ascii=False, sort_keys=True) if self.labels else None
+        return ConfigurationKey(self.config_id, self.run_key, labels)
+
     def _setting(self, key: str) -> Any:
         for owner in (self, self.switches, self.measure):
             if hasattr(owner, key):
@@ -272,9 +278,7 @@ class Spec:
             "onednn": s.onednn,
             "baseline": self.baseline,
             "measure": self.measure.name,
-            "config_id": self.config_id,
-            "run_key": self.run_key,
-            "labels": json.dumps(dict(self.labels), ensure_ascii=False, sort_keys=True) if self.labels else None,
+            **self.key._asdict(),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..facts import units
+from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..results.rows import CONFIGURATION, Indexes, Mask, Rows
 from ..results.wording import example_name, varying
 
@@ -17,19 +18,19 @@ SEVERITIES = ("bad", "warning", "note")
 """bad: a wrong or missing result; warning: a number to be careful with; note: worth knowing."""
 
 EXAMPLES = 10
-"""Configuration ids that a finding carries, worst first."""
+"""Configurations that a finding names, worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`count` rows behind one `sentence`; `config_ids` names the worst of them first; `remedy` may be empty."""
+    """`count` rows behind one `sentence`; `configurations` has the worst of them first; `remedy` may be empty."""
 
     severity: str
     kind: str
     sentence: str
     remedy: str
     count: int
-    config_ids: tuple[str, ...]
+    configurations: tuple[ConfigurationKey, ...]
 
 
 def by(rows: Rows, mask: Mask, *names: str) -> Iterator[tuple[tuple[Any, ...], Indexes]]:
@@ -50,10 +51,10 @@ def worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
     return where[np.argsort(-known, kind="stable")]
 
 
-def ids(rows: Rows, worst_first: Indexes) -> tuple[str, ...]:
+def worst_of(rows: Rows, worst_first: Indexes) -> tuple[ConfigurationKey, ...]:
     """The first EXAMPLES configurations of these rows."""
-    found = rows.take(worst_first[: 4 * EXAMPLES].tolist(), ("config_id",))
-    return tuple(dict.fromkeys(row["config_id"] for row in found if row))[:EXAMPLES]
+    found = rows.take(worst_first[: 4 * EXAMPLES].tolist(), KEY_COLUMNS)
+    return tuple(dict.fromkeys(map(ConfigurationKey.of, found)))[:EXAMPLES]
 
 
 def at(rows: Rows, index: int, before: str, after: str = "") -> str:

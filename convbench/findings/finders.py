@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..facts import units
+from ..facts.key import KEY_COLUMNS
 from ..facts.record import FAILED
 from ..results.rows import CONFIGURATION, Mask, Rows, partners
-from .evidence import SEVERITIES, Finding, at, by, ids, reason, share, within, worst_first
+from .evidence import SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
 
 SEPARATION = 1.3
 """How far apart two intervals of unpaired timings must lie (the nearer ends' ratio) before they are told apart.
@@ -40,7 +41,7 @@ def wrong(rows: Rows) -> Iterator[Finding]:
             f"{method} gave a wrong gradient{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
             "do not use it there",
             len(where),
-            ids(rows, worst),
+            worst_of(rows, worst),
         )
 
 
@@ -60,7 +61,7 @@ def failed(rows: Rows) -> Iterator[Finding]:
         first = int(where[0])
         often = within(where, rows.equal("method", method), "configuration")
         sentence = f"{method} {what}{often}{at(rows, first, ', for instance ')}{reason(rows, first)}"
-        yield Finding("bad", status, sentence, remedy, len(where), ids(rows, where))
+        yield Finding("bad", status, sentence, remedy, len(where), worst_of(rows, where))
 
 
 def unsettled(rows: Rows) -> Iterator[Finding]:
@@ -85,7 +86,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         # The interval of twelve processes reaches from the third to the tenth of their medians, that of six over all.
         remedy = "more processes (measure.processes=12)"
     remedy += ", or a quieter machine"
-    yield Finding("warning", "unsettled", sentence, remedy, len(where), ids(rows, worst))
+    yield Finding("warning", "unsettled", sentence, remedy, len(where), worst_of(rows, worst))
 
 
 def launch_bound(rows: Rows) -> Iterator[Finding]:
@@ -113,7 +114,7 @@ def _flagged(rows: Rows, mask: Mask, among: Mask, kind: tuple[str, str], remedy:
     if len(where):
         sentence = kind[1].format(often=share(where, among, "timing"))
         sentence += at(rows, int(where[0]), ", for instance ")
-        yield Finding("warning", kind[0], sentence, remedy, len(where), ids(rows, where))
+        yield Finding("warning", kind[0], sentence, remedy, len(where), worst_of(rows, where))
 
 
 def not_repeatable(rows: Rows) -> Iterator[Finding]:
@@ -128,7 +129,7 @@ def not_repeatable(rows: Rows) -> Iterator[Finding]:
             f"{often}{at(rows, int(where[0]), ', for instance ')}",
             "deterministic=true",
             len(where),
-            ids(rows, where),
+            worst_of(rows, where),
         )
 
 
@@ -147,7 +148,7 @@ def reduced(rows: Rows) -> Iterator[Finding]:
             f"reduced precision in {share(where, among, f'{dtype} result')} on {device} ({', '.join(methods)}); "
             f"worst: {rows.value('method', first)}{at(rows, first, ', ')}{much}"
         )
-        yield Finding("note", "reduced", sentence, "", len(where), ids(rows, worst))
+        yield Finding("note", "reduced", sentence, "", len(where), worst_of(rows, worst))
 
 
 def slow_dtypes(rows: Rows) -> Iterator[Finding]:
@@ -195,7 +196,7 @@ def _slow_setting(rows: Rows, column: str, reference: str, value: str, told: tup
             f"{units.time(times[partner[first]])}{at(rows, first, ', ')} (timed apart, unpaired)",
             told[0],
             len(where),
-            ids(rows, worst),
+            worst_of(rows, worst),
         )
 
 
@@ -206,7 +207,7 @@ def kept_alive(rows: Rows) -> Iterator[Finding]:
     """
     saved = rows.numbers("saved_bytes")
     is_baseline = rows.agree("method", "baseline")
-    group = rows.groups(("run_key", "config_id", "labels"))
+    group = rows.groups(KEY_COLUMNS)
     of_baseline = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
     of_baseline[group[is_baseline]] = np.flatnonzero(is_baseline)
     partner = of_baseline[group]
@@ -223,7 +224,7 @@ def kept_alive(rows: Rows) -> Iterator[Finding]:
         )
         if np.count_nonzero(among) > 1:
             sentence += f"; it keeps more in {share(where, among, 'configuration')}"
-        yield Finding("note", "kept_alive", sentence, "", len(where), ids(rows, worst))
+        yield Finding("note", "kept_alive", sentence, "", len(where), worst_of(rows, worst))
 
 
 def sampled(rows: Rows) -> Iterator[Finding]:
@@ -241,7 +242,7 @@ def sampled(rows: Rows) -> Iterator[Finding]:
         f"at least {units.share(checked[first])} of them{rest}{at(rows, first, '; smallest share: ')}"
     )
     remedy = "a larger reference.max_flops or reference.max_bytes"
-    yield Finding("note", "sampled", sentence, remedy, len(where), ids(rows, worst))
+    yield Finding("note", "sampled", sentence, remedy, len(where), worst_of(rows, worst))
 
 
 FINDERS = (

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..facts.case import COLUMN_PREFIX
+from ..facts.key import KEY_COLUMNS
 from ..facts.record import COLUMNS
 from ..results.files import environments
 from ..results.table import load, table_files
@@ -32,7 +33,8 @@ NOT_IN_LABELS = ("run", "method", "baseline", "measure")
 
 @dataclass(frozen=True)
 class Runs:
-    """`table`: the rows of all runs, one after the other, with what `add_axes` adds. `environments`: (run's name,
+    """`table`: the rows of all runs, one after the other, with what `add_axes` adds and the number of each row's
+    `configuration`, of which runs that are compared have one each. `environments`: (run's name,
     environment); a run has one for every fingerprint it was measured under. `axes`: names of the columns
     whose values differ between rows. `labels`: columns made from a cases file's further columns.
     """
@@ -51,6 +53,7 @@ def read_runs(paths: Sequence[Path]) -> Runs:
     for name, table in zip(names, tables, strict=True):
         table["run"] = pd.Series(name, index=table.index, dtype="string")
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
+    table["configuration"] = table.groupby(["run", *KEY_COLUMNS], sort=False, dropna=False).ngroup()
     labels = add_axes(table)
     environments = [(name, one) for name, path in zip(names, paths, strict=True) for one in read_environments(path)]
     return Runs(names, table, tuple(environments), swept(table, labels), labels)

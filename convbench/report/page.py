@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
+from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..facts.record import FAILED
 from ..findings import finders
 from ..findings.evidence import SEVERITIES, Finding
@@ -93,13 +94,24 @@ def found_in(runs: Runs) -> list[tuple[str, Finding, list[Place]]]:
     for name in runs.names:
         table = runs.table[runs.table["run"] == name]
         every = finders.find(Rows(len(table), column_of(table)))
-        found += [(name, finding, places(table, finding)) for finding in every]
+        number = numbers(table)
+        named = [[number[key] for key in finding.configurations] for finding in every]
+        found += [
+            (name, finding, places(table[table["configuration"].isin(those)], finding))
+            for finding, those in zip(every, named, strict=True)
+        ]
     return sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
 
 
-def places(table: pd.DataFrame, finding: Finding) -> list[Place]:
-    """The rows of a finding in the configurations it names; all of theirs where it compares rows with one another."""
-    rows = table[table["config_id"].isin(finding.config_ids)]
+def numbers(table: pd.DataFrame) -> dict[ConfigurationKey, int]:
+    """Key of a configuration of one run → its number on the page."""
+    first = table.drop_duplicates("configuration")
+    keys = zip(*(plain(first[name]) for name in KEY_COLUMNS), strict=True)
+    return dict(zip((ConfigurationKey(*key) for key in keys), plain(first["configuration"]), strict=True))
+
+
+def places(rows: pd.DataFrame, finding: Finding) -> list[Place]:
+    """The finding's own among the `rows` of its configurations; all where it compares rows with one another."""
     if finding.kind in CONCERNED:
         column, wanted = CONCERNED[finding.kind]
         rows = rows[(rows[column] == wanted).fillna(False)]

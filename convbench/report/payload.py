@@ -36,7 +36,7 @@ ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 
 def payload(runs: Runs) -> dict[str, Any]:
-    """Columns (name, type, unit, meaning), their values, and what the plots have to know; see templates/core.js."""
+    """Columns (name, type, unit, meaning) and their values, rows' configurations, and what plots need; see core.js."""
     table = runs.table
     shown = sample(table)
     columns = [*DERIVED, *runs.labels, *(name for name in COLUMNS if name != "labels")]
@@ -45,6 +45,7 @@ def payload(runs: Runs) -> dict[str, Any]:
         "n": len(shown),
         "total": len(table),
         "columns": [description(name, "int" if shown[name].dtype == "Int64" else "str") for name in known],
+        "configuration": plain(shown["configuration"]),
         "values": {name: packed(shown[name]) for name in known},
         "axes": [axis for axis in runs.axes if axis in known],
         "labels": list(runs.labels),

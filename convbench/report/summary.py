@@ -12,10 +12,10 @@ import pandas as pd
 from ..facts.record import FAILED, SPEEDS, STATUSES, VERDICTS
 from .data import AXES, Runs, plain
 
-PLACE = ("run", "config_id", "method")
-"""The columns that tell a row of the page from the others: runs that are compared hold the same configurations."""
+PLACE = ("configuration", "method")
+"""The columns that tell a row of the page from the others."""
 
-Place = tuple[str, str, str]
+Place = tuple[int, str]
 
 EXAMPLES = 2
 """Configurations named for each reason; the others are one click away in the table."""
@@ -90,7 +90,7 @@ def overview(runs: Runs) -> Overview:
     started = table["started_at"].dropna()
     fixed = [axis for axis in AXES if axis not in runs.axes and table[axis].notna().any()]
     return Overview(
-        configurations=int(table[["run", "config_id"]].drop_duplicates().shape[0]),
+        configurations=int(table["configuration"].nunique()),
         rows=len(table),
         statuses=counts(table["status"], STATUSES),
         accuracy=counts(table["accuracy"], VERDICTS),
@@ -184,17 +184,17 @@ def failures(table: pd.DataFrame) -> list[Reason]:
 
 def reasons(rows: pd.DataFrame, status: Callable[[str], str]) -> list[Reason]:
     """The rows grouped by status and reason, where reasons that differ in their numbers only count as one."""
-    groups: dict[tuple[str, str], list[tuple[str, str, str, str, str]]] = {}
+    groups: dict[tuple[str, str], list[tuple[str, str, int, str]]] = {}
     columns = (plain(rows[name]) for name in ("status", "reason", "label", *PLACE))
-    for state, reason, label, run, config_id, method in zip(*columns, strict=True):
+    for state, reason, label, configuration, method in zip(*columns, strict=True):
         key = (status(state or ""), NUMBER.sub("#", reason or ""))
-        groups.setdefault(key, []).append((reason or "", label, run, config_id, method or ""))
+        groups.setdefault(key, []).append((reason or "", label, configuration, method or ""))
     found = [reason_of(state, members) for (state, _), members in groups.items()]
     return sorted(found, key=lambda one: -one.rows)
 
 
-def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) -> Reason:
-    texts, labels, _, configurations, methods = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
+def reason_of(status: str, members: Sequence[tuple[str, str, int, str]]) -> Reason:
+    texts, labels, configurations, methods = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
     return Reason(
         status=status,
         methods=methods,
@@ -203,5 +203,5 @@ def reason_of(status: str, members: Sequence[tuple[str, str, str, str, str]]) ->
         rows=len(members),
         examples=labels[:EXAMPLES],
         configurations=len(configurations),
-        places=tuple(dict.fromkeys(member[-3:] for member in members)),
+        places=tuple(dict.fromkeys(member[-2:] for member in members)),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..facts.key import ConfigurationKey
 from ..facts.record import COLUMNS, SAMPLE_COLUMNS, Column
 from .column_types import COLUMN_TYPES
 from .files import UNFINISHED, replacing
@@ -254,8 +255,8 @@ def _sample_rows(line: bytes, schema: pa.Schema) -> pa.Table:
 
     values = decode(line) or {"samples": []}
     samples = [Samples.from_dict(sample) for sample in values["samples"]]
-    names: dict[str, Any] = {name: values.get(name) for name in ("config_id", "run_key", "labels")}
-    rows = [row for sample in samples for row in sample.to_rows(**names)]
+    key = ConfigurationKey.of(values)
+    rows = [row for sample in samples for row in sample.to_rows(key)]
     return pa.Table.from_pylist(rows, schema)
 
 

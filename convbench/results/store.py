@@ -76,8 +76,7 @@ def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes
 def encode_samples(spec: Spec, samples: Sequence[Mapping[str, Any]]) -> bytes:
     """One line of a samples file: the raw samples of all processes of a configuration."""
     head = {"written": round(time.time(), 3), "unit": unit_of(spec)}
-    names = {name: value for name, value in spec.columns().items() if name in ("config_id", "run_key", "labels")}
-    return _signed(head | names | {"samples": list(samples)})
+    return _signed(head | spec.key._asdict() | {"samples": list(samples)})
 
 
 def _signed(values: Mapping[str, Any]) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import AXES, COLUMN_PREFIX
+from ..facts.key import ConfigurationKey
 from ..facts.record import Record
 
 if TYPE_CHECKING:  # The progress bar names configurations too and must not wait for pyarrow.
@@ -56,9 +57,6 @@ LABELS_FIRST = ("layer", "name", "network", "suite")
 
 LABELS_UNSAID = ("count", "source")
 """Labels that say something about a configuration and do not name it."""
-
-Key = tuple[str | None, str | None, str | None]
-"""config_id, run_key and labels of a row."""
 
 SHORT = {"in_channels": "in", "out_channels": "out", "memory_format": "layout", "output_padding": "out pad"}
 SHORT |= {"cudnn_benchmark": "cudnn bench", "deterministic": "determ."}
@@ -179,11 +177,6 @@ def configuration_name(row: Record) -> str:
     return " · ".join([*label_values(row), case_name(row), *said])
 
 
-def key_of(row: Record) -> Key:
-    """What one configuration's rows have in common, and no other configuration of the run has."""
-    return row.get("config_id"), row.get("run_key"), row.get("labels")
-
-
 APART: tuple[Callable[[Record], str], ...] = (
     lambda row: str(row.get("config_id"))[:8],
     lambda row: f"measure={row.get('measure')}",
@@ -194,21 +187,30 @@ APART: tuple[Callable[[Record], str], ...] = (
 """What is added, in this order and only where needed, to names that two configurations would share."""
 
 
-def distinct_names(rows: Iterable[Record]) -> dict[Key, str]:
+def distinct_names(rows: Iterable[Record]) -> dict[ConfigurationKey, str]:
     """Every configuration's name; no two have the same."""
-    firsts: dict[Key, Record] = {}
+    firsts: dict[ConfigurationKey, Record] = {}
     for row in rows:
-        firsts.setdefault(key_of(row), row)
+        firsts.setdefault(ConfigurationKey.of(row), row)
     names = {key: configuration_name(row) for key, row in firsts.items()}
+    tails = told_apart(names, firsts)
+    return {key: " · ".join(filter(None, (name, tails[key]))) for key, name in names.items()}
+
+
+def told_apart(
+    names: Mapping[ConfigurationKey, Hashable], rows: Mapping[ConfigurationKey, Record]
+) -> dict[ConfigurationKey, str]:
+    """What has to be added to each configuration's name so that no two are the same; empty where nothing has."""
+    tails = dict.fromkeys(names, "")
     for tail in APART:
-        alike: dict[str, list[Key]] = {}
+        alike: dict[Hashable, list[ConfigurationKey]] = {}
         for key, name in names.items():
-            alike.setdefault(name, []).append(key)
-        for name, keys in alike.items():
-            tails = {key: tail(firsts[key]) for key in keys} if len(keys) > 1 else {}
-            if len(set(tails.values())) > 1:
-                names.update({key: f"{name} · {text}" for key, text in tails.items()})
-    return names
+            alike.setdefault((name, tails[key]), []).append(key)
+        for keys in alike.values():
+            found = {key: tail(rows[key]) for key in keys} if len(keys) > 1 else {}
+            if len(set(found.values())) > 1:
+                tails.update({key: " · ".join(filter(None, (tails[key], text))) for key, text in found.items()})
+    return tails
 
 
 def example_name(row: Record, settings: Sequence[str]) -> str:

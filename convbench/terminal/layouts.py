@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from rich.text import Text
 
 from ..facts import units
+from ..facts.key import ConfigurationKey
 from ..facts.record import Record
-from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, SHORT, case_name, labels_of, text_of
+from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, SHORT, case_name, labels_of, text_of, told_apart
 from .aligned import Aligned, Column
 
 
@@ -52,7 +53,10 @@ def label_names(lines: Sequence[Line]) -> list[str]:
 
 
 def setting_columns(content: Content) -> list[Setting]:
-    """The columns that name a configuration: labels, then what varies; many case settings become one column."""
+    """The columns that name a configuration: labels, then what varies; many case settings become one column.
+
+    Lines that would look the same (other methods or another measurement, long labels) get one more column.
+    """
     out: list[Setting] = [(name, _label(name)) for name in content.labels]
     case = [s for s in content.settings if s in CASE_SETTINGS]
     if len(case) > CASE_COLUMNS:
@@ -60,6 +64,10 @@ def setting_columns(content: Content) -> list[Setting]:
     else:
         out.extend((SHORT.get(s, s), _setting(s)) for s in case)
     out.extend((SHORT.get(s, s), _setting(s)) for s in content.settings if s not in CASE_SETTINGS)
+    rows = {ConfigurationKey.of(line.any_row): line.any_row for line in content.lines}
+    tails = told_apart({key: tuple(show(row) for _, show in out) for key, row in rows.items()}, rows)
+    if any(tails.values()):
+        out.append(("differs in", lambda row: tails[ConfigurationKey.of(row)]))
     return out
 
 

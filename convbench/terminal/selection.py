@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..facts.key import KEY_COLUMNS
 from ..facts.record import FAILED
 from ..results.rows import Rows
 from ..results.wording import varying
@@ -12,9 +13,6 @@ from .layouts import Content, Line, label_names
 
 TIER = {"fail": 300.0, "failed": 200.0, "slower": 100.0, "absent": -100.0}
 """A wrong gradient is worse than a missing one, that than a slow one; skipped rows come last."""
-
-
-CONFIGURED = ("run_key", "config_id", "labels")
 
 
 def badness(rows: Rows) -> npt.NDArray[np.float64]:
@@ -33,8 +31,8 @@ def badness(rows: Rows) -> npt.NDArray[np.float64]:
 
 
 def configurations(rows: Rows) -> npt.NDArray[np.int64]:
-    """For each row the number of its configuration (a cases file may name one twice), in the table's order."""
-    return rows.groups(CONFIGURED)
+    """For each row the number of its configuration."""
+    return rows.groups(KEY_COLUMNS)
 
 
 def worst(rows: Rows, group: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:

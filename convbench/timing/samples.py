@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from ..facts.key import ConfigurationKey
 from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
 from .observed import CONDITIONS, OBSERVED, together
@@ -88,14 +89,13 @@ class Samples:
     def from_dict(cls, data: Mapping[str, Any]) -> Samples:
         return cls(**{**data, "arms": tuple(data["arms"])})
 
-    def to_rows(self, config_id: str, run_key: str, labels: str | None = None) -> list[dict[str, Any]]:
-        """One row per sample in the order taken, with record.SAMPLE_COLUMNS; the arguments name it as in the table."""
+    def to_rows(self, key: ConfigurationKey) -> list[dict[str, Any]]:
+        """One row per sample in the order taken, with record.SAMPLE_COLUMNS."""
+        named = key._asdict()
         constant = {"seed": self.seed, "margin": self.margin, "half_width": self.half_width}
         return [
             {
-                "config_id": config_id,
-                "run_key": run_key,
-                "labels": labels,
+                **named,
                 "process": self.process,
                 "round": r,
                 "position": position,

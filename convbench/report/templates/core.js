@@ -31,8 +31,9 @@ function has(name) {
 
 const isWrong = (row) => value("accuracy", row) === "fail";
 const isBaseline = (row) => value("method", row) === value("baseline", row);
-const configuration = (row) => `${value("run", row)} ${value("config_id", row)}`;
-const placeKey = (run, id, method) => JSON.stringify([run, id, method]);
+// The number of a row's configuration; data.py counts them.
+const configuration = (row) => payload.configuration[row];
+const placeKey = (number, method) => `${number} ${method}`;
 const finite = (x) => typeof x === "number" && Number.isFinite(x);
 
 // Numbers by size, text with numbers in it by those numbers (3×5 before 12×1), unknown last.

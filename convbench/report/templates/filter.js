@@ -45,7 +45,7 @@ function applyFilter() {
   filter.problem = tests.find((test) => typeof test === "string") || "";
   const used = tests.filter((test) => typeof test === "function");
   for (const [name, wanted] of filter.facets) used.push((row) => String(value(name, row)) === wanted);
-  if (filter.chosen) used.push((row) => filter.chosen.keys.has(placeKey(value("run", row), value("config_id", row), value("method", row))));
+  if (filter.chosen) used.push((row) => filter.chosen.keys.has(placeKey(configuration(row), value("method", row))));
   filter.rows = d3.range(COUNT).filter((row) => used.every((test) => test(row)));
   for (const listener of listeners) listener();
 }
@@ -105,7 +105,7 @@ function resetFilters() {
   applyFilter();
 }
 
-// Only these rows, [run, config_id, method] each, from a finding or a failure; the table comes into view.
+// Only these rows, [configuration, method] each, from a finding or a failure; the table comes into view.
 function showRows(places, name) {
   clearFilters();
   filter.chosen = { keys: new Set(places.map((place) => placeKey(...place))), name };
