@@ -315,3 +315,35 @@ def test_child_loads_this_convbench_and_nothing_else_of_this_environment(tmp_pat
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith(f"{home}/facts/spec.py")
     assert "site-packages" not in done.stdout.split("]")[0]
+
+
+def test_fail_if_slower_judges_as_compare_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = python(tmp_path, "a", layout=0.003)
+    slow = python(tmp_path, "slow", layout=0.003, methods={"explicit": 1.5})
+    page = tmp_path / "page.md"
+    code, _ = run(tmp_path, a, slow, "--fail-if-slower", "--format", "markdown", "--out", str(page))
+    assert code == 1
+    text = page.read_text()
+    assert text.startswith("## convbench: REGRESSION\n\n2 cells on both sides, 2 of them compared by speed; 1 slower;")
+    assert "BASE `a: torch 9.9 · Python 3.99` · NEW `b: torch 9.9 · Python 3.99`" in text
+    assert "b against a" in capsys.readouterr().out
+    assert cli.main(["compare", str(tmp_path / "out")]) == 1
+
+
+def test_fail_if_slower_passes_what_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = python(tmp_path, "a", layout=0.003)
+    code, _ = run(tmp_path, a, a, "--fail-if-slower", "--format", "json")
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "good"
+
+
+def test_a_format_alone_fails_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, slow = python(tmp_path, "a", layout=0.003), python(tmp_path, "slow", layout=0.003, factor=2)
+    code, _ = run(tmp_path, a, slow, "--format", "json")
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 1
+
+
+def test_fail_if_slower_says_wrong_before_unmeasured_before_untrusted(tmp_path: Path) -> None:
+    exits = [(3, 1, 1), (1, 4, 1), (3, 4, 3), (0, 4, 4), (0, 0, 0), (130, 1, 130)]
+    assert [duet._worst(own, judged) for own, judged, _ in exits] == [code for *_, code in exits]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import TypeVar
 
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.stats import false_discovery_control
 
 from ..facts.record import Record
+
+LEVEL = 0.05
+"""Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
 
 Z95, Z90, Z75 = (float(ndtri(share)) for share in (0.975, 0.95, 0.75))
 """A normal deviate lies below these in 97.5%, 95% and 75%: its size within them in 95%, 90% and 50%."""
@@ -53,6 +58,8 @@ def t_quantile(freedom: float, tail: float = 0.025) -> float:
     return -float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail))
 
 
+Cell = TypeVar("Cell")
+
 SIX = 2.534
 """Expected range of six standard normal deviates: from the smallest to the largest of six medians it is 2.534 σ."""
 
@@ -86,9 +93,17 @@ class Between:
     freedom: float = math.inf
 
 
+UNITS = {
+    "ratio": "against the baseline",
+    "time": "in absolute time",
+    "pair": "than BASE, in alternating pairs",
+}
+"""What a change was found in: the ratios to a baseline in two runs, two runs' times, or pairs of BASE and NEW."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How much slower NEW is, as a log ratio: above 0 is slower. `what` is ratio (paired) or time (absolute)."""
+    """How much slower NEW is, as a log ratio: above 0 is slower. `what` is one of UNITS: how it was compared."""
 
     what: str
     log: float
@@ -142,8 +157,13 @@ class Change:
         word, sign = ("slower", 1) if self.log >= 0 else ("faster", -1)
         if sign < 0:
             ratio, low, high = 1 / ratio, 1 / high, 1 / low
-        unit = "against the baseline" if self.what == "ratio" else "in absolute time"
+        unit = UNITS[self.what]
         return f"{ratio:.2f}× {word} {unit} (95%: {low:.2f} to {high:.2f})"
+
+
+def with_q(changes: Mapping[Cell, Change], p_values: Iterable[float]) -> Iterator[tuple[tuple[Cell, Change], float]]:
+    """Each change with its Benjamini–Hochberg q-value."""
+    return zip(changes.items(), map(float, false_discovery_control(list(p_values))) if changes else (), strict=True)
 
 
 def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:

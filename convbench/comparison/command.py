@@ -16,13 +16,14 @@ from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, VERDICTS, Record
 from ..results.table import load, records, table_files
 from ..results.wording import distinct_names
-from ..terminal.arguments import Arguments, writing
-from ..terminal.screen import console
+from ..terminal.arguments import Arguments
+from .comparison import Comparison
 from .confirm import measure_again
 from .gate import judge
-from .output import FORMATS, Comparison, show
+from .pairs import is_duet
 from .result import GateResult, Key, Policy
 from .second import confirm, suspects
+from .told import add_margin, add_output, not_negative, of_pairs, shown, tell
 
 FIGURES = ("time_s", "time_low_s", "time_high_s", "speedup", "speedup_low", "speedup_high")
 JUDGED = (
@@ -78,39 +79,23 @@ def parser() -> Arguments:
         "at fault; 4: nothing to compare with, or measurements too noisy to be trusted. `compare --torch A B` measures "
         "two Python environments against each other; see `duet --help`.",
     )
-    out.add_argument("base", metavar="BASE", type=Path, help="folder of the run to compare with")
-    out.add_argument("new", metavar="NEW", type=Path, help="folder of the run to judge, or a folder with its shards")
-    out.add_argument("--format", choices=tuple(FORMATS), default="terminal", help="what to print (default: terminal)")
-    out.add_argument("--out", metavar="FILE", type=Path, help="write there instead of to standard output")
-    out.add_argument("--confirm", action="store_true", help="measure suspects again in fresh processes before failing")
     out.add_argument(
-        "--margin", type=_positive, default=USUAL.margin, help="slowdowns up to this share are ignored (default: 0.03)"
+        "base", metavar="BASE", type=Path, help="folder of the run to compare with, or by itself the folder of a duet"
     )
     out.add_argument(
+        "new", metavar="NEW", nargs="?", type=Path, help="folder of the run to judge, or a folder with its shards"
+    )
+    add_output(out)
+    out.add_argument("--confirm", action="store_true", help="measure suspects again in fresh processes before failing")
+    add_margin(out)
+    out.add_argument(
         "--spread",
-        type=_not_negative,
+        type=not_negative,
         default=USUAL.spread,
         help="standard deviation of a log ratio between two processes of the same code (default: %(default)s)",
     )
     out.add_argument("--accuracy-only", action="store_true", help="judge status and accuracy, not speed")
     return out
-
-
-def _not_negative(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number; give a share such as 0.03 for 3%") from None
-    if not 0 <= value < 10:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a share such as 0.03 for 3%")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _not_negative(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("0 leaves no room for noise; give a share such as 0.03 for 3%")
-    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _environments(words[1:])
     args = parser().parse_args(words)
     policy = Policy(args.margin, args.spread, speed=not args.accuracy_only)
+    if args.new is None:
+        return _duet(args, policy)
     new = Run.read(args.new)
     if not table_files(args.base):
         print(f"nothing to compare with: {args.base} holds no results; give the folder of a run", file=sys.stderr)
@@ -128,10 +115,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     judgement = judge(base.rows, new.rows, policy)
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy)
-    names = _names(_shown(judgement, args.format), base, new)
+    names = _names(shown(judgement, args.format), base, new)
     comparison = Comparison(str(args.base), str(args.new), judgement, policy, names)
-    _print(comparison, args.format, args.out)
+    tell(comparison, args.format, args.out)
     return judgement.exit_code
+
+
+def _duet(args: argparse.Namespace, policy: Policy) -> int:
+    """The two sides of one folder, a duet's or a pull request's."""
+    rows = records(Run.read(args.base).table)
+    if not is_duet(rows):
+        raise InvalidValue(
+            "compare",
+            f"compare needs BASE and NEW: {args.base} alone is compared only where a duet wrote it, and this is a "
+            "sweep's; see `python -m convbench compare --help`",
+        )
+    if args.confirm:
+        raise InvalidValue("--confirm", "--confirm measures a sweep again; the pairs of a duet are fresh processes")
+    comparison = of_pairs(rows, ("side a", "side b"), policy)
+    tell(comparison, args.format, args.out)
+    return comparison.judgement.exit_code
 
 
 def _environments(words: list[str]) -> int:
@@ -153,13 +156,6 @@ def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy) -> Ga
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 
 
-def _shown(judgement: GateResult, kind: str) -> set[str]:
-    """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
-    findings = [*judgement.failures, *judgement.doubtful, *judgement.advice, *judgement.improvements]
-    shown = {f.key.config_id for f in findings} | {row["config_id"] for row in judgement.fresh}
-    return shown | {key.config_id for key in judgement.rows} if kind == "junit" else shown
-
-
 def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:
     """config_id → name for people."""
     rows: dict[str, Record] = {}
@@ -167,13 +163,3 @@ def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:
         here = run.table[run.table["config_id"].isin(wanted - rows.keys())].drop_duplicates("config_id")
         rows.update({row["config_id"]: row for row in records(here, NAMING)})
     return {str(key[0]): name for key, name in distinct_names(rows.values()).items()}
-
-
-def _print(comparison: Comparison, kind: str, out: Path | None) -> None:
-    if out is None and kind == "terminal":
-        show(comparison, console())
-    elif out is None:
-        print(FORMATS[kind](comparison), end="")
-    else:
-        with writing(out):
-            out.write_text(FORMATS[kind](comparison), encoding="utf-8")

@@ -20,14 +20,14 @@ def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Gate
     result.measured = sum(old_cells[key]["status"] == new_cells[key]["status"] == "ok" for key in common)
     for key, row in new_cells.items():
         if key not in old_cells:
-            _note_new(key, row, result)
+            note_new(key, row, result)
     if not common:
         return result
     for key, row in old_cells.items():
         if key not in new_cells:
             result.failures.append(Finding("vanished", key, row, "is in BASE and not in NEW"))
     pairs = {key: (old_cells[key], new_cells[key]) for key in common}
-    steady = {key: pair for key, pair in pairs.items() if not _outcome_changed(key, *pair, result)}
+    steady = {key: pair for key, pair in pairs.items() if not outcome_changed(key, *pair, result)}
     if policy.speed:
         judge_speed(steady, policy, result)
     return result
@@ -61,7 +61,7 @@ def _by_method(keys: Iterable[Key]) -> dict[tuple[str, str], list[Key]]:
     return found
 
 
-def _note_new(key: Key, row: Record, result: GateResult) -> None:
+def note_new(key: Key, row: Record, result: GateResult) -> None:
     """A cell that only the new run has; a wrong gradient is a failure there as well."""
     result.fresh.append(row)
     if row.get("accuracy") == "fail":
@@ -72,7 +72,7 @@ def _reason(row: Record) -> str:
     return f": {row['reason']}" if "reason" in row else ""
 
 
-def _outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> bool:
+def outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> bool:
     """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
     before, after = old.get("accuracy"), new.get("accuracy")

@@ -64,10 +64,12 @@ class GateResult:
     of; `timed`: those judged by speed. `resolution`: the smallest slowdown, as a factor, that half of the cells with
     paired ratios could have shown, infinite where half of them have no interval; `resolutions`: the same by method.
     `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could neither
-    confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell.
+    confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell. `no_base`:
+    why there is no BASE, which is nobody's fault; `absent`: methods that BASE does not have, with a sentence each.
     """
 
     margin: float
+    no_base: str | None = None
     cells: int = 0
     measured: int = 0
     asked: int = 0
@@ -82,15 +84,18 @@ class GateResult:
     fresh: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     rows: dict[Key, Record] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
         """regression; nothing (no cell that is ok in both runs, or times of which none could be compared); untrusted
-        (too coarse, or a suspect is left in doubt); or good."""
-        if self.cells and self.failures:
+        (too coarse, or a suspect is left in doubt); first (nothing to compare with, as is to be expected); or good."""
+        if self.failures and (self.cells or self.absent):
             return "regression"
         if self.coarse or self.doubtful:
             return "untrusted"
+        if self.no_base or (self.absent and not self.cells):
+            return "first"
         return "good" if self.measured and (self.timed or not self.asked) else "nothing"
 
     @property
@@ -100,5 +105,5 @@ class GateResult:
 
     @property
     def exit_code(self) -> Exit:
-        codes = {"regression": Exit.WRONG, "nothing": Exit.UNTRUSTED, "untrusted": Exit.UNTRUSTED, "good": Exit.GOOD}
-        return codes[self.verdict]
+        codes = {"regression": Exit.WRONG, "nothing": Exit.UNTRUSTED, "untrusted": Exit.UNTRUSTED}
+        return codes.get(self.verdict, Exit.GOOD)

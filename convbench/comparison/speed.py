@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
 
-from scipy.stats import false_discovery_control
-
 from ..facts.record import Record
-from .change import Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times
+from .change import LEVEL, Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times, with_q
 from .result import Finding, GateResult, Key, Policy
-
-LEVEL = 0.05
-"""Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
 
 NOTICEABLE = 1.10
 """From this factor on, a change that decides nothing is still worth a line."""
@@ -60,10 +55,10 @@ def judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, resu
             own_cells = [log for key, log in shown.items() if key.method == method]
             result.resolutions[method] = math.exp(median(own_cells))
     own = _own_changes(pairs)
-    for (key, change), q in _with_q(slower, [c.p_above(margin) for c in slower.values()]):
+    for (key, change), q in with_q(slower, [c.p_above(margin) for c in slower.values()]):
         if q <= LEVEL and change.low > margin:
             _report(Finding("slower", key, pairs[key][1], str(change), change, q), own.get(key), result)
-    for (key, change), q in _with_q(faster, [c.p_below(-margin) for c in faster.values()]):
+    for (key, change), q in with_q(faster, [c.p_below(-margin) for c in faster.values()]):
         if q <= LEVEL and change.high < -margin:
             _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
 
@@ -89,11 +84,6 @@ def _own_changes(pairs: Mapping[Key, tuple[Record, Record]]) -> dict[Key, tuple[
     yardsticks = [change for key, change in found.items() if key.method == key.baseline]
     common = median(yardsticks) if yardsticks else 0.0
     return {k: (c, c - common) for k, c in found.items() if k.method != k.baseline}
-
-
-def _with_q(changes: Mapping[Key, Change], p_values: Sequence[float]) -> Iterator[tuple[tuple[Key, Change], float]]:
-    """Each change with its Benjamini–Hochberg q-value."""
-    return zip(changes.items(), map(float, false_discovery_control(p_values)) if p_values else (), strict=True)
 
 
 def _widened(changes: Mapping[Key, Change], side: int, policy: Policy) -> dict[Key, Change]:

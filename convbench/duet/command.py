@@ -14,8 +14,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..comparison.result import Policy
+from ..comparison.told import add_margin, add_output, of_pairs, tell
 from ..execution.outcome import Outcome, exit_code
 from ..facts.case import InvalidValue
+from ..facts.exits import Exit
 from ..sweep import drive
 from ..terminal.arguments import Arguments
 from .duel import Duel
@@ -47,6 +50,13 @@ def parser() -> Arguments:
     out.add_argument(
         "--processes", metavar="N", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})"
     )
+    out.add_argument(
+        "--fail-if-slower",
+        action="store_true",
+        help="judge b against a as compare does: exit code 1 for a regression, 4 if that cannot be told",
+    )
+    add_margin(out)
+    add_output(out, usual=None)
     return out
 
 
@@ -73,10 +83,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     duels = [Duel(spec, method) for spec in sweep for method in spec.arms]
     signal = fight(places, duels, out, args.processes)
     rows = [row for duel in duels for row in rows_of(duel)]
-    show(rows, out, greetings, [place.python for place in places])
+    if args.out or args.format in (None, "terminal"):
+        show(rows, out, greetings, [place.python for place in places])
     statuses = Counter(row["status"] for row in rows)
     wrong = sum(row.get("accuracy") == "fail" for row in rows)
-    return exit_code(Outcome(rows=statuses, wrong=wrong, signal=signal), settings.strict)
+    own = exit_code(Outcome(rows=statuses, wrong=wrong, signal=signal), settings.strict)
+    if not (args.fail_if_slower or args.format or args.out):
+        return own
+    sides = [f"{name}: torch {said['torch']} · Python {said['python']}" for name, said in greetings.items()]
+    comparison = of_pairs(rows, (sides[0], sides[1]), Policy(args.margin))
+    tell(comparison, args.format or "terminal", args.out)
+    return _worst(own, comparison.judgement.exit_code) if args.fail_if_slower else own
+
+
+def _worst(own: int, judged: int) -> int:
+    """One exit code of a duet's own and its judgement's: an interruption first, then wrong, unmeasured, untrusted."""
+    return judged if own == Exit.GOOD or (judged == Exit.WRONG and own == Exit.UNMEASURED) else own
 
 
 def interpreter(option: str, word: str) -> str:

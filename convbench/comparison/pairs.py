@@ -1,0 +1,151 @@
+"""Two sides that were measured in alternating pairs, judged against each other: pure logic on a duet's rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from ..facts.record import Record
+from .change import LEVEL, Change, t_quantile, with_q
+from .gate import note_new, outcome_changed
+from .result import Finding, GateResult, Key, Policy
+
+FREEDOM = 5.0
+"""Degrees of freedom of a duet's interval: it comes from at least six pairs of processes."""
+
+BASE, NEW = "@a", "@b"
+"""How the two sides' names of a method end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What is known of the two sides beside their rows.
+
+    `controls`: methods whose code is the same on both sides, so that a difference between them is the machine's.
+    `absent`: methods that BASE does not have, each with the sentence that says why.
+    """
+
+    controls: frozenset[str] = frozenset()
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_duet(rows: Sequence[Record]) -> bool:
+    """Whether the rows are those of a duet: every one is a side's (`explicit@a`, `explicit@b`)."""
+    return bool(rows) and all(row["method"].endswith((BASE, NEW)) for row in rows)
+
+
+def judge_pairs(rows: Sequence[Record], policy: Policy, sides: Sides | None = None) -> GateResult:
+    """Side b (NEW) against side a (BASE), cell by cell; see docs/duet.md for the rules."""
+    sides = sides or Sides()
+    result = GateResult(policy.margin, absent=dict(sides.absent))
+    steady: dict[Key, Record] = {}
+    for key, (old, new) in _cells(rows, result).items():
+        result.rows[key] = new
+        if key.method in sides.absent:
+            note_new(key, new, result)
+            continue
+        if key.method not in sides.controls:
+            result.cells += 1
+            result.measured += old["status"] == new["status"] == "ok"
+        if not outcome_changed(key, old, new, result):
+            steady[key] = new
+    result.notes += sides.absent.values()
+    if policy.speed:
+        _judge_speed(steady, policy, sides.controls, result)
+    return result
+
+
+def _cells(rows: Sequence[Record], result: GateResult) -> dict[Key, tuple[Record, Record]]:
+    """Both rows of each cell; of a cell measured more than once a wrong gradient counts, else the most samples."""
+    found: dict[tuple[str, str, str, str], dict[str, Record]] = {}
+    for row in rows:
+        name, side = row["method"][: -len(NEW)], row["method"][-len(NEW) :]
+        unit = (row["config_id"], row.get("run_key", ""), row.get("labels", ""), name)
+        found.setdefault(unit, {})[side] = row
+    whole = {unit: pair for unit, pair in found.items() if len(pair) == len((BASE, NEW))}
+    cells: dict[Key, tuple[Record, Record]] = {}
+    for unit, pair in sorted(whole.items(), key=lambda item: _weight(item[1][NEW])):
+        cells[Key(unit[0], unit[-1], f"{unit[-1]}{BASE}")] = (pair[BASE], pair[NEW])
+    if len(cells) < len(whole):
+        result.notes.append(
+            f"{len(whole) - len(cells)} further pairs of cells measured more than once; of each cell a wrong gradient "
+            "counts, else the pair with the most samples"
+        )
+    return {key: cells[key] for key in dict.fromkeys(Key(u[0], u[-1], f"{u[-1]}{BASE}") for u in whole)}
+
+
+def _weight(row: Record) -> tuple[bool, int]:
+    return row.get("accuracy") == "fail", row.get("samples", 0)
+
+
+def pair_change(new: Record) -> Change | None:
+    """How much slower side b is, from the interval of its pairs' ratio; None where it has none.
+
+    The interval is that of the medians of six pairs of processes or more. It is read as Student's with FREEDOM degrees
+    of freedom, se = log(high / low) / (2 · t), which claims a difference less often than it says: in normal medians of
+    6, 8 or 12 pairs at 0.77 of the nominal 1%, or less (simulated in tests/test_pairs.py).
+    """
+    ends = [new.get(name) for name in ("speedup_low", "speedup", "speedup_high")]
+    if any(end is None for end in ends):
+        return None
+    low, middle, high = (math.log(float(end)) for end in ends if end is not None)
+    return Change("pair", -middle, (high - low) / (2 * t_quantile(FREEDOM)), FREEDOM)
+
+
+def _judge_speed(cells: Mapping[Key, Record], policy: Policy, controls: frozenset[str], result: GateResult) -> None:
+    """One Benjamini–Hochberg correction over all cells that are judged, another over the controls."""
+    timed = {key: pair_change(row) for key, row in cells.items() if "time_s" in row}
+    margin = math.log1p(policy.margin)
+    moved = _moved({k: c for k, c in timed.items() if k.method in controls and c is not None}, margin, result)
+    judged = {key: change for key, change in timed.items() if key.method not in controls and change is not None}
+    blind = [key for key, change in timed.items() if key.method not in controls and change is None]
+    result.asked, result.timed, result.changes = len(judged) + len(blind), len(judged), judged
+    text = "its ratio has no interval (it was interrupted): nothing was compared"
+    result.advice += [Finding("advisory", key, cells[key], text) for key in blind]
+    _resolve(judged, blind, margin, result)
+    for (key, change), q in with_q(judged, [c.p_above(margin) for c in judged.values()]):
+        if q <= LEVEL and change.low > margin:
+            _report(Finding("slower", key, cells[key], str(change), change, q), moved, result)
+    for (key, change), q in with_q(judged, [c.p_below(-margin) for c in judged.values()]):
+        if q <= LEVEL and change.high < -margin:
+            result.improvements.append(Finding("faster", key, cells[key], str(change), change, q))
+
+
+def _report(finding: Finding, moved: float, result: GateResult) -> None:
+    """A slowdown is a failure where all of it is beyond what the controls moved by, and else in doubt."""
+    assert finding.change is not None
+    if finding.change.low > moved:
+        result.failures.append(finding)
+        return
+    text = f"{finding.text}; what is the same on both sides moved by up to {math.exp(moved):.2f}× as well"
+    result.doubtful.append(replace(finding, kind="doubtful", text=text))
+
+
+def _moved(controls: Mapping[Key, Change], margin: float, result: GateResult) -> float:
+    """By how much, as a log ratio, controls moved that cannot have: 0 where none is beyond the margin."""
+    found = 0.0
+    for sign in (1, -1):
+        sided = {key: replace(change, log=sign * change.log) for key, change in controls.items()}
+        for (_, change), q in with_q(sided, [c.p_above(margin) for c in sided.values()]):
+            if q <= LEVEL and change.low > margin:
+                found = max(found, change.high)
+    if found:
+        result.notes.append(
+            f"{' and '.join(sorted({key.method for key in controls}))}, the same on both sides, came out up to "
+            f"{math.exp(found):.2f}× apart: the machine is at work on something else, and slowdowns below that are not "
+            "believed"
+        )
+    return found
+
+
+def _resolve(judged: Mapping[Key, Change], blind: Sequence[Key], margin: float, result: GateResult) -> None:
+    """The smallest slowdown that half of the judged cells could have shown, of all methods and of each."""
+    shown = {key: change.shows(margin, LEVEL / len(judged)) for key, change in judged.items()}
+    shown |= dict.fromkeys(blind, math.inf)
+    if not shown:
+        return
+    result.resolution = math.exp(median(shown.values()))
+    for method in dict.fromkeys(key.method for key in shown):
+        result.resolutions[method] = math.exp(median(log for key, log in shown.items() if key.method == method))
