@@ -27,7 +27,7 @@ LAYERS = {
     "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
-    "decisions": {"commands", "comparison", "duet", "validation"},
+    "decisions": {"commands", "comparison", "deceptions", "duet", "validation"},
     "command line": {"cli", "pytest_plugin"},
 }
 # The package's own face takes `load` from below when it is asked for.
@@ -45,6 +45,9 @@ KNOW_HYDRA = {f"sweep.{m}" for m in ("config", "axes", "sweeper", "program", "la
 CHILDS_SIDE = {
     *("runner", "execution.worker_child", "duet.child", "validation.proofs"),
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
+    # Methods, some of which do harm when they are imported.
+    *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),
+    *(f"deceptions.at_import.{m}" for m in ("switches", "onednn", "precision", "timer")),
 }
 
 

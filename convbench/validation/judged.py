@@ -1,0 +1,183 @@
+"""Every deception of convbench.deceptions, tried on this machine: which are caught, by what, and who else was touched.
+
+Each is measured as a user would measure it, in a process of its own: beside a baseline and two honest rivals in one
+configuration, and followed by one that it is not in.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import deceptions
+from ..execution.execute import RunOptions, driving, execute
+from ..facts.case import ConvCase
+from ..facts.record import Record
+from ..facts.spec import Budget, Measure, Spec, Switches
+
+BASELINE, RIVAL, OWN_RIVAL = "autograd", "explicit", deceptions.method("honest:rival")
+GAIN = 1.25
+"""A method that comes out this much faster than what it does honestly has gained by it; less is a machine's noise."""
+
+SLOWED = 1.5
+"""A rival that takes this much longer than undisturbed was touched; the smallest of what leaked was 1.9."""
+
+CASE = {
+    "op": "conv_transpose2d",
+    "batch": 4,
+    "in_channels": 32,
+    "out_channels": 32,
+    "size": 17,
+    "kernel": 9,
+    "stride": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "bias": False,
+}
+"""The notebook's, with channels and a batch: some milliseconds, enough to be worth stealing."""
+
+Rows = Mapping[tuple[int, str], Record]
+"""Rows by configuration (0, and 1 for the next) and method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one method of the set.
+
+    `said` is its row's status, or accuracy where that is ok, or speed where that is impossible; `reason` the row's.
+    `gain` is its speedup over what the same work has honestly, None where it was not timed. `touched` names rivals'
+    rows that are not what they are undisturbed, and how.
+    """
+
+    name: str
+    meaning: str
+    honest: bool
+    said: str
+    reason: str
+    gain: float | None
+    touched: tuple[str, ...]
+
+    @property
+    def caught(self) -> bool:
+        return self.said not in ("ok", "exact", "reduced")
+
+    @property
+    def harmless(self) -> bool:
+        """Not caught, and no better off for it."""
+        return not self.caught and (self.gain is None or self.gain <= GAIN)
+
+    @property
+    def in_order(self) -> bool:
+        """A deception is caught or gains nothing, an honest method is not caught; and nobody else was touched."""
+        return not self.touched and (not self.caught if self.honest else self.caught or self.harmless)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "caught": self.caught, "in_order": self.in_order}
+
+
+def tried(names: Sequence[str], measure: Measure, device: str = "cpu") -> Iterator[Trial]:
+    """The trials of these methods of the set, in their order."""
+    alone = _rows(None, measure, device)
+    for name in names:
+        found = _rows(deceptions.method(name), measure, device)
+        touched = touches(found, alone)
+        if touched and all(what.endswith("slower") for what in touched):
+            alone = _slower(alone, _rows(None, measure, device))  # the machine may have become slower meanwhile
+            touched = touches(found, alone)
+        yield trial(name, found, alone, touched)
+
+
+def trial(name: str, found: Rows, alone: Rows, touched: Sequence[str]) -> Trial:
+    """What the rows say about a method, beside those of an undisturbed run."""
+    row = found.get((0, deceptions.method(name)), {"status": "missing"})
+    said = row["status"] if row["status"] != "ok" else row.get("accuracy", "unknown")
+    if row.get("speed") == "impossible" and said in ("ok", "exact", "reduced"):
+        said = "impossible"
+    honest, own = alone[0, RIVAL].get("speedup"), row.get("speedup")
+    return Trial(
+        name,
+        deceptions.meaning(name),
+        name in deceptions.HONEST,
+        str(said),
+        str(row.get("reason") or ""),
+        own / honest if own and honest else None,
+        tuple(touched),
+    )
+
+
+def touches(found: Rows, alone: Rows) -> list[str]:
+    """Rivals' rows that are not what they are undisturbed."""
+    out = []
+    for (position, method), before in alone.items():
+        row = found.get((position, method), {"status": "missing"})
+        who = method.rpartition(":")[2] + (" of the next configuration" if position else "")
+        if row["status"] != "ok":
+            out.append(f"{who}: {row['status']}")
+        elif row.get("accuracy") != before.get("accuracy"):
+            out.append(f"{who}: accuracy {row.get('accuracy')}")
+        elif (ratio := _ratio(row, before)) > SLOWED:
+            out.append(f"{who} {ratio:.1f}× slower")
+    return out
+
+
+def _ratio(row: Record, before: Record) -> float:
+    now, then = row.get("time_s"), before.get("time_s")
+    return now / then if now and then else math.nan
+
+
+def _slower(one: Rows, other: Rows) -> Rows:
+    return {key: max(one[key], other[key], key=lambda row: row.get("time_s") or 0.0) for key in one}
+
+
+def _rows(method: str | None, measure: Measure, device: str) -> Rows:
+    with tempfile.TemporaryDirectory(prefix="convbench-judge-") as folder:
+        rivals = (BASELINE, *([method] if method else []), OWN_RIVAL, RIVAL)
+        todo = [_spec(0, rivals, measure, device), _spec(1, (BASELINE, RIVAL), measure, device)]
+        seen = _Rows()
+        run = RunOptions(Path(folder))
+        with driving(run):
+            execute(todo, run, seen)
+        return seen.found
+
+
+def _spec(seed: int, methods: tuple[str, ...], measure: Measure, device: str) -> Spec:
+    return Spec(
+        case=ConvCase.of(CASE),
+        dtype="float32",
+        device=device,
+        memory_format="contiguous",
+        wrt="input",
+        order=1,
+        fill="normal",
+        seed=seed,
+        methods=methods,
+        baseline=BASELINE,
+        switches=Switches(),
+        measure=measure,
+        budget=Budget(),
+        timeout_s=60.0,
+    )
+
+
+class _Rows:
+    """An observer that keeps the rows."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[int, str], Record] = {}
+
+    def begin(self, total: int, already_done: int) -> None: ...
+
+    def start(self, spec: Spec) -> None: ...
+
+    def finish(self, spec: Spec, records: Sequence[Record]) -> None:
+        self.found.update({(spec.seed, row["method"]): row for row in records})
+
+    def warn(self, problem: str, remedy: str) -> None: ...
+
+    def end(self, outcome: Any) -> None: ...

@@ -1,0 +1,90 @@
+"""The set of deceptions, and what its rows are read to mean."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+from convbench import deceptions
+from convbench.validation.judged import BASELINE, OWN_RIVAL, RIVAL, touches, trial
+
+EVERY = [*deceptions.DECEPTIONS, *deceptions.HONEST]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_each_is_a_function_that_says_what_it_does(name: str) -> None:
+    """Read, not imported: some of them do harm at their import."""
+    module, _, function = deceptions.method(name).partition(":")
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    with open(found.origin, encoding="utf-8") as file:
+        assert f"def {function}(problem: Problem)" in file.read()
+    assert deceptions.meaning(name).endswith(".")
+
+
+def test_names_are_used_once() -> None:
+    assert len(EVERY) == len(set(EVERY))
+
+
+def row(method: str, time_s: float = 1.0, **other: Any) -> dict[str, Any]:
+    return {"method": method, "status": "ok", "accuracy": "ok", "time_s": time_s, "speedup": 1 / time_s, **other}
+
+
+def rows(*more: dict[str, Any], **changed: dict[str, Any]) -> dict[tuple[int, str], dict[str, Any]]:
+    """Rows of two configurations; a changed one replaces the rival's of the first."""
+    first = [row(BASELINE), row(OWN_RIVAL), changed.get("rival", row(RIVAL)), *more]
+    return {(0, r["method"]): r for r in first} | {(1, r["method"]): r for r in (row(BASELINE), row(RIVAL))}
+
+
+NAME = "results:keeps_its_first"
+METHOD = deceptions.method(NAME)
+
+
+@pytest.mark.parametrize(
+    "theirs, said, in_order",
+    [
+        (row(METHOD, 0.1), "ok", False),
+        (row(METHOD, 0.9), "ok", True),
+        (row(METHOD, 0.1, speed="impossible"), "impossible", True),
+        (row(METHOD, 0.1, accuracy="fail", reason="wrong"), "fail", True),
+        ({"method": METHOD, "status": "crash", "reason": "killed"}, "crash", True),
+    ],
+)
+def test_a_deception_is_caught_or_gains_nothing(theirs: dict[str, Any], said: str, in_order: bool) -> None:
+    found = trial(NAME, rows(theirs), rows(), ())
+    assert (found.said, found.in_order) == (said, in_order)
+
+
+@pytest.mark.parametrize("verdict, in_order", [("ok", True), ("fail", False)])
+def test_an_honest_method_must_not_be_caught(verdict: str, in_order: bool) -> None:
+    name = "honest:workspace"
+    found = trial(name, rows(row(deceptions.method(name), 0.5, accuracy=verdict)), rows(), ())
+    assert found.in_order is in_order
+
+
+def test_a_method_that_touches_another_is_not_in_order_however_it_was_caught() -> None:
+    found = rows(row(METHOD, accuracy="fail"), rival=row(RIVAL, 3.0))
+    touched = touches(found, rows())
+    assert touched == ["explicit 3.0× slower"]
+    assert not trial(NAME, found, rows(), touched).in_order
+
+
+@pytest.mark.parametrize(
+    "rival, said",
+    [
+        (row(RIVAL, 1.2), []),
+        (row(RIVAL, accuracy="fail"), ["explicit: accuracy fail"]),
+        ({"method": RIVAL, "status": "error"}, ["explicit: error"]),
+    ],
+)
+def test_what_counts_as_touched(rival: dict[str, Any], said: list[str]) -> None:
+    assert touches(rows(rival=rival), rows()) == said
+
+
+def test_a_rival_that_is_missing_was_touched() -> None:
+    found = rows()
+    del found[1, BASELINE]
+    assert touches(found, rows()) == ["autograd of the next configuration: missing"]
