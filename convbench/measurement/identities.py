@@ -1,0 +1,132 @@
+"""Which functions the names of torch, of convbench and of the clock stand for, and which code those run."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import attrgetter, is_, itemgetter
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import torch
+
+TORCH = (
+    "torch",
+    "torch.nn.functional",
+    "torch.nn.grad",
+    "torch.autograd",
+    "torch.autograd.grad_mode",
+    "torch.autograd.graph",
+    "torch.overrides",
+    "torch.utils._device",
+    "torch._C",
+    "torch._C._nn",
+)
+"""What methods, the reference and the judge call of torch; ops are looked up in the dispatcher, not by these names."""
+
+
+def _holders() -> Iterator[tuple[str, Any]]:
+    for name in TORCH:
+        if isinstance(module := sys.modules.get(name), ModuleType):
+            yield name, module
+    yield "torch.Tensor", torch.Tensor
+    for module in (time, gc, os, builtins):
+        yield module.__name__, module
+    for name, own in list(sys.modules.items()):
+        if name.partition(".")[0] == __name__.partition(".")[0] and isinstance(own, ModuleType):
+            yield name, own
+            for value in list(vars(own).values()):
+                if isinstance(value, type) and value.__module__ == name:
+                    yield f"{name}.{value.__qualname__}", value
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of a module or class that stood for something that can be called."""
+
+    holder: Any
+    called: str
+    names: tuple[str, ...]
+    were: tuple[Any, ...]
+    at_first: frozenset[str]
+
+    def covered(self) -> list[str]:
+        """Names that have come since and hide what the same name stood for: a base class's, or Python's own."""
+        now = vars(self.holder)
+        if len(now) == len(self.at_first):
+            return []
+        below = self.holder.__mro__[1:] if isinstance(self.holder, type) else (builtins,)
+        return [n for n in now.keys() - self.at_first if any(_is_code(vars(b).get(n)) for b in below)]
+
+    def changed(self) -> list[str]:
+        now = vars(self.holder)
+        # One call in C for all of them, and no comparison beyond identity where all are the same.
+        if len(self.names) > 1:
+            with suppress(KeyError):
+                if all(map(is_, itemgetter(*self.names)(now), self.were)):
+                    return []
+        return [name for name, was in zip(self.names, self.were, strict=True) if now.get(name) is not was]
+
+
+class Identities:
+    """What every name stood for when this was made."""
+
+    def __init__(self) -> None:
+        self._names = [_names(called, holder) for called, holder in _holders()]
+        functions = {id(v): v for names in self._names for v in names.were if type(v) is FunctionType}
+        self._functions = list(functions.values())
+        self._codes = list(map(CODE, self._functions))
+
+    def restore(self) -> list[str]:
+        """The names that stand for something else now, or run other code, and did not before; all are put back.
+
+        Only what can be called counts: a module may keep a number or a cache under a name of its own. A name that
+        has come since counts where it hides another: modules are imported late.
+        """
+        found = []
+        for names in self._names:
+            for name in names.covered():
+                _kind(names.holder).__delattr__(names.holder, name)
+                found.append(f"{names.called}.{name}")
+            for name in names.changed():
+                was = names.were[names.names.index(name)]
+                _kind(names.holder).__setattr__(names.holder, name, was)
+                found.append(f"{names.called}.{name}")
+        if not all(map(is_, map(CODE, self._functions), self._codes)):
+            found += [
+                _with_code(f, was) for f, was in zip(self._functions, self._codes, strict=True) if CODE(f) is not was
+            ]
+        return found
+
+
+CODE = attrgetter("__code__")
+
+
+def _names(called: str, holder: Any) -> _Names:
+    held = {name: value for name, value in vars(holder).items() if _is_code(value)}
+    return _Names(holder, called, tuple(held), tuple(held.values()), frozenset(vars(holder)))
+
+
+def _with_code(function: FunctionType, code: CodeType) -> str:
+    function.__code__ = code
+    return f"the code of {function.__module__}.{function.__qualname__}"
+
+
+def capture() -> Identities:
+    """What every name stands for now."""
+    return Identities()
+
+
+def _is_code(value: Any) -> bool:
+    return callable(value) or isinstance(value, (staticmethod, classmethod, property))
+
+
+def _kind(holder: Any) -> Any:
+    """Whose way of setting names is used, whatever a metaclass or a module's own class makes of it."""
+    return type if isinstance(holder, type) else ModuleType
