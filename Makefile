@@ -6,13 +6,14 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
-# `make CONSTRAINTS= …` takes the newest versions that pyproject.toml allows instead of the pinned ones.
-CONSTRAINTS ?= constraints.txt
+# Read by .ci/install.py from the environment, as TORCH, UV and INSTALL_ARGS are. `make LOCK= …` takes the newest
+# versions that pyproject.toml allows instead of the pinned ones.
+export LOCK ?= lock.txt
 ARGS ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-INSTALL_INPUTS := pyproject.toml $(CONSTRAINTS) convbench/_version.py
+INSTALL := $(BIN)/python .ci/install.py
+INSTALL_INPUTS := pyproject.toml $(LOCK) .ci/install.py
 
 .PHONY: help
 help: ## this list
@@ -47,6 +48,10 @@ check: $(VENV)/dev.stamp ## formatting, lint and types, changing nothing
 format: $(VENV)/dev.stamp ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: $(VENV)/dev.stamp ## write lock.txt and constraints.txt anew for what pyproject.toml says (ARGS=--upgrade: newest)
+	$(BIN)/python .ci/lock.py $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/dev.stamp ## write docs/columns.md anew from the code
@@ -100,23 +105,19 @@ clean: ## remove what builds and tools leave behind; keeps .venv and results
 	find convbench tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
-	  { echo "convbench needs Python 3.10 to 3.13, and $(PYTHON) is another; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 15))' || \
+	  { echo "convbench needs Python 3.10 to 3.14, and $(PYTHON) is another; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 2; }
 
-# The build tools first and no build isolation, so that they are pinned by the constraints as well. setuptools from
-# 70.1 on is for antlr4-python3-runtime, which Hydra 1.3 needs and which exists as source only.
 $(VENV)/run.stamp: $(INSTALL_INPUTS) | $(BIN)/python
-	@echo "Installing convbench into $(VENV); the first time this takes a few minutes …"
-	$(PIP) 'setuptools>=70.1' hatchling editables
-	$(PIP) --no-build-isolation --use-pep517 --editable '.[gpu]'
+	$(INSTALL) gpu
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(PIP) --no-build-isolation --use-pep517 --editable '.[gpu,dev]'
+	$(INSTALL) gpu dev
 	@touch $@
 
 $(VENV)/slow.stamp: $(VENV)/dev.stamp
-	$(PIP) --no-build-isolation --use-pep517 --editable '.[gpu,dev,joblib,slurm,ray,optuna]'
+	$(INSTALL) gpu dev joblib slurm ray optuna
 	@touch $@

@@ -144,3 +144,28 @@ def test_values_reach_make_as_text_not_as_commands(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == f".ci/nightly.py|sweep|{name}|"
     assert not planted.exists()
+
+
+def test_ci_sets_up_in_a_home_of_its_own(tmp_path: Path) -> None:
+    """With empty caches and no environment that is there already; where pip looks stays."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    said = 'echo "$@|$HOME|$VENV|${PIP_CONFIG_FILE-}|${UV_CACHE_DIR-}|$PIP_CERT|$(ls -A "$HOME")"'
+    for name, script in {"make": said, "id": "echo 1000"}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    home = tmp_path / "home"
+    config = home / ".config" / "pip" / "pip.conf"
+    config.parent.mkdir(parents=True)
+    config.touch()
+    env = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(home), "UV_CACHE_DIR": "full", "PIP_CERT": "cert.pem"}
+    done = subprocess.run(
+        ["bash", ROOT / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    calls = [line.split("|") for line in done.stdout.splitlines() if "|" in line]
+    assert [call[0] for call in calls] == ["--keep-going test", "test-slow"]
+    for _, own, venv, pip, uv, cert, held in calls:
+        assert own != str(home)
+        assert Path(venv).is_relative_to(own)
+        assert (pip, uv, cert, held) == (str(config), "", "cert.pem", "")
+        assert not Path(own).exists()
