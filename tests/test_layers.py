@@ -34,7 +34,17 @@ LAYERS = {
 FACE = {"__init__", "__main__"}
 # What these know, a reader can learn without torch, Hydra, numpy or pandas; not even inside a function.
 PLAIN = {
-    *("facts.case", "facts.dtypes", "facts.spec", "facts.record", "facts.rates", "facts.units", "facts.exits"),
+    *(
+        "facts.case",
+        "facts.dtypes",
+        "facts.key",
+        "facts.settings",
+        "facts.spec",
+        "facts.record",
+        "facts.rates",
+        "facts.units",
+        "facts.exits",
+    ),
     "facts.markdown",
     *("timing.samples", "timing.observed", "timing.allotment", "timing.nvml", "validation.trust", "validation.burst"),
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),

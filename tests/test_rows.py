@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convbench.facts.settings import SETTINGS
 from convbench.results import wording
 from convbench.results.rows import ARROW, Rows, partners
 from tests.made_up import row, spec
@@ -176,7 +177,7 @@ def test_what_varies_and_what_is_shared():
     records.append({**row(spec(kernel=3, threads=2), "aten"), "cache": "hot"})
     rows = Rows.of(records)
     assert wording.varying(rows) == ["kernel"]
-    shared = [s for s in wording.SETTINGS if s != "kernel"]
+    shared = [s for s in SETTINGS if s != "kernel"]
     said = wording.phrases(records[0], shared)
     assert said == ["conv_transpose2d", "1×4→1", "17×17", "float32", "cpu", "wrt input", "2 threads"]
 

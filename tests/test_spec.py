@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from convbench.facts.case import IllegalCase, InvalidValue
 from convbench.facts.record import COLUMNS
-from convbench.facts.spec import IDENTITY, IDENTITY_SINCE, Spec
+from convbench.facts.spec import IDENTITY_SINCE, Spec
 
 from .settings import NOTEBOOK, make_spec, specs
 
@@ -123,8 +123,10 @@ def test_json_gives_the_same_configuration_back(
 
 def flat(spec: Spec) -> dict[str, Any]:
     """The settings that give `spec`, as far as `specs` varies them."""
-    names = ("dtype", "memory_format", "wrt", "order", "fill", "seed")
-    return {**NOTEBOOK, **spec.case.to_dict(), **{name: getattr(spec, name) for name in names}}
+    return {**NOTEBOOK, **spec.case.to_dict(), **{name: getattr(spec, name) for name in OWN}}
+
+
+OWN = ("dtype", "memory_format", "wrt", "order", "fill", "seed")
 
 
 def test_identity_is_the_hash_of_this_text() -> None:
@@ -212,7 +214,7 @@ def test_columns_are_the_tables(spec: Spec) -> None:
     row = spec.columns()
     assert row.keys() <= COLUMNS.keys()
     assert all(value is None or type(value) is COLUMNS[name].type for name, value in row.items())
-    assert {name: row[name] for name in IDENTITY} == {name: getattr(spec, name) for name in IDENTITY}
+    assert {name: row[name] for name in OWN} == {name: getattr(spec, name) for name in OWN}
     assert (row["config_id"], row["run_key"]) == (spec.config_id, spec.run_key)
 
 

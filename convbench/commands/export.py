@@ -16,8 +16,8 @@ from ..facts.case import InvalidValue
 from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..facts.markdown import escape
 from ..facts.record import Record
+from ..facts.settings import CONFIGURATION
 from ..results.files import environments
-from ..results.rows import CONFIGURATION
 from ..results.table import load, records, table_files
 from ..results.wording import distinct_names, labels_of
 from ..terminal.arguments import Arguments, writing

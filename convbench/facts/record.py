@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .case import AXES
+from .settings import SETTINGS, Setting, owned
 
 STATUSES = ("ok", "skipped", "unsupported", "oom", "timeout", "crash", "error")
 FAILED = ("oom", "timeout", "crash", "error")
@@ -32,40 +33,26 @@ class Column:
     meaning: str
 
 
-def _axes(prefix: str, meaning: str) -> list[Column]:
-    return [Column(f"{prefix}_{a}", int, "", f"{meaning}, axis {a}") for a in AXES]
+def _column(setting: Setting) -> list[Column]:
+    """The columns that hold a setting."""
+    if not setting.per_axis:
+        return [Column(setting.name, setting.type, "", setting.meaning)]
+    return [
+        Column(name, setting.type, "", f"{setting.meaning}, axis {axis}")
+        for name, axis in zip(setting.columns, AXES, strict=True)
+    ]
 
 
-CASE = (
-    Column("op", str, "", "the forward operation"),
-    Column("batch", int, "", "N"),
-    Column("in_channels", int, "", "C_in"),
-    Column("out_channels", int, "", "C_out"),
-    *_axes("in", "input size"),
-    *_axes("kernel", "kernel size"),
-    *_axes("stride", "stride"),
-    *_axes("pad", "padding"),
-    *_axes("dil", "dilation"),
-    Column("groups", int, "", "groups"),
-    *_axes("output_padding", "output padding"),
-    Column("bias", int, "", "1 with a bias, 0 without"),
-)
+def _columns(settings: Iterable[Setting]) -> list[Column]:
+    return [column for setting in settings for column in _column(setting)]
+
+
+CASE = tuple(_columns(owned("case")))
 SETTING = (
-    Column("dtype", str, "", "element type of all tensors"),
-    Column("device", str, "", "where it ran"),
-    Column("memory_format", str, "", "contiguous or channels_last"),
-    Column("wrt", str, "", "which gradient"),
-    Column("order", int, "", "1: gradient; 2: gradient of the gradient"),
-    Column("fill", str, "", "the data: normal, integer or notebook"),
-    Column("seed", int, "", "seed of the data and of the sampling"),
-    Column("threads", int, "", "CPU threads"),
-    Column("tf32", bool, "", "TF32 allowed"),
-    Column("cudnn_benchmark", bool, "", "cuDNN searches for its fastest algorithm"),
-    Column("deterministic", bool, "", "deterministic algorithms asked for"),
-    Column("onednn", bool, "", "oneDNN allowed"),
+    *_columns(owned("spec", "switch")),
     Column("method", str, "", "what computed the gradient"),
     Column("baseline", str, "", "the method that speedups are measured against"),
-    Column("measure", str, "", "name of the measurement preset"),
+    *_columns(setting for setting in owned("measure") if not setting.observed),
     Column("config_id", str, "", "names the configuration; the same in every run"),
     Column("run_key", str, "", "hash of everything that decided the row; for resuming"),
     Column("labels", str, "", "JSON object of a cases file's further columns"),
@@ -109,8 +96,7 @@ SPEED = (
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "CUDA: synchronized wall time of one call"),
     Column("launch_bound", bool, "", "CUDA: the host could not stay ahead of the device"),
-    Column("cache", str, "", "hot or cold caches"),
-    Column("cuda_graph", bool, "", "replayed as a CUDA graph"),
+    *_columns(setting for setting in SETTINGS.values() if setting.observed),
     Column("cuda_graph_error", str, "", "why not, where measure.cuda_graph=true asked for it"),
     Column("throttle", str, "", "CUDA: throttle reasons seen while sampling"),
     Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),

@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import Field, dataclass, field, fields, make_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .case import PER_AXIS, ConvCase, IllegalCase, InvalidValue, whole_number
+from .case import ConvCase, IllegalCase, InvalidValue, whole_number
 from .dtypes import DTYPES
 from .key import ConfigurationKey
+from .settings import SETTINGS, Identity, owned
 
 SCHEMA_VERSION = 1
 """Version of what a record means. A record of another version is measured again, never reused."""
@@ -19,7 +20,6 @@ SCHEMA_VERSION = 1
 MEMORY_FORMATS = ("contiguous", "channels_last")
 WRT = ("input", "weight", "bias", "grad_output")
 FILLS = ("normal", "integer", "notebook")
-CASE_KEYS = ("op", "batch", "in_channels", "out_channels", *PER_AXIS, "groups", "bias")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -38,18 +38,27 @@ def number(key: str, value: Any, lowest: float) -> float:
     return float(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Switches:
-    """Settings of the libraries underneath, set for the run and recorded; they change results or times."""
+def _check_switches(switches: Any) -> None:
+    whole_number("threads", switches.threads, 1)
 
-    threads: int = 1
-    tf32: bool = False
-    cudnn_benchmark: bool = False
-    deterministic: bool = False
-    onednn: bool = True
 
-    def __post_init__(self) -> None:
-        whole_number("threads", self.threads, 1)
+if TYPE_CHECKING:
+
+    class Switches:
+        """Settings of the libraries underneath, set for the run and recorded; they change results or times."""
+
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    Switches = make_dataclass(
+        "Switches",
+        [(setting.name, setting.type, field(default=setting.usual)) for setting in owned("switch")],
+        namespace={"__post_init__": _check_switches, "__module__": __name__},
+        frozen=True,
+        slots=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +127,8 @@ class Measure:
         one_of("measure.cache", self.cache, ("hot", "cold"))
 
 
-IDENTITY = ("dtype", "device", "memory_format", "wrt", "fill", "seed")
-IDENTITY_SINCE = {
-    "order": 1,
-    "tf32": False,
-    "cudnn_benchmark": False,
-    "deterministic": False,
-    "onednn": True,
-    "cache": "hot",
-    "cuda_graph": False,
-}
-"""Part of a configuration's identity only when they differ from these values, which must never change:
-so a setting added here does not rename the cells that older runs measured."""
+IDENTITY_SINCE = {s.name: s.usual for s in SETTINGS.values() if s.identity is Identity.IF_UNUSUAL}
+"""Part of a configuration's identity only when they differ from these values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,19 +221,14 @@ class Spec:
             budget=Budget(**_group(values, "reference", Budget)),
             check_repeatable=deterministic == "check",
             labels=dict(values.get("labels") or {}),
-            **{key: values[key] for key in (*IDENTITY, "order", "baseline", "timeout_s")},
+            **{key: values[key] for key in (*_OWN, "baseline", "timeout_s")},
         )
 
     @property
     def config_id(self) -> str:
         """16 hexadecimal digits: what is computed and where; not how long it is measured, nor by which methods."""
-        identity: dict[str, Any] = {**self.case.to_dict(), **{key: getattr(self, key) for key in IDENTITY}}
-        identity["threads"] = self.switches.threads
-        for key, usual in IDENTITY_SINCE.items():
-            value = self._setting(key)
-            if value != usual:
-                identity[key] = value
-        return _digest(identity)
+        values = {key: self._setting(key) for key, s in SETTINGS.items() if s.identity is not Identity.NEVER}
+        return _digest({key: v for key, v in values.items() if key not in IDENTITY_SINCE or v != IDENTITY_SINCE[key]})
 
     @property
     def run_key(self) -> str:
@@ -249,10 +243,11 @@ class Spec:
         return ConfigurationKey(self.config_id, self.run_key, labels)
 
     def _setting(self, key: str) -> Any:
-        for owner in (self, self.switches, self.measure):
-            if hasattr(owner, key):
-                return getattr(owner, key)
-        raise KeyError(key)
+        """The value of a setting of facts/settings.py."""
+        if key == "measure":
+            return self.measure.name
+        part = {"case": self.case, "spec": self, "switch": self.switches, "measure": self.measure}
+        return getattr(part[SETTINGS[key].owner], key)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -261,23 +256,11 @@ class Spec:
 
     def columns(self) -> dict[str, Any]:
         """The case and setting columns of this configuration's rows (without `method`)."""
-        s = self.switches
+        asked = [s.name for s in owned("spec", "switch", "measure") if not s.observed]
         return {
             **self.case.columns(),
-            "dtype": self.dtype,
-            "device": self.device,
-            "memory_format": self.memory_format,
-            "wrt": self.wrt,
-            "order": self.order,
-            "fill": self.fill,
-            "seed": self.seed,
-            "threads": s.threads,
-            "tf32": s.tf32,
-            "cudnn_benchmark": s.cudnn_benchmark,
-            "deterministic": s.deterministic,
-            "onednn": s.onednn,
+            **{name: self._setting(name) for name in asked},
             "baseline": self.baseline,
-            "measure": self.measure.name,
             **self.key._asdict(),
         }
 
@@ -305,6 +288,9 @@ class Spec:
                 "budget": Budget(**data["budget"]),
             }
         )
+
+
+_OWN = tuple(setting.name for setting in owned("spec"))
 
 
 def _group(values: Mapping[str, Any], prefix: str, kind: type) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..facts import units
 from ..facts.key import KEY_COLUMNS, ConfigurationKey
-from ..results.rows import CONFIGURATION, Indexes, Mask, Rows
+from ..facts.settings import CONFIGURATION
+from ..results.rows import Indexes, Mask, Rows
 from ..results.wording import example_name, varying
 
 SEVERITIES = ("bad", "warning", "note")

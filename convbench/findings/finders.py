@@ -9,7 +9,8 @@ import numpy as np
 from ..facts import units
 from ..facts.key import KEY_COLUMNS
 from ..facts.record import FAILED
-from ..results.rows import CONFIGURATION, Mask, Rows, partners
+from ..facts.settings import CONFIGURATION
+from ..results.rows import Mask, Rows, partners
 from .evidence import SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
 
 SEPARATION = 1.3

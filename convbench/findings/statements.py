@@ -11,7 +11,8 @@ import numpy as np
 
 from ..facts.case import ConvCase
 from ..facts.record import Record
-from ..results.rows import CONFIGURATION, Rows, partners
+from ..facts.settings import CONFIGURATION
+from ..results.rows import Rows, partners
 
 CASE = ConvCase(
     op="conv_transpose2d",

@@ -13,24 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..facts.settings import SETTINGS
 from ..facts.spec import Switches
 from .devices import device_of
 
-FINGERPRINT = (
-    "cpu",
-    "cores",
-    "gpu",
-    "driver",
-    "cuda",
-    "cudnn",
-    "torch",
-    "device",
-    "threads",
-    "tf32",
-    "cudnn_benchmark",
-    "deterministic",
-    "onednn",
-)
+MACHINE = ("cpu", "cores", "gpu", "driver", "cuda", "cudnn", "torch")
+FINGERPRINT = (*MACHINE, *(setting.name for setting in SETTINGS.values() if setting.fingerprint))
 """What makes absolute times comparable; never the clock, the host's name or the load."""
 
 

@@ -12,16 +12,16 @@ import pandas as pd
 from ..facts.case import COLUMN_PREFIX
 from ..facts.key import KEY_COLUMNS
 from ..facts.record import COLUMNS
+from ..facts.settings import SETTINGS
 from ..results.files import environments
 from ..results.table import load, table_files
 from ..results.wording import (
     CASE_COLUMNS,
     CASE_SETTINGS,
-    PHRASES,
     RUN_SETTINGS,
     case_name,
-    columns_of,
     labels_of,
+    say,
     value_of,
 )
 
@@ -85,8 +85,8 @@ def add_axes(table: pd.DataFrame) -> tuple[str, ...]:
     (the case's short name), one column for every label, and `label`, which tells a configuration from the others.
     """
     for setting in COLUMN_PREFIX:
-        table[setting] = numbers_where_possible(per_distinct(table, columns_of(setting), value_in(setting)))
-    case_columns = [column for setting in CASE_SETTINGS for column in columns_of(setting)]
+        table[setting] = numbers_where_possible(per_distinct(table, SETTINGS[setting].columns, value_in(setting)))
+    case_columns = [column for setting in CASE_SETTINGS for column in SETTINGS[setting].columns]
     table["case"] = per_distinct(table, case_columns, lambda row: case_name(dict(row)))
     labels = add_labels(table)
     varying = [axis for axis in swept(table, labels) if axis not in NOT_IN_LABELS]
@@ -143,4 +143,4 @@ def swept(table: pd.DataFrame, labels: Sequence[str]) -> tuple[str, ...]:
 
 def label_of(row: Mapping[str, Any]) -> str:
     """`kernel 9 · bfloat16 · wrt weight`."""
-    return " · ".join(PHRASES[axis](value) if axis in PHRASES else str(value) for axis, value in row.items())
+    return " · ".join(say(axis, value) for axis, value in row.items())

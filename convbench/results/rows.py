@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..facts.record import CASE, COLUMNS, SETTING, Record
+from ..facts.record import COLUMNS, Record
 from .column_types import COLUMN_TYPES
 
 Codes = npt.NDArray[np.signedinteger[Any]]
@@ -20,10 +20,6 @@ Indexes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 ARROW = {kind: pa.type_for_alias(names.arrow) for kind, names in COLUMN_TYPES.items()}
-
-NAMES = ("config_id", "run_key", "labels", "baseline", "measure", "method")
-CONFIGURATION = (*(c.name for c in (*CASE, *SETTING) if c.name not in NAMES), "cache", "cuda_graph")
-"""Columns that together say what was computed and under which settings, apart from the method."""
 
 
 class Rows:

@@ -6,42 +6,15 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..facts.case import AXES, COLUMN_PREFIX
 from ..facts.key import ConfigurationKey
 from ..facts.record import Record
+from ..facts.settings import SETTINGS, owned
 
 if TYPE_CHECKING:  # The progress bar names configurations too and must not wait for pyarrow.
     from .rows import Rows
 
-USUAL: Mapping[str, Any] = {
-    "stride": "1",
-    "padding": "0",
-    "output_padding": "0",
-    "dilation": "1",
-    "groups": 1,
-    "bias": 0,
-    "memory_format": "contiguous",
-    "order": 1,
-    "fill": "normal",
-    "seed": 0,
-    "threads": 1,
-    "tf32": False,
-    "cudnn_benchmark": False,
-    "deterministic": False,
-    "onednn": True,
-    "cache": "hot",
-    "cuda_graph": False,
-    "measure": "default",
-}
-"""Settings that go without saying."""
-
-CASE_SETTINGS = ("op", "batch", "in_channels", "out_channels", *COLUMN_PREFIX, "groups", "bias")
-RUN_SETTINGS = (
-    *("dtype", "device", "memory_format", "wrt", "order", "fill", "seed", "threads", "tf32"),
-    *("cudnn_benchmark", "deterministic", "onednn", "cache", "cuda_graph", "measure"),
-)
-SETTINGS = (*CASE_SETTINGS, *RUN_SETTINGS)
-"""Settings by the names a person writes on the command line, in the order in which they are shown."""
+CASE_SETTINGS = tuple(setting.name for setting in owned("case"))
+RUN_SETTINGS = tuple(name for name in SETTINGS if name not in CASE_SETTINGS)
 
 SAID = tuple(setting for setting in RUN_SETTINGS if setting not in ("threads", "measure"))
 """Settings of a run in a configuration's name; `threads` follows them where it is not 1."""
@@ -58,28 +31,28 @@ LABELS_FIRST = ("layer", "name", "network", "suite")
 LABELS_UNSAID = ("count", "source")
 """Labels that say something about a configuration and do not name it."""
 
-SHORT = {"in_channels": "in", "out_channels": "out", "memory_format": "layout", "output_padding": "out pad"}
-SHORT |= {"cudnn_benchmark": "cudnn bench", "deterministic": "determ."}
-"""Heads of columns where the setting's name is wider than its values."""
-
-
-def columns_of(setting: str) -> tuple[str, ...]:
-    """The table's columns that hold a setting: kernel → kernel_d, kernel_h, kernel_w."""
-    if setting in COLUMN_PREFIX:
-        return tuple(f"{COLUMN_PREFIX[setting]}_{axis}" for axis in AXES)
-    return (setting,)
-
 
 def value_of(setting: str, row: Record) -> Any:
     """A setting's value in a row; per-axis values as 17×17 (size) or as one number where all axes agree."""
-    if setting not in COLUMN_PREFIX:
+    if not SETTINGS[setting].per_axis:
         return row.get(setting)
-    values = [row[name] for name in columns_of(setting) if row.get(name) is not None]
+    values = [row[name] for name in SETTINGS[setting].columns if row.get(name) is not None]
     if not values:
         return None
     if setting != "size" and len(set(values)) == 1:
         return str(values[0])
     return "×".join(map(str, values))
+
+
+def unusual(setting: str, value: Any) -> bool:
+    """Whether a value of a setting does not go without saying."""
+    usual = SETTINGS[setting].usual
+    return bool(value != (str(usual) if SETTINGS[setting].per_axis else usual))
+
+
+def say(setting: str, value: Any) -> str:
+    """A value in words: `kernel 9`, `bias`, `oneDNN off`; of what is no setting, the value alone."""
+    return SETTINGS[setting].say(value) if setting in SETTINGS else str(value)
 
 
 def text_of(setting: str, row: Record) -> str:
@@ -96,36 +69,6 @@ def text_of(setting: str, row: Record) -> str:
     return str(value)
 
 
-def switch(name: str) -> Callable[[Any], str]:
-    return lambda value: f"{name} {'on' if value else 'off'}"
-
-
-PHRASES: Mapping[str, Callable[[Any], str]] = {
-    "batch": lambda v: f"batch {v}",
-    "in_channels": lambda v: f"{v} in",
-    "out_channels": lambda v: f"{v} out",
-    "kernel": lambda v: f"kernel {v}",
-    "stride": lambda v: f"stride {v}",
-    "padding": lambda v: f"padding {v}",
-    "output_padding": lambda v: f"output padding {v}",
-    "dilation": lambda v: f"dilation {v}",
-    "groups": lambda v: f"groups {v}",
-    "bias": lambda v: "bias" if v else "no bias",
-    "wrt": lambda v: f"wrt {v}",
-    "order": lambda v: "gradient of the gradient" if v == 2 else "first order",
-    "fill": lambda v: f"{v} data",
-    "seed": lambda v: f"seed {v}",
-    "threads": lambda v: f"{v} thread{'' if v == 1 else 's'}",
-    "tf32": switch("TF32"),
-    "cudnn_benchmark": switch("cuDNN's search"),
-    "deterministic": switch("deterministic"),
-    "onednn": switch("oneDNN"),
-    "cache": lambda v: f"{v} caches",
-    "cuda_graph": switch("CUDA graph"),
-    "measure": lambda v: f"measure={v}",
-}
-"""How a setting that a whole sweep shares is said; the others are said by their value alone."""
-
 ALWAYS = ("threads",)
 """Said even where it is the usual value, since times mean nothing without it."""
 
@@ -133,7 +76,7 @@ ALWAYS = ("threads",)
 def phrases(row: Record, settings: Sequence[str]) -> list[str]:
     """What `row` says of `settings`, the usual values left out: conv2d, 1×4→1, 17×17, kernel 9, float32, cpu, …"""
     wanted = [s for s in settings if value_of(s, row) is not None]
-    wanted = [s for s in wanted if s in ALWAYS or value_of(s, row) != USUAL.get(s)]
+    wanted = [s for s in wanted if s in ALWAYS or unusual(s, value_of(s, row))]
     channels = ("batch", "in_channels", "out_channels")
     together = all(c in wanted for c in channels)
     out = []
@@ -142,19 +85,16 @@ def phrases(row: Record, settings: Sequence[str]) -> list[str]:
             if setting == "batch":
                 out.append(f"{row['batch']}×{row['in_channels']}→{row['out_channels']}")
             continue
-        value = value_of(setting, row)
-        out.append(PHRASES.get(setting, str)(value))
+        out.append(say(setting, value_of(setting, row)))
     return out
 
 
 def case_name(row: Record, settings: Sequence[str] = CASE_SETTINGS) -> str:
     """A short name of the case: `conv_transpose2d 1×4→1 17×17 k9 s2`, of some of its settings."""
-    letters = {"kernel": "k", "stride": "s", "padding": "p", "output_padding": "op", "dilation": "d", "groups": "g"}
     out = []
     for phrase, setting in _phrased(row, settings):
-        if setting in letters:
-            phrase = f"{letters[setting]}{value_of(setting, row)}"
-        out.append(phrase)
+        letter = SETTINGS[setting].letter if setting in SETTINGS else ""
+        out.append(f"{letter}{value_of(setting, row)}" if letter else phrase)
     return " ".join(out)
 
 
@@ -224,8 +164,8 @@ def example_name(row: Record, settings: Sequence[str]) -> str:
     if len(case) > CASE_COLUMNS:
         parts.append(case_name(row, case))
     else:
-        parts.extend(PHRASES.get(s, str)(value_of(s, row)) for s in case)
-    parts.extend(PHRASES.get(s, str)(value_of(s, row)) for s in said if s not in case)
+        parts.extend(say(s, value_of(s, row)) for s in case)
+    parts.extend(say(s, value_of(s, row)) for s in said if s not in case)
     return " · ".join(parts)
 
 
@@ -252,6 +192,7 @@ def varying(rows: Rows) -> list[str]:
     An unknown value counts for sizes per axis only: there it means another number of axes.
     """
     distinct = {
-        s: [len(rows.codes(c)[1] if s in COLUMN_PREFIX else rows.values(c)) for c in columns_of(s)] for s in SETTINGS
+        name: [len(rows.codes(c)[1] if setting.per_axis else rows.values(c)) for c in setting.columns]
+        for name, setting in SETTINGS.items()
     }
     return [setting for setting, counts in distinct.items() if max(counts) > 1]

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, IllegalCase, InvalidValue, did_you_mean
 from ..facts.record import COLUMNS, SETTING
-from ..facts.spec import CASE_KEYS
+from ..facts.settings import owned
 
 NOT_READ = frozenset({"method", "measure", "config_id", "run_key"})
 """Setting columns of a table that say how its rows came about, not what to compute."""
@@ -61,7 +61,7 @@ AXIS_COLUMNS = {f"{prefix}_{axis}": (key, axis) for key, prefix in COLUMN_PREFIX
 """`kernel_h` → ("kernel", "h")"""
 
 READERS: dict[str, Reader] = {
-    **{name: _OF_TYPE[COLUMNS[name].type] for name in CASE_KEYS if name not in PER_AXIS},
+    **{s.name: _OF_TYPE[s.type] for s in owned("case") if not s.per_axis},
     **{c.name: _OF_TYPE[c.type] for c in SETTING if c.name not in NOT_READ | {LABELS}},
     **dict.fromkeys(PER_AXIS, (_integers, "a whole number, or one per axis as in 3x5")),
     **dict.fromkeys(AXIS_COLUMNS, _OF_TYPE[int]),

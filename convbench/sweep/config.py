@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ..facts.case import InvalidValue, did_you_mean, whole_number
+from ..facts.settings import owned
 from ..facts.spec import Budget, Measure, Spec, number, one_of
 from ..methods import METHODS
 from ..results.objective import Objective
@@ -41,39 +42,18 @@ MeasureSchema = _writable(Measure)
 BudgetSchema = _writable(Budget)
 
 
+_Settings: Any = make_dataclass(
+    "_Settings", [(s.name, s.written or s.type, field(default=MISSING)) for s in owned("case", "spec", "switch")]
+)
+
+
 @dataclass
-class Schema:
+class Schema(_Settings):  # type: ignore[misc]
     """Every setting with its type. The values come from conf/config.yaml.
 
     `Any` where a person may write more than one type (an integer or a list of them); Spec and Settings
     check those, and every range.
     """
-
-    op: str = MISSING
-    batch: int = MISSING
-    in_channels: int = MISSING
-    out_channels: int = MISSING
-    size: Any = MISSING
-    kernel: Any = MISSING
-    stride: Any = MISSING
-    padding: Any = MISSING
-    output_padding: Any = MISSING
-    dilation: Any = MISSING
-    groups: int = MISSING
-    bias: bool = MISSING
-
-    dtype: str = MISSING
-    device: str = MISSING
-    memory_format: str = MISSING
-    wrt: str = MISSING
-    order: int = MISSING
-    fill: str = MISSING
-    seed: int = MISSING
-    threads: int = MISSING
-    tf32: bool = MISSING
-    cudnn_benchmark: bool = MISSING
-    deterministic: Any = MISSING
-    onednn: bool = MISSING
 
     methods: Any = MISSING
     baseline: str = MISSING

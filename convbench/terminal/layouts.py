@@ -10,7 +10,8 @@ from rich.text import Text
 from ..facts import units
 from ..facts.key import ConfigurationKey
 from ..facts.record import Record
-from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, SHORT, case_name, labels_of, text_of, told_apart
+from ..facts.settings import SETTINGS
+from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
 from .aligned import Aligned, Column
 
 
@@ -62,8 +63,8 @@ def setting_columns(content: Content) -> list[Setting]:
     if len(case) > CASE_COLUMNS:
         out.append(("case", lambda row: case_name(row, case)))
     else:
-        out.extend((SHORT.get(s, s), _setting(s)) for s in case)
-    out.extend((SHORT.get(s, s), _setting(s)) for s in content.settings if s not in CASE_SETTINGS)
+        out.extend((SETTINGS[s].head or s, _setting(s)) for s in case)
+    out.extend((SETTINGS[s].head or s, _setting(s)) for s in content.settings if s not in CASE_SETTINGS)
     rows = {ConfigurationKey.of(line.any_row): line.any_row for line in content.lines}
     tails = told_apart({key: tuple(show(row) for _, show in out) for key, row in rows.items()}, rows)
     if any(tails.values()):

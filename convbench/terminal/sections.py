@@ -13,10 +13,11 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.record import SPEEDS, STATUSES, VERDICTS
+from ..facts.settings import SETTINGS
 from ..findings.evidence import Finding
 from ..findings.statements import bias_statement, notebook_figures
 from ..results.rows import Rows
-from ..results.wording import SETTINGS, phrases
+from ..results.wording import phrases
 from . import layouts
 from .aligned import Aligned, Column
 from .layouts import Content
