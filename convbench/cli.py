@@ -29,6 +29,7 @@ COMMANDS = {
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
 DEPENDENCIES = {
+    "filelock": "filelock",
     "hydra": "hydra-core",
     "jinja2": "jinja2",
     "markupsafe": "markupsafe",

@@ -174,7 +174,7 @@ def test_table_is_in_the_sweep_s_order_whoever_measured_what(tmp_path: Path, mon
 
 def test_later_rows_replace_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr("convbench.results.store.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr("convbench.results.lines.time.time", lambda: float(next(clock)))
     spec = make_spec("explicit")
     first = line_of(spec, time_s=1.0) + line_of(spec, "explicit", time_s=1.0)
     second = line_of(spec, time_s=2.0)
@@ -229,7 +229,7 @@ def test_one_write_per_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store.prepare(tmp_path)
     part = store.Part(tmp_path, store.ROWS)
     part.open()
-    monkeypatch.setattr("convbench.results.store.os.write", count)
+    monkeypatch.setattr("convbench.results.parts.os.write", count)
     four_rows = line_of(make_spec()) * 4
     part.append(four_rows)
     part.close()
@@ -285,7 +285,7 @@ def test_second_process_is_refused_and_told_who_is_first(tmp_path: Path) -> None
         assert caught.value.key == "out"
         first.send_signal(signal.SIGKILL)
     with store.locked(tmp_path):
-        assert f"process {os.getpid()}" in (tmp_path / ".lock").read_text()
+        assert f"process {os.getpid()}" in (tmp_path / ".owner").read_text()
 
 
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_half_a_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     part.append(line)
     write_to = os.write
     with monkeypatch.context() as patch:
-        patch.setattr("convbench.results.store.os.write", lambda fd, data: write_to(fd, data[:100]))
+        patch.setattr("convbench.results.parts.os.write", lambda fd, data: write_to(fd, data[:100]))
         with pytest.raises(InvalidValue, match="the disk is full"):
             part.append(line_of(make_spec(seed=1)))
     assert part.path.read_bytes() == line

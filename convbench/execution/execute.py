@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
 from .budgeted import run_within
-from .interrupt import Interrupt, Interrupted
+from .interrupt import Interrupt, Interrupted, StopNow
 from .outcome import Observer, Outcome
 from .source import code_key
 from .worker import InProcess, Isolated, Measured, Worker
@@ -72,20 +74,37 @@ class Session:
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
         """Appends what was measured; rows of the same configuration that were appended before count no more."""
-        for key, environment in measured.environments.items():
-            store.keep_environment(self.run.out, key, environment)
         unit, codes = store.unit_of(spec), self.codes(spec)
-        try:
+        lines = [store.encode(position, unit, codes[row["method"]], row) for row in measured.records]
+        with ExitStack() as steps:
+            # The last to be entered is done first, and all are done whatever becomes of those before.
+            for key, environment in measured.environments.items():
+                steps.callback(store.keep_environment, self.run.out, key, environment, self._rows)
+            steps.callback(self._rows.append, b"".join(lines))
             # Before the rows: whoever finds rows finds their samples.
             if spec.measure.samples and measured.samples:
-                self._samples.open()
-                self._samples.append(store.encode_samples(spec, measured.samples))
-        finally:
-            lines = [store.encode(position, unit, codes[row["method"]], row) for row in measured.records]
-            self._rows.append(b"".join(lines))
+                steps.callback(self._keep_samples, spec, measured.samples)
         self.index.add(unit, measured.records, codes)
         self.measured += 1
         return measured.records
+
+    def _keep_samples(self, spec: Spec, samples: Sequence[Mapping[str, Any]]) -> None:
+        self._samples.open()
+        self._samples.append(store.encode_samples(spec, samples))
+
+    def merge(self) -> None:
+        """Makes the tables. Raises InvalidValue where they cannot be made, or lack rows that were measured."""
+        faults = [fault for fault in (self._rows.secured(), self._samples.secured()) if fault]
+        merged = merge(self.run.out)
+        if faults:
+            raise faults[0]
+        missing = self.index.rows - merged.found
+        if missing > 0:
+            raise InvalidValue(
+                "out",
+                f"out={self.run.out}: {units.count(missing, 'row')} that had been measured are in no part file any "
+                "more: another program has taken some away or written to them; run the same command again",
+            )
 
     def close(self) -> None:
         self._worker.close()
@@ -107,19 +126,17 @@ def driving(run: RunOptions) -> Iterator[Session]:
         token = _driving.set(session)
         try:
             yield session
-        except Exception:
-            _merge_after_failure(run.out)
+        except StopNow:
+            raise
+        except BaseException:
+            # As far as the tables can be written; what went wrong first is what has to be told.
+            with suppress(InvalidValue):
+                session.merge()
             raise
         else:
-            merge(run.out)
+            session.merge()
         finally:
             _driving.reset(token)
-
-
-def _merge_after_failure(out: Path) -> None:
-    """The tables as far as they can be written; what went wrong first is what has to be told."""
-    with suppress(InvalidValue):
-        merge(out)
 
 
 @contextmanager

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import json
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..facts.key import ConfigurationKey
-from ..facts.record import COLUMNS, SAMPLE_COLUMNS, Column
-from .column_types import COLUMN_TYPES
+from ..facts.record import COLUMNS, SAMPLE_COLUMNS
+from .arrow import parse, schema_of
+from .earlier import Earlier, Mark, mark_of
 from .files import UNFINISHED, replacing
-from .store import decode, decode_head, part_files, refused
+from .folder import refused
+from .lines import decode, decode_head
+from .origin import carried_rows, generation_of, lost_generation, merged_from, write_origin
+from .parts import SAMPLES, part_files, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
 
 BLOCK = 1024
 """Rows held at once: some 3 MB of text and columns."""
-PARSED = 1 << 18
-"""Bytes that one thread parses at a time."""
 ROW_GROUP = 8
 """Blocks whose columns are stored together."""
 MOST_OPEN = 64
@@ -37,9 +38,10 @@ MOST_OPEN = 64
 
 @dataclass(slots=True)
 class Merged:
-    """What a merge found: rows in the table, and lines that were torn or damaged."""
+    """What a merge found: rows in the table, rows in the part files, and lines that were torn or damaged."""
 
     rows: int
+    found: int
     unreadable: int
 
 
@@ -47,28 +49,38 @@ def merge(out: Path) -> Merged:
     """Writes `out`/results.parquet, results.csv, environment.json and, where samples were kept, samples.parquet.
 
     Each is written beside its place and then moved there, so that a reader sees the old table or the new
-    one. Raises InvalidValue where they cannot be written.
+    one. Rows of the old table whose part files have gone or were damaged since are carried along.
+    Raises InvalidValue where they cannot be written.
     """
     try:
         for stale in out.glob(f".*{UNFINISHED}"):
             stale.unlink(missing_ok=True)
         lines = _Lines(part_files(out))
-        _write_results(out, lines)
-        _write_samples(out)
+        found = len(lines.order)
+        carried = _Carried.of(out, lines)
+        _write_results(out, lines, carried)
+        sizes = {path.name: size for path, size in zip(lines.files, lines.sizes, strict=True)}
+        sizes |= _write_samples(out)
         _write_environments(out)
-        return Merged(len(lines.order), lines.unreadable)
+        write_origin(out, sizes, lines.unreadable, len(carried.places))
+        return Merged(len(lines.order) + len(carried.places), found, lines.unreadable)
     except OSError as error:
         raise refused(out, error) from error
 
 
 class _Lines:
-    """Where the rows of the table are: file, offset and length of each, in the table's order. 60 bytes a row."""
+    """Where the rows of the table are: file, offset and length of each, in the table's order. 60 bytes a row.
+
+    `doubtful` is the highest generation of a file with a damaged line, which may have replaced a row before it.
+    """
 
     def __init__(self, files: Sequence[Path]) -> None:
         import numpy as np
 
         self.files = files
+        self.sizes: list[int] = []
         self.unreadable = 0
+        self.doubtful = -1
         self._names: dict[str, int] = {}
         found = array("q")
         for number, path in enumerate(files):
@@ -80,7 +92,7 @@ class _Lines:
         """Adds six numbers for each row: position, unit and method; file, offset and length."""
         offset = 0
         names = self._names
-        with path.open("rb") as file:
+        with reading(path) as file:
             for raw in file:
                 line = decode_head(raw)
                 if line:
@@ -89,7 +101,29 @@ class _Lines:
                     found.extend((line.position, unit, method, number, offset, len(raw)))
                 else:
                     self.unreadable += 1
+                    if raw.endswith(b"\n"):
+                        self.doubtful = max(self.doubtful, generation_of(path))
                 offset += len(raw)
+        self.sizes.append(offset)
+
+    def named(self, name: str) -> int:
+        """The number of a unit or method in `order`; −1 for one that has no row."""
+        return self._names.get(name, -1)
+
+    def give_way(self, marks: Mapping[tuple[int, int], Mark], doubtful: int, known: Mapping[str, int]) -> None:
+        """Leaves out rows of which the table that is there, by its `marks`, has another one, if they stood in the first
+        `known` bytes of a file of a generation up to `doubtful`: what replaced them may be lost."""
+        import numpy as np
+
+        with _Files(self.files) as files:
+            stay = [
+                generation_of(self.files[file]) > doubtful
+                or offset >= known.get(self.files[file].name, 0)
+                or (unit, method) not in marks
+                or mark_of(decode(files.read(file, offset, length)) or {}) == marks[unit, method]
+                for _, unit, method, file, offset, length in self.order.tolist()
+            ]
+        self.order = self.order[np.array(stay, bool)]
 
     def blocks(self) -> Iterator[bytes]:
         """The text of the rows in order, BLOCK lines at a time."""
@@ -142,110 +176,90 @@ class _Files:
         return os.pread(self._open[number], length, offset)
 
 
-def _write_results(out: Path, lines: _Lines) -> None:
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """Rows of the table that is there which no part file replaces: their places in it."""
+
+    table: Earlier | None = None
+    places: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, out: Path, lines: _Lines) -> _Carried:
+        """None where the part files are as they were when the table was made; lines that it knew already, and that
+        something lost may have replaced, give way to its rows."""
+        known = merged_from(out)
+        doubtful = max(lines.doubtful, lost_generation(out))
+        if known and doubtful < 0 and not carried_rows(out):
+            return cls()
+        table = Earlier.read(out / "results.parquet")
+        if table is None:
+            return cls()
+        keys = [(lines.named(unit), lines.named(method)) for unit, method in table.keys]
+        lines.give_way(dict(zip(keys, table.marks, strict=True)), doubtful, known)
+        replaced = {(unit, method) for _, unit, method, *_ in lines.order.tolist()}
+        return cls(table, [place for place, key in enumerate(keys) if key not in replaced])
+
+    def blocks(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        for start in range(0, len(self.places), BLOCK):
+            assert self.table is not None
+            yield self.table.rows(self.places[start : start + BLOCK], schema)
+
+
+def _write_results(out: Path, lines: _Lines, carried: _Carried) -> None:
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
 
-    schema = _schema(COLUMNS.values())
+    schema = schema_of(COLUMNS.values())
     with (
         replacing(out / "results.parquet") as table,
         replacing(out / "results.csv") as text,
         pyarrow.parquet.ParquetWriter(table, schema) as parquet,
         pyarrow.csv.CSVWriter(text, schema) as csv,
     ):
-        blocks = (_parse(block, schema) for block in lines.blocks())
+        blocks = itertools.chain((parse(block, schema) for block in lines.blocks()), carried.blocks(schema))
         while group := list(itertools.islice(blocks, ROW_GROUP)):
             for rows in group:
                 csv.write_table(rows)
             parquet.write_table(pa.concat_tables(group))
 
 
-def _parse(block: bytes, schema: pa.Schema) -> pa.Table:
-    """The lines as a table with exactly the columns of `schema`."""
-    import pyarrow as pa
-    import pyarrow.json
-
-    plain = pa.schema([field.remove_metadata() for field in schema])
-    if not block:
-        return schema.empty_table()
-    try:
-        options = pyarrow.json.ParseOptions(explicit_schema=plain, unexpected_field_behavior="ignore")
-        # No line may be longer than what is parsed at a time.
-        longest = max(len(line) for line in block.splitlines())
-        read = pyarrow.json.ReadOptions(block_size=max(PARSED, 2 * longest))
-        rows = pyarrow.json.read_json(io.BytesIO(block), read, options).select(plain.names)
-    except pa.ArrowInvalid:
-        # One cell that its column cannot hold must not cost the table: cell by cell then.
-        found = [json.loads(line) for line in block.splitlines()]
-        columns = [pa.array([_cell(row.get(f.name), f.type) for row in found], f.type) for f in plain]
-        rows = pa.Table.from_arrays(columns, schema=plain)
-    return rows.cast(schema)
-
-
-def _cell(value: Any, kind: pa.DataType) -> Any:
-    """`value`, or None where the column's type cannot hold it (an integer beyond 64 bits)."""
-    import pyarrow as pa
-
-    try:
-        pa.scalar(value, kind)
-    except (pa.ArrowInvalid, OverflowError, TypeError):
-        return None
-    return value
-
-
-def _schema(columns: Iterable[Column]) -> pa.Schema:
-    """The table's types, with unit and meaning in each field, and what pandas needs to keep integers integers."""
-    import pyarrow as pa
-
-    columns = list(columns)
-    pandas = {
-        "index_columns": [],
-        "column_indexes": [],
-        "columns": [
-            {
-                "name": c.name,
-                "field_name": c.name,
-                "pandas_type": COLUMN_TYPES[c.type].logical,
-                "numpy_type": COLUMN_TYPES[c.type].pandas,
-                "metadata": None,
-            }
-            for c in columns
-        ],
-        "pandas_version": "2.2.0",
-    }
-    fields = [
-        pa.field(
-            c.name,
-            pa.type_for_alias(COLUMN_TYPES[c.type].arrow),
-            metadata={"unit": c.unit, "meaning": c.meaning} if c.meaning else None,
-        )
-        for c in columns
-    ]
-    return pa.schema(fields, {"pandas": json.dumps(pandas)})
-
-
-def _write_samples(out: Path) -> None:
-    """samples.parquet, a row per sample: of each configuration those that were taken last."""
+def _write_samples(out: Path) -> dict[str, int]:
+    """samples.parquet, a row per sample: of each configuration those that were taken last, and those of the table that
+    is there which no part file has. Returns the sizes of the files that they were read from."""
     import pyarrow.parquet
 
-    files = part_files(out, ".samples")
     latest: dict[str, tuple[Path, int, int]] = {}
-    for path in files:
+    sizes: dict[str, int] = {}
+    for path in part_files(out, SAMPLES):
         offset = 0
-        with path.open("rb") as file:
+        with reading(path) as file:
             for raw in file:
                 if values := decode(raw):
                     latest[values["unit"]] = (path, offset, len(raw))
                 offset += len(raw)
+        sizes[path.name] = offset
     if not latest:
-        return
-    schema = _schema(SAMPLE_COLUMNS)
+        return sizes
+    schema = schema_of(SAMPLE_COLUMNS)
+    left = _samples_left(out, latest, schema)
     with replacing(out / "samples.parquet") as table, pyarrow.parquet.ParquetWriter(table, schema) as parquet:
         for path, offset, length in latest.values():
-            with path.open("rb") as file:
+            with reading(path) as file:
                 file.seek(offset)
                 parquet.write_table(_sample_rows(file.read(length), schema))
+        if left is not None:
+            parquet.write_table(left)
+    return sizes
+
+
+def _samples_left(out: Path, latest: Container[str], schema: pa.Schema) -> pa.Table | None:
+    """Samples of the table that is there whose part file has gone, and that were not taken again."""
+    gone = [n for n in merged_from(out) if n.endswith(SAMPLES) and not (out / "parts" / n).is_file()]
+    table = Earlier.read(out / "samples.parquet") if gone else None
+    if table is None:
+        return None
+    return table.rows([place for place, (unit, _) in enumerate(table.keys) if unit not in latest], schema)
 
 
 def _sample_rows(line: bytes, schema: pa.Schema) -> pa.Table:

@@ -1,0 +1,109 @@
+"""Lines of part files: one row or one configuration's samples each, signed, so that torn and damaged ones are told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..facts.spec import Spec
+
+HEAD = re.compile(
+    rb'\{"crc":"([0-9a-f]{8})",("position":(\d+),"written":([0-9.]+),"unit":"([0-9a-f-]+)","code":"([0-9a-f]*)",'
+    rb'"method":"([^"]+)","status":"([a-z]+)","accuracy":(null|"[a-z]+").*\}\n)',
+)
+KEY = re.compile(rb'"(?:unit|run_key)":"([0-9a-f]{16})(?=[-"])')
+"""What names a row's configuration, twice in every line: one of them survives most damage."""
+SHORT = re.compile(r"[0-9a-f]+-[0-9a-f]{8}")
+"""A unit as lines were written before labels had 64 bits: their CRC-32, in which different labels may agree."""
+
+
+class Line(NamedTuple):
+    """What the head of a line says about its row. `unit` names the configuration with its labels."""
+
+    position: int
+    written: float
+    unit: str
+    code: str
+    method: str
+    status: str
+    wrong: bool
+
+
+def unit_of(spec: Spec) -> str:
+    """What has rows of its own: the run key, and a hash of the labels where a cases file gives some."""
+    return unit_named(spec.run_key, spec.key.labels if spec.labels else None)
+
+
+def unit_named(run_key: str, labels: str | None) -> str:
+    """The unit of a row by its columns: `labels` is the text of a JSON object, or None."""
+    if not labels:
+        return run_key
+    return f"{run_key}-{hashlib.sha256(labels.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes:
+    """One line of a part file: the head in fixed order, then the row's other columns."""
+    head = {
+        "position": position,
+        "written": round(time.time(), 3),
+        "unit": unit,
+        "code": code,
+        "method": row["method"],
+        "status": row["status"],
+        "accuracy": row.get("accuracy"),
+    }
+    return _signed(head | dict(row))
+
+
+def encode_samples(spec: Spec, samples: Sequence[Mapping[str, Any]]) -> bytes:
+    """One line of a samples file: the raw samples of all processes of a configuration."""
+    head = {"written": round(time.time(), 3), "unit": unit_of(spec)}
+    return _signed(head | spec.key._asdict() | {"samples": list(samples)})
+
+
+def _signed(values: Mapping[str, Any]) -> bytes:
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    # A file name in a label may hold bytes that are no UTF-8.
+    body = text.encode(errors="replace")[1:] + b"\n"
+    return b'{"crc":"%08x",' % zlib.crc32(body) + body
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """What a line of any kind holds; None where it is torn, damaged or something else."""
+    body = line[len('{"crc":"01234567",') :]
+    if not line.startswith(b'{"crc":"%08x",' % zlib.crc32(body)):
+        return None
+    values: dict[str, Any] = json.loads(b"{" + body)
+    return {**values, "unit": _full(values["unit"], values)} if "unit" in values else values
+
+
+def decode_head(line: bytes) -> Line | None:
+    """The head of a row's line; None where the line is torn, damaged or something else."""
+    found = HEAD.fullmatch(line)
+    if found is None or zlib.crc32(found[2]) != int(found[1], 16):
+        return None
+    unit = found[5].decode()
+    return Line(
+        int(found[3]),
+        float(found[4]),
+        _full(unit, json.loads(line)) if SHORT.fullmatch(unit) else unit,
+        found[6].decode(),
+        found[7].decode(),
+        found[8].decode(),
+        found[9] == b'"fail"',
+    )
+
+
+def _full(unit: str, values: Mapping[str, Any]) -> str:
+    """The unit of a line as it is named today."""
+    return unit_named(unit.partition("-")[0], values.get("labels")) if SHORT.fullmatch(unit) else unit
+
+
+def run_keys_in(damaged: bytes) -> set[str]:
+    """The run keys that a damaged line still names; one of a row's two copies may be spoilt, and is then nobody's."""
+    return {key.decode() for key in KEY.findall(damaged)}
