@@ -234,7 +234,9 @@ class _Configuration:
     def _find_ceilings(self, samples: Samples | None) -> None:
         if samples is not None:
             self.stage("", "ceilings")
-            self.ceilings = ceilings.measure(self.spec.device, self.spec.dtype, self.ceilings)
+            self.ceilings = ceilings.measure(
+                self.spec.device, self.spec.dtype, self.ceilings, device_of(self.spec.device).synchronize
+            )
 
     def _derive(self, made: Problem, samples: Samples | None) -> None:
         """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""

@@ -9,6 +9,10 @@ import torch
 from convbench.timing import ceilings
 
 
+def done() -> None:
+    """A CPU has done its work when the call returns."""
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ceilings.SIZES, "cpu", (64, 128))
@@ -19,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 @pytest.mark.usefixtures("small")
 def test_every_dtype_has_ceilings_on_a_cpu(dtype):
-    found = ceilings.measure("cpu", dtype, {})
+    found = ceilings.measure("cpu", dtype, {}, done)
     assert set(found) == {"ceiling_tflops", "ceiling_gbps"}
     for value in found.values():
         assert value is not None
@@ -31,7 +35,7 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
     seconds = {256: 1e-4, 512: 5e-4, 1024: 0.05, 2048: 1.0}
     sizes: list[int] = []
 
-    def fastest(device: str, call: Callable[[], Any]) -> float:
+    def fastest(device: str, call: Callable[[], Any], synchronize: Callable[[], None]) -> float:
         result = call()
         if result.dtype == torch.uint8:
             return 0.01
@@ -40,7 +44,7 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
 
     monkeypatch.setattr(ceilings, "_fastest", fastest)
     monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**20)
-    found = ceilings.measure("cpu", "float32", {})
+    found = ceilings.measure("cpu", "float32", {}, done)
     # 512 has the best rate; 1024 takes long enough, so that 2048 is not tried.
     assert sizes == [256, 512, 1024]
     assert found["ceiling_tflops"] == pytest.approx(2 * 512**3 / 5e-4 / 1e12)
@@ -50,19 +54,34 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
 @pytest.mark.usefixtures("small")
 def test_a_copy_is_far_larger_than_the_last_cache(monkeypatch):
     monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**16)
-    monkeypatch.setattr(ceilings, "_fastest", lambda device, call: call().numel())
+    monkeypatch.setattr(ceilings, "_fastest", lambda device, call, wait: call().numel())
     # Bytes read and written in a second per byte.
-    assert ceilings._copy_bytes_per_s("cpu", "cpu") == 2
-    monkeypatch.setattr(ceilings, "_fastest", lambda device, call: 1.0)
-    assert ceilings._copy_bytes_per_s("cpu", "cpu") == 2 * 4 * 2**16
+    assert ceilings._copy_bytes_per_s("cpu", "cpu", done) == 2
+    monkeypatch.setattr(ceilings, "_fastest", lambda device, call, wait: 1.0)
+    assert ceilings._copy_bytes_per_s("cpu", "cpu", done) == 2 * 4 * 2**16
 
 
 def test_the_fastest_of_five_counts_after_one_that_does_not(monkeypatch):
     ticks = iter([0.0, 9.0, 10.0, 13.0, 20.0, 22.0, 30.0, 37.0, 40.0, 44.0])
     monkeypatch.setattr(ceilings, "perf_counter", lambda: next(ticks))
     calls = []
-    assert ceilings._fastest("cpu", lambda: calls.append(1)) == 2.0
+    assert ceilings._fastest("cpu", lambda: calls.append(1), done) == 2.0
     assert len(calls) == 6
+
+
+def test_a_device_that_works_behind_the_hosts_back_is_waited_for(monkeypatch):
+    """A made-up type of device: a call takes no time on the host, and its work 3 s until it is waited for."""
+    clock = {"now": 0.0, "pending": 0.0}
+
+    def wait() -> None:
+        clock["now"] += clock["pending"]
+        clock["pending"] = 0.0
+
+    def call() -> None:
+        clock["pending"] += 3.0
+
+    monkeypatch.setattr(ceilings, "perf_counter", lambda: clock["now"])
+    assert ceilings._fastest("mps", call, wait) == 3.0
 
 
 @pytest.mark.usefixtures("small")
@@ -72,26 +91,26 @@ def test_what_a_device_cannot_do_is_unknown(monkeypatch):
 
     monkeypatch.setattr(torch, "mm", refuse)
     monkeypatch.setattr(torch, "zeros_like", refuse)
-    assert ceilings.measure("cpu", "float16", {}) == {}
+    assert ceilings.measure("cpu", "float16", {}, done) == {}
 
 
 @pytest.mark.usefixtures("small")
 def test_without_room_for_a_larger_product_the_smaller_one_counts(monkeypatch):
     product = ceilings._product_s
 
-    def cramped(n: int, device: str, dtype: torch.dtype) -> float:
+    def cramped(n: int, device: str, dtype: torch.dtype, wait: Callable[[], None]) -> float:
         if n == 128:
             raise RuntimeError("can't allocate memory")
-        return product(n, device, dtype)
+        return product(n, device, dtype, wait)
 
     monkeypatch.setattr(ceilings, "_product_s", cramped)
-    assert ceilings.measure("cpu", "float32", {})["ceiling_tflops"] > 0
+    assert ceilings.measure("cpu", "float32", {}, done)["ceiling_tflops"] > 0
 
 
 @pytest.mark.usefixtures("small")
 def test_what_is_known_is_not_measured_again():
     known = {"ceiling_tflops": 1e9}
-    found = ceilings.measure("cpu", "float32", known)
+    found = ceilings.measure("cpu", "float32", known, done)
     assert found["ceiling_tflops"] == 1e9
     assert 0 < found["ceiling_gbps"] < 1e5
     assert known == {"ceiling_tflops": 1e9}
@@ -99,6 +118,6 @@ def test_what_is_known_is_not_measured_again():
 
 @pytest.mark.gpu
 def test_ceilings_on_a_device_are_beyond_a_cpus():
-    found = ceilings.measure("cuda", "float16", {})
+    found = ceilings.measure("cuda", "float16", {}, torch.cuda.synchronize)
     assert found["ceiling_tflops"] is not None
     assert found["ceiling_tflops"] > 1

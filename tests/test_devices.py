@@ -9,8 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from convbench.execution.worker_child import _Watch
 from convbench.measurement.devices import DEVICES, device_of, missing_device
+from convbench.runner import run
 from convbench.timing.clocks import CLOCKS
+from tests.settings import make_spec
 
 X = torch.ones(2, 3, 8, 8)
 MIB = 2**20
@@ -72,6 +75,31 @@ def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert missing_device("cuda") == "no CUDA: torch finds no usable CUDA device"
+
+
+class Absent:
+    """A type of device of which this machine has none: whoever waits for one hears so."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def missing(self) -> str:
+        return f"no {self.name} here"
+
+    def synchronize(self) -> None:
+        raise RuntimeError("no such device")
+
+
+def test_a_missing_device_of_a_new_type_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a child: the watch over the device has nothing to say of one that is not there."""
+    monkeypatch.setitem(DEVICES, "cuda", Absent)
+    spec = make_spec(device="cuda")
+    marks: list[tuple[str, str]] = []
+    watch = _Watch(SimpleNamespace(stage=lambda *mark: marks.append(mark)), spec.device)  # type: ignore[arg-type]
+    result = run(spec, spec.arms, watch)
+    watch("autograd", "prepare")
+    watch.check()
+    assert {(row["status"], row["reason"]) for row in result.records} == {("skipped", "no cuda here")}
 
 
 def test_waiting_is_for_the_device_that_is_named_and_for_none_that_was_not_used(cuda: Allocator) -> None:

@@ -16,6 +16,9 @@ import torch
 
 from .cpu_clock import last_level_cache_bytes
 
+OTHERS = "cuda"
+"""A type of device that the tables below do not name is given as much work as this one."""
+
 LONG_ENOUGH_S = {"cpu": 0.02, "cuda": 0.005}
 """A product is large enough when it takes this long: a thousand times what starting it costs."""
 
@@ -29,16 +32,18 @@ a GPU in use (126 MiB on a B200; 50 MiB on an H100)."""
 REPEATS = 5
 """The best of five: a ceiling is what was reached undisturbed."""
 
+Wait = Callable[[], None]
 
-def measure(device: str, dtype: str, known: Mapping[str, float]) -> dict[str, float]:
+
+def measure(device: str, dtype: str, known: Mapping[str, float], synchronize: Wait) -> dict[str, float]:
     """`ceiling_tflops` (2·n³ operations of an n×n matrix product) and `ceiling_gbps` (bytes read plus bytes
     written by a copy). What is in `known` is taken from there; a figure is left out where the device cannot do that in
-    `dtype`, or has no room for it now."""
+    `dtype`, or has no room for it now. `synchronize` waits until the device has done what it was given."""
     kind = torch.device(device).type
     wanted: torch.dtype = getattr(torch, dtype)
     ways = {
-        "ceiling_tflops": lambda: _product_flops(kind, device, wanted) / 1e12,
-        "ceiling_gbps": lambda: _copy_bytes_per_s(kind, device) / 1e9,
+        "ceiling_tflops": lambda: _product_flops(kind, device, wanted, synchronize) / 1e12,
+        "ceiling_gbps": lambda: _copy_bytes_per_s(kind, device, synchronize) / 1e9,
     }
     found = dict(known)
     with torch.inference_mode():
@@ -48,43 +53,45 @@ def measure(device: str, dtype: str, known: Mapping[str, float]) -> dict[str, fl
     return found
 
 
-def _product_flops(kind: str, device: str, dtype: torch.dtype) -> float:
+def _product_flops(kind: str, device: str, dtype: torch.dtype, synchronize: Wait) -> float:
     best = 0.0
-    for n in SIZES[kind]:
+    for n in SIZES.get(kind, SIZES[OTHERS]):
         try:
-            seconds = _product_s(n, device, dtype)
+            seconds = _product_s(n, device, dtype, synchronize)
         except RuntimeError:
             if best:  # of the sizes that there is room for
                 return best
             raise
         best = max(best, 2 * n**3 / seconds)
-        if seconds >= LONG_ENOUGH_S[kind]:
+        if seconds >= LONG_ENOUGH_S.get(kind, LONG_ENOUGH_S[OTHERS]):
             break
     return best
 
 
-def _product_s(n: int, device: str, dtype: torch.dtype) -> float:
+def _product_s(n: int, device: str, dtype: torch.dtype, synchronize: Wait) -> float:
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     out = torch.empty(n, n, device=device, dtype=dtype)
-    return _fastest(device, lambda: torch.mm(a, b, out=out))
+    return _fastest(device, lambda: torch.mm(a, b, out=out), synchronize)
 
 
-def _copy_bytes_per_s(kind: str, device: str) -> float:
-    size = max(COPY_BYTES[kind], 4 * last_level_cache_bytes() if kind == "cpu" else 0)
+def _copy_bytes_per_s(kind: str, device: str, synchronize: Wait) -> float:
+    size = max(COPY_BYTES.get(kind, COPY_BYTES[OTHERS]), 4 * last_level_cache_bytes() if kind == "cpu" else 0)
     source = torch.ones(size, device=device, dtype=torch.uint8)
     target = torch.zeros_like(source)
-    return 2 * source.numel() / _fastest(device, lambda: target.copy_(source))
+    return 2 * source.numel() / _fastest(device, lambda: target.copy_(source), synchronize)
 
 
-def _fastest(device: str, call: Callable[[], Any]) -> float:
-    """Seconds of the fastest of REPEATS calls, after one that is not counted."""
+def _fastest(device: str, call: Callable[[], Any], synchronize: Wait) -> float:
+    """Seconds of the fastest of REPEATS calls, each until the device is done, after one that is not counted."""
     call()
+    synchronize()
     if torch.device(device).type == "cuda":
         return _fastest_cuda(device, call)
     best = math.inf
     for _ in range(REPEATS):
         start = perf_counter()
         call()
+        synchronize()
         best = min(best, perf_counter() - start)
     return best
 

@@ -10,6 +10,14 @@ class cuda:  # noqa: N801  it stands for torch.cuda
     def is_initialized() -> bool:
         return True
 
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    @staticmethod
+    def device_count() -> int:
+        return 1
+
     @classmethod
     def synchronize(cls, device: str) -> None:
         if cls.broken:
