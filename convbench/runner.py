@@ -185,7 +185,7 @@ class _Configuration:
             if changed := operands.changed():
                 method.meddles, method.call = True, None
                 if method.row["status"] == "ok":
-                    reason = f"changed {' and '.join(changed)} in place; a method must leave its operands alone"
+                    reason = f"changed {' and '.join(changed)} in place; a method must not modify its operands"
                     method.row = {**unjudged, "accuracy": "fail", "reason": reason}
                 return False
         return True
@@ -264,7 +264,7 @@ class _Configuration:
 
 
 def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[str, int | None]:
-    """The memory columns; for autograd what its forward saves, for others what the call reads of before."""
+    """The memory columns: what autograd's forward saves; for others, what the call reads that existed before it."""
     prepare = load(method.name)
     if uses_autograd(prepare):
         saved: int | None = memory.saved_bytes(lambda: prepare(made))

@@ -147,7 +147,7 @@ def test_a_minimum_that_takes_longer_is_measured_and_told_once(machine: Machine)
     assert machine.now - begun == pytest.approx(START_S + 10 * (OVERHEAD_S + 20 * PAIR_S))
     assert machine.order == watcher.finished == [*range(1, 11)]
     (warning,) = watcher.warned
-    assert warning.startswith("budget_s=3 is over before every configuration had its minimum")
+    assert warning.startswith("budget_s=3 ran out before every configuration had its minimum")
 
 
 def test_the_widest_interval_gets_the_most_pairs(machine: Machine) -> None:

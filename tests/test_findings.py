@@ -89,7 +89,7 @@ def test_timings_that_did_not_settle():
     wide = timed(spec(kernel=5, methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 5e-5}, half_width=0.1)
     (finding,) = found(records + wide, "unsettled")
     assert finding.sentence == (
-        "1 of 4 timings did not settle to the precision asked for (marked *); widest: explicit [1.80, 2.20], kernel 5"
+        "1 of 4 timings did not reach the requested precision (marked *); widest: explicit [1.80, 2.20], kernel 5"
     )
     assert (finding.severity, finding.remedy) == (
         "warning",

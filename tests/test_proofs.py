@@ -149,7 +149,7 @@ def test_without_triton_its_timer_is_said_to_be_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     proof = proofs.do_bench(Setup("cuda", 1, QUICK, 0))
     assert proof is not None
-    assert (proof.holds, proof.seen) == (None, "not asked: triton is not installed")
+    assert (proof.holds, proof.observed) == (None, "not asked: triton is not installed")
 
 
 def test_tritons_timer_runs_under_the_same_switches(monkeypatch):

@@ -522,7 +522,7 @@ def test_a_method_that_changes_an_operand_fails_and_nobody_else_does(
     rows, stages, _ = run(small("own_methods:meddles", "explicit", "aten", **TIMED))
     assert rows["own_methods:meddles"]["status"] == "ok"
     assert rows["own_methods:meddles"]["accuracy"] == "fail"
-    said = f"changed {operand} in place; a method must leave its operands alone"
+    said = f"changed {operand} in place; a method must not modify its operands"
     assert rows["own_methods:meddles"]["reason"] == said
     assert "max_abs_err" not in rows["own_methods:meddles"]
     assert ("own_methods:meddles", "timing") not in stages

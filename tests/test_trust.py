@@ -42,7 +42,7 @@ def test_a_machine_on_which_everything_comes_out_right_is_trusted():
     assert judgement.finds_from == pytest.approx(0.0415, abs=1e-3)
     assert trust.sentence(judgement) == (
         "Timings from this machine can be trusted: ratios are known to ±0.55% in about 0.6 s for two methods, and "
-        "slowdowns from 4.1% on are found."
+        "slowdowns of 4.1% or more are detected."
     )
 
 
@@ -83,7 +83,7 @@ def test_a_further_timer_is_compared_as_well():
     further = [timer_agrees("triton's do_bench", 1.0e-4, 1.04e-4), timer_agrees("another", 1.0e-4, 1.2e-4)]
     judgement = judge([GOOD] * 20, 0.03, further)
     assert [proof.holds for proof in judgement.proofs[-2:]] == [True, False]
-    assert judgement.proofs[-2].seen == "ours is 3.8% shorter"
+    assert judgement.proofs[-2].observed == "ours is 3.8% shorter"
     assert "agreement with another failed" in trust.sentence(judgement)
 
 
@@ -91,7 +91,7 @@ def test_a_timer_that_is_not_there_is_named_and_proves_nothing_either_way():
     judgement = judge([GOOD] * 20, 0.03, [not_asked("triton's do_bench", "triton is not installed")])
     assert judgement.trusted
     assert judgement.proofs[-1].holds is None
-    assert judgement.proofs[-1].seen == "not asked: triton is not installed"
+    assert judgement.proofs[-1].observed == "not asked: triton is not installed"
     assert not judge([replace(GOOD, same=OFF)] * 20, 0.03, judgement.proofs[-1:]).trusted
 
 

@@ -39,7 +39,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Setup]:
 def test_a_good_machine_is_told_in_a_sentence_and_exit_code_0(said, capsys):
     assert validate.main(["budget_s=30"]) == 0
     out = capsys.readouterr().out
-    assert out.rstrip().splitlines()[-1].endswith("are found.")
+    assert out.rstrip().splitlines()[-1].endswith("are detected.")
     assert "Timings from this machine can be trusted" in out
     assert "torch.utils.benchmark" in out
     assert "30 trials" in out
@@ -145,7 +145,7 @@ def test_a_triton_that_cannot_run_is_not_asked_and_blames_no_device(monkeypatch)
     proof = proofs.do_bench(proofs.Setup("cuda", 1, Measure(), 0))
     assert proof is not None
     assert proof.holds is None
-    assert proof.seen.startswith("not asked: triton cannot run here (CalledProcessError: Command '['gcc']'")
+    assert proof.observed.startswith("not asked: triton cannot run here (CalledProcessError: Command '['gcc']'")
 
 
 def test_what_could_not_be_asked_neither_holds_nor_fails(said, monkeypatch, capsys):

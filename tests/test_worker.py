@@ -67,7 +67,7 @@ def process_of(measured: Measured) -> int:
 FAULTS = {
     "segfault": ("crash", "killed by signal 11 (SIGSEGV) in <lambda>, faulty.py:"),
     "abort": ("crash", "killed by signal 6 (SIGABRT)"),
-    "exits": ("crash", "the process ended itself with exit status 0"),
+    "exits": ("crash", "the process exited with status 0"),
     "killed": ("crash", "killed by signal 9 (SIGKILL)"),
     "sys_exits": ("error", "SystemExit: 3"),
     "interrupts": ("error", "KeyboardInterrupt"),

@@ -16,7 +16,7 @@ from .speed import ENOUGH_TIMES
 WORDS = {
     "regression": "REGRESSION",
     "nothing": "NOTHING TO COMPARE",
-    "untrusted": "NOT TO BE TRUSTED",
+    "untrusted": "INCONCLUSIVE (too noisy)",
     "first": "nothing to compare with yet",
     "good": "no regression",
 }
@@ -76,15 +76,15 @@ class Comparison:
         parts.append(f"{len(j.improvements)} better or faster, {len(j.fresh)} new")
         text = "; ".join(parts) + "."
         if j.resolution is not None and math.isfinite(j.resolution):
-            text += f" A slowdown of {share(j.resolution - 1)} in one cell would have been seen in half of them."
+            text += f" Sensitivity: a {share(j.resolution - 1)} slowdown would have been detected in half of the cells."
         elif j.resolution is not None:
             text += " Half of the speedups have no interval to compare."
         if j.coarse:
             worst = max(j.resolutions[method] for method in j.coarse)
-            seen = "none" if math.isinf(worst) else f"none below {share(worst - 1)}"
+            least = "none" if math.isinf(worst) else f"none below {share(worst - 1)}"
             text += (
-                f" Of {' and '.join(j.coarse)}, {seen} would have been seen in half of the cells, which is too coarse "
-                "to judge by: measure longer (measure=rigorous) or on a quieter machine."
+                f" For {' and '.join(j.coarse)}, {least} would have been detected in half of the cells, which is too "
+                "coarse to judge by: measure longer (measure=rigorous) or on a quieter machine."
             )
         return text
 

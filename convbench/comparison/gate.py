@@ -73,7 +73,7 @@ def _reason(row: Record) -> str:
 
 
 def outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> bool:
-    """Whether status or accuracy settle the cell, so that nobody asks for its speed; adds findings to `result`."""
+    """Whether status or accuracy decide the cell, whatever its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
     before, after = old.get("accuracy"), new.get("accuracy")
     reason = _reason(new)

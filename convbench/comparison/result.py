@@ -28,7 +28,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`margin`: slowdowns up to this are nobody's business. `spread`: standard deviation of a log ratio between two
+    """`margin`: slowdowns up to this are ignored. `spread`: standard deviation of a log ratio between two
     processes that run the same code (memory layout and the like; docs/compare.md has the measurement), the
     least that is assumed where the runs themselves show less. `speed`: False judges accuracy and status alone.
     """
@@ -65,7 +65,7 @@ class GateResult:
     paired ratios could have shown, infinite where half of them have no interval; `resolutions`: the same by method.
     `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could neither
     confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell. `no_base`:
-    why there is no BASE, which is nobody's fault; `absent`: methods that BASE does not have, with a sentence each.
+    why there is no BASE, which is no fault; `absent`: methods that BASE does not have, with a sentence each.
     """
 
     margin: float
@@ -100,7 +100,7 @@ class GateResult:
 
     @property
     def coarse(self) -> list[str]:
-        """Methods of which half of the cells could not have shown a slowdown that anybody would care about."""
+        """Methods of which half of the cells could not have shown a slowdown of practical size."""
         return [method for method, seen in self.resolutions.items() if seen > COARSE * (1 + self.margin)]
 
     @property

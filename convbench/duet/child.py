@@ -39,7 +39,7 @@ class Side:
         self._arm: Arm | None = None
 
     def close(self) -> None:
-        """Gives back what is prepared, and the switches of before."""
+        """Frees what is prepared and restores the switches that were set before."""
         self._preparation.close()
         self._configuration.close()
         self._made = self._clock = self._arm = None

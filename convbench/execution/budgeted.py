@@ -75,7 +75,8 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
         if first and not warned and time.monotonic() - begun > budget_s:
             warned = True
             observer.warn(
-                f"budget_s={budget_s:g} is over before every configuration had its minimum, which all of them get",
+                f"budget_s={budget_s:g} ran out before every configuration had its minimum; "
+                "the minimum is measured anyway",
                 "give more time, fewer configurations, or measure=quick",
             )
 

@@ -19,7 +19,7 @@ WAIT_S = 0.5
 
 
 def count() -> int:
-    """GPUs that nvidia-smi lists; 0 where there is none or nobody to ask."""
+    """GPUs that nvidia-smi lists; 0 where there is none, or no nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return 0
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that is granted soon; the second one as an order."""
+"""SIGINT and SIGTERM: the first one stops after the configuration in flight, the second one at once."""
 
 from __future__ import annotations
 

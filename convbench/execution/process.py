@@ -72,7 +72,7 @@ class Process:
         if not exited or code == CUT_OFF:
             return Ending("crash", "the process closed its connection to convbench")
         words = last_words()
-        how = f"killed by {_signal_name(-code)}" if code < 0 else f"the process ended itself with exit status {code}"
+        how = f"killed by {_signal_name(-code)}" if code < 0 else f"the process exited with status {code}"
         return Ending("oom" if OUT_OF_MEMORY.search(words) else "crash", how + _fault(words))
 
     def _has_exited(self) -> bool:

@@ -90,14 +90,14 @@ SPEED = (
     Column("speedup_high", float, "", "upper end of its 95% interval"),
     Column("speed", str, "", " | ".join(SPEEDS)),
     Column("margin", float, "", "share either way within which `speed` calls two times equivalent"),
-    Column("converged", bool, "", "the interval became as narrow as asked for"),
+    Column("converged", bool, "", "the interval reached the requested precision"),
     Column("measured_s", float, "s", "time spent inside timed regions"),
     Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "CUDA: synchronized wall time of one call"),
     Column("launch_bound", bool, "", "CUDA: the host could not stay ahead of the device"),
     *_columns(setting for setting in SETTINGS.values() if setting.observed),
-    Column("cuda_graph_error", str, "", "why not, where measure.cuda_graph=true asked for it"),
+    Column("cuda_graph_error", str, "", "why not, where measure.cuda_graph=true requested it"),
     Column("throttle", str, "", "CUDA: throttle reasons seen while sampling"),
     Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),
     Column(
@@ -136,7 +136,7 @@ SAMPLE_COLUMNS = (
     Column("calls", int, "", "calls in this sample"),
     Column("seed", int, "", "seed of the order"),
     Column("margin", float, "", "margin of the verdict, as in the table"),
-    Column("half_width", float, "", "half-width of the interval that was asked for, as a share"),
+    Column("half_width", float, "", "requested half-width of the interval, as a share"),
 )
 """Columns of samples.parquet, one row per sample."""
 

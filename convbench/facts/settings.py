@@ -119,7 +119,7 @@ _TABLE = (
         _switch("cuDNN's search"), head="cudnn bench",
     ),
     Setting(
-        "deterministic", "switch", bool, "deterministic algorithms asked for", False, _switch("deterministic"), Any,
+        "deterministic", "switch", bool, "deterministic algorithms requested", False, _switch("deterministic"), Any,
         head="determ.",
     ),
     Setting("onednn", "switch", bool, "oneDNN allowed", True, _switch("oneDNN")),

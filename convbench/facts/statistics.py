@@ -47,7 +47,7 @@ def quantile(values: Sequence[float], share: float) -> float:
     if left < 0:
         return ordered[0]
     low, high = ordered[left], ordered[left + 1]
-    # No share of an infinite difference is asked for where none is needed.
+    # An infinite difference is never multiplied by zero, which would give NaN.
     return low if low == high or place == left else low + (place - left) * (high - low)
 
 

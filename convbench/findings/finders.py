@@ -66,7 +66,7 @@ def failed(rows: Rows) -> Iterator[Finding]:
 
 
 def unsettled(rows: Rows) -> Iterator[Finding]:
-    """Timings whose interval did not become as narrow as asked for."""
+    """Timings whose interval did not reach the requested precision."""
     ratio = rows.numbers("speedup_high") / rows.numbers("speedup_low")
     timed = np.isfinite(rows.numbers("time_s")) & rows.known("converged") & ~rows.agree("method", "baseline")
     where = np.flatnonzero(timed & rows.equal("converged", False))
@@ -78,7 +78,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
     if np.isfinite(ratio[first]):
         low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
         widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
-    sentence = f"{share(where, timed, 'timing')} did not settle to the precision asked for (marked *){widest}"
+    sentence = f"{share(where, timed, 'timing')} did not reach the requested precision (marked *){widest}"
     presets = [name for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
     # The table does not tell a run within budget_s, which refuses measure=rigorous.
     remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"
@@ -102,11 +102,11 @@ def launch_bound(rows: Rows) -> Iterator[Finding]:
 
 
 def throttled(rows: Rows) -> Iterator[Finding]:
-    """CUDA timings while the GPU's clocks were held down."""
+    """CUDA timings while the GPU was throttled."""
     reasons = rows.values("throttle")
     held = rows.known("throttle") & ~rows.equal("throttle", "", "none")
     named = ", ".join(r for r in reasons[:3] if r not in ("", "none"))
-    kind = ("throttled", f"the GPU held its clocks down ({named}) during {{often}}")
+    kind = ("throttled", f"the GPU was throttled ({named}) during {{often}}")
     yield from _flagged(rows, held, np.isfinite(rows.numbers("time_s")), kind, "cool it, or lock its clocks")
 
 

@@ -2,7 +2,7 @@
 
 The columns are the table's own case and setting columns (`in_h`, `kernel_w`, `dtype` …), so that every
 table that convbench wrote is a valid list; the names of settings (`size`, `kernel` …) are understood as
-well. Columns that nobody knows are carried along as labels.
+well. Other columns are kept as labels.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """The lines of one file; `labels` are the columns that are carried along."""
+    """The lines of one file; `labels` are the columns that are kept beside the settings."""
 
     path: Path
     rows: Sequence[Row]
@@ -176,7 +176,7 @@ def read(path: Path, overridden: Iterable[str] = ()) -> Cases:
 
 
 def mistaken_labels(cases: Cases) -> list[tuple[str, str]]:
-    """(column, what it may have been meant to be) for columns that are labels only because nobody knows them."""
+    """(column, what it may have been meant to be) for columns that became labels because no setting has their name."""
     close = ((name, difflib.get_close_matches(name, READERS, n=1, cutoff=0.8)) for name in cases.labels)
     return [(name, match[0]) for name, match in close if match]
 

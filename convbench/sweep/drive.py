@@ -140,10 +140,10 @@ def tell(sweep: Sweep, progress: Progress) -> None:
             f"the first: {left_out.first}"
         )
     if left_out.repeated:
-        progress.say(f"{units.count(left_out.repeated, 'combination')} equal to others left out")
+        progress.say(f"skipped {units.count(left_out.repeated, 'duplicate combination')}")
     for table in {grid.cases.path: grid.cases for grid in sweep.grids if grid.cases}.values():
         for column, known in mistaken_labels(table):
             progress.warn(
-                f"{table.path}: column {column} is not a setting and is carried along as a label",
-                f"call it {known} if that is what it is",
+                f"{table.path}: column {column} is not a setting and is kept as a label",
+                f"did you mean {known}?",
             )

@@ -157,7 +157,7 @@ def warn_of_company(sweep: Sweep, launcher: Mapping[str, Any], progress: Progres
         )
     else:
         progress.warn(
-            "times are only worth something where no other job runs on the same machine",
+            "timings are only meaningful if no other job runs on the same machine",
             "give each job a machine of its own (docs/clusters.md), or use measure=none",
         )
 

@@ -85,7 +85,7 @@ def time_cell(row: Record) -> Text:
 
 
 def speedup_cell(row: Record) -> Text:
-    """1.31× [1.28, 1.34], with a * where the timing did not settle."""
+    """1.31× [1.28, 1.34], with a * where the timing did not reach the requested precision."""
     if row.get("speedup") is None or row.get("method") == row.get("baseline"):
         return Text("")
     mark = "*" if row.get("converged") is False else ""

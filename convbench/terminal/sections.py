@@ -192,7 +192,7 @@ def attention(found: Sequence[Finding], context: Context) -> Lines:
         items.append(Item("! " if word else "- ", line))
     for found_in in context.environments.values():
         items.extend(_oversubscribed(found_in))
-    return [Text("worth a look", style="heading"), *items] if items else []
+    return [Text("needs attention", style="heading"), *items] if items else []
 
 
 def _oversubscribed(environment: Mapping[str, Any]) -> list[Item]:

@@ -11,7 +11,7 @@ OBSERVED = ("measured_s", "enqueue_s", "wall_s", "launch_bound")
 """Columns of one method that do not follow from its times."""
 
 CONDITIONS = ("cuda_graph_error", "throttle", "clock_mhz", "preempted")
-"""Columns that say under which conditions all methods were timed; None where nobody looked."""
+"""Columns that say under which conditions all methods were timed; None where it was not observed."""
 
 
 def _throttle(values: Sequence[str]) -> str:

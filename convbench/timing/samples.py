@@ -78,7 +78,7 @@ class Samples:
         return max(known) if len(known) == len(widths) else None
 
     def narrow(self, baseline: str) -> bool:
-        """Whether everything is known as closely as was asked for."""
+        """Whether everything is known to the requested precision."""
         return _narrow(self.widest(baseline), self.half_width)
 
     def to_dict(self) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def _print(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
     screen.print(_scatter_table(judgement))
     converged = sum(one.converged for one in tries)
     screen.print(
-        f"{len(tries)} trials, {converged} as narrow as ±{100 * wanted.measure.half_width:g}%; "
+        f"{len(tries)} trials, {converged} reached ±{100 * wanted.measure.half_width:g}%; "
         f"{100 * judgement.timed_share:.0f}% of a measurement is inside timed regions.",
         style="quiet",
     )
@@ -181,12 +181,12 @@ def _print(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
 
 def _proofs_table(judgement: Trust) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "proof", "wanted", "seen"):
+    for heading in ("", "proof", "expected", "observed"):
         table.add_column(heading, overflow="fold")
     for proof in judgement.proofs:
         mark = {True: "holds", False: "FAILS", None: "–"}[proof.holds]
         style = "severity.bad" if proof.holds is False else None
-        table.add_row(mark, proof.name, proof.wanted, proof.seen, style=style)
+        table.add_row(mark, proof.name, proof.expected, proof.observed, style=style)
     return table
 
 

@@ -48,12 +48,12 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One of the proofs: what was asked, what was wanted and seen, in words, and whether it holds; None where it could
-    not be asked."""
+    """One of the proofs: its name, what was expected and observed, in words, and whether it holds; None where it
+    could not be tried."""
 
     name: str
-    wanted: str
-    seen: str
+    expected: str
+    observed: str
     holds: bool | None
 
 
@@ -134,8 +134,8 @@ def sentence(judgement: Trust) -> str:
     if judgement.trusted:
         return (
             f"Timings from this machine can be trusted: ratios are known to ±{_percent(judgement.resolution)} in about "
-            f"{judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns from "
-            f"{_percent(judgement.finds_from)} on are found."
+            f"{judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns of "
+            f"{_percent(judgement.finds_from)} or more are detected."
         )
     broken = [proof.name for proof in judgement.proofs if proof.holds is False]
     if broken == [SLOWDOWN] and math.isinf(judgement.resolution):
@@ -145,10 +145,10 @@ def sentence(judgement: Trust) -> str:
         )
     if broken == [SLOWDOWN]:
         return (
-            "This machine is too noisy for small differences: its intervals are honest, but nine in ten only get as "
-            f"narrow as ±{_percent(judgement.resolution)}, so that slowdowns are found from "
-            f"{_percent(judgement.finds_from)} on; stop other work, or give validate a larger budget_s: a try may "
-            "take a 25th of it."
+            "This machine is too noisy for small differences: its intervals are honest, but nine in ten only "
+            f"reached ±{_percent(judgement.resolution)}, so that only slowdowns of "
+            f"{_percent(judgement.finds_from)} or more are detected; stop other work, or give validate a larger "
+            "budget_s: a try may take a 25th of it."
         )
     return (
         f"Timings from this machine cannot be trusted: {_and(broken)} failed; stop other work, fix the processor's "

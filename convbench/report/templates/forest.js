@@ -9,7 +9,7 @@ const ORDERS = [
 // What the first configuration has least of, by order.
 const EXTREMES = { slow: (one) => one.speedup, fast: (one) => -one.speedup, wide: (one) => one.low / one.high };
 const forest = { order: "slow", page: 0 };
-const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "≈ equal", inconclusive: "unclear" };
+const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "equivalent", inconclusive: "inconclusive" };
 
 function comparisons() {
   return filter.rows
@@ -127,7 +127,7 @@ function forestControls(pages) {
 function forestLegend(groups) {
   const methods = distinct("method").filter((m) => groups.some((group) => group.some((one) => one.method === m)));
   return element("div", {}, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))),
-    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equal within the margin, or unclear. Shaded: ±3%. *: the interval did not become as narrow as asked for.".replace("3%", `${significant(payload.margin * 100)}%`)));
+    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equivalent or inconclusive. Shaded: ±3%. *: the interval did not reach the requested precision.".replace("3%", `${significant(payload.margin * 100)}%`)));
 }
 
 function forestDrawing(groups, all, width) {
@@ -162,7 +162,7 @@ const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(
 function forestTip(one) {
   return [one.label, `${one.method}: ${times(one.speedup)} [${times(one.low)} to ${times(one.high)}]`, `verdict: ${one.verdict ?? "none"}`,
     `time: ${formatted("time_s", value("time_s", one.row))} · pairs: ${value("samples", one.row) ?? "?"}`,
-    ...(value("converged", one.row) === false ? ["interval wider than asked for (not converged)"] : [])].join("\n");
+    ...(value("converged", one.row) === false ? ["interval wider than requested (not converged)"] : [])].join("\n");
 }
 
 // Pixel positions from the top: a configuration's lines below one another, its label beside or (narrow) above them.
