@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
-from .facts.dtypes import DTYPES
-from .facts.rates import rates
+from .facts.rates import Work
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
 from .measurement import environment, memory, problem, reference
@@ -32,7 +31,8 @@ from .methods import Unsupported
 from .methods.own import CannotLoad, context_of, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
-from .timing.samples import Samples, columns
+from .timing.figures import figures
+from .timing.samples import Samples
 
 REASON_LENGTH = 400
 
@@ -242,15 +242,10 @@ class _Configuration:
         """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""
         if samples is None:
             return
-        spec, case = self.spec, self.spec.case
-        ceiling_tflops, ceiling_gbps = self.ceilings.get("ceiling_tflops"), self.ceilings.get("ceiling_gbps")
-        flops = case.flops(spec.wrt)
-        moved = case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
+        spec, work = self.spec, Work.of(self.spec, self.ceilings)
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
-                method.row.update(columns(samples, method.name, spec.baseline, spec.measure))
-                found = rates(flops, moved, method.row.get("time_s"), ceiling_tflops, ceiling_gbps)
-                method.row.update(found)
+                method.row.update(figures([samples], method.name, spec.baseline, spec.measure, work))
 
     def _measure_memory(self, made: Problem) -> None:
         for method in self.methods:

@@ -46,7 +46,15 @@ PLAIN = {
         "facts.exits",
     ),
     "facts.markdown",
-    *("timing.samples", "timing.observed", "timing.allotment", "timing.nvml", "validation.trust", "validation.burst"),
+    *(
+        "timing.samples",
+        "timing.figures",
+        "timing.observed",
+        "timing.allotment",
+        "timing.nvml",
+        "validation.trust",
+        "validation.burst",
+    ),
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
 }
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}

@@ -13,7 +13,7 @@ import pytest
 
 from convbench.commands import recompute
 from convbench.facts.case import InvalidValue
-from convbench.facts.rates import RATES, rates
+from convbench.facts.rates import RATES, Work
 from convbench.facts.record import record
 from convbench.facts.spec import Spec
 from convbench.results import store
@@ -38,7 +38,7 @@ def lines(position: int, spec: Spec, parts: list[Samples]) -> tuple[list[bytes],
     for method in spec.arms:
         speed = combine(parts, method, spec.baseline, spec.measure)
         row = {**spec.columns(), "method": method, "status": "ok", **speed}
-        row.update(rates(1000, 500, speed["time_s"], 0.1, 20.0))
+        row.update(Work(1000, 500, 0.1, 20.0).rates(speed["time_s"]))
         rows.append(store.encode(position, store.unit_of(spec), "", record(row)))
     return rows, store.encode_samples(spec, [part.to_dict() for part in parts])
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
 from ..facts.key import KEY_COLUMNS, ConfigurationKey
-from ..facts.rates import RATES, with_rates
+from ..facts.rates import RATES, Work
 from ..facts.spec import Measure
 from ..results import store
 from ..results.files import replacing
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
-from ..timing.samples import Samples, combine
+from ..timing.figures import figures
+from ..timing.samples import Samples
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +99,7 @@ def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str,
     parts = [part for part in parts if method in part.arms]
     paired = [part for part in parts if baseline in part.arms]
     measure = Measure(margin=parts[0].margin, half_width=parts[0].half_width)
-    columns = with_rates(row, combine(paired or parts[:1], method, baseline, measure))
+    columns = figures(paired or parts[:1], method, baseline, measure, Work.of_row(row))
     return {name: columns.get(name) for name in (*FOLLOWS, *RATES)}
 
 

@@ -11,13 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..facts import units
-from ..facts.dtypes import DTYPES
 from ..facts.key import ConfigurationKey
-from ..facts.rates import rates
+from ..facts.rates import Work
 from ..facts.record import Record, record
 from ..results.wording import distinct_names
 from ..terminal.screen import console
-from ..timing import samples
+from ..timing.figures import figures
 
 if TYPE_CHECKING:
     from .duel import Duel
@@ -42,12 +41,11 @@ def _same_result(rows: Mapping[str, Record]) -> bool | None:
 
 def _speed(duel: Duel, name: str) -> dict[str, Any]:
     spec = duel.spec
-    found = samples.combine(duel.parts, duel.arm(name), duel.arm("a"), spec.measure)
+    found = figures(duel.parts, duel.arm(name), duel.arm("a"), spec.measure, Work.of(spec, {}))
     if len(duel.parts) == 1:
         # What one pair of processes shows of the ratio is as much about their memory layout as about the code.
         found = {k: v for k, v in found.items() if k not in ("speedup_low", "speedup_high", "speed", "margin")}
-    moved = spec.case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
-    return {**found, **rates(spec.case.flops(spec.wrt), moved, found["time_s"], None, None)}
+    return found
 
 
 def show(rows: Sequence[Record], out: Path, greetings: Mapping[str, Mapping[str, Any]], pythons: Sequence[str]) -> None:

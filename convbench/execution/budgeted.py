@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from ..facts.rates import with_rates
+from ..facts.rates import Work
 from ..facts.record import Record, record
 from ..facts.spec import Spec
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
-from ..timing.samples import Samples, columns
+from ..timing.figures import figures
+from ..timing.samples import Samples
 from .interrupt import Interrupt, Interrupted
 from .outcome import Observer
 from .worker import Measured, check_budget
@@ -122,7 +123,7 @@ def _rows(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:
         row = {**(old if new["status"] == "ok" else new), "run_key": cell.spec.run_key}
         row["elapsed_s"] = new.get("elapsed_s", 0.0) + (old.get("elapsed_s", 0.0) if old is not new else 0.0)
         if row["status"] == "ok" and cell.samples is not None and row["method"] in cell.samples.arms:
-            speed = columns(cell.samples, row["method"], cell.spec.baseline, cell.spec.measure)
-            row.update(with_rates(row, speed))
+            spec = cell.spec
+            row.update(figures([cell.samples], row["method"], spec.baseline, spec.measure, Work.of_row(row)))
         rows.append(record(row))
     return rows

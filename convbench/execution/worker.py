@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from .._version import __version__
 from ..facts.case import InvalidValue
-from ..facts.rates import with_rates
+from ..facts.rates import Work
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
 from .child import Child, Death, Request
@@ -267,7 +267,8 @@ def _failed(
 
 def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
     """One result from several processes: accuracy of the first, speed of all, and what failed in any."""
-    from ..timing.samples import Samples, combine
+    from ..timing.figures import figures
+    from ..timing.samples import Samples
 
     samples = [sample for run in runs for sample in run.samples]
     parts = [Samples.from_dict(sample) for sample in samples]
@@ -277,7 +278,7 @@ def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
         row = dict(next((r for r in rows if r["status"] != "ok"), rows[0]))
         timed = [part for part in parts if {row["method"], spec.baseline} <= set(part.arms)]
         if row["status"] == "ok" and len(timed) > 1:
-            row.update(with_rates(row, combine(timed, row["method"], spec.baseline, spec.measure)))
+            row.update(figures(timed, row["method"], spec.baseline, spec.measure, Work.of_row(row)))
         row["elapsed_s"] = sum(r.get("elapsed_s", 0.0) for r in rows)
         records.append(record(row))
     environments = {key: value for run in runs for key, value in run.environments.items()}
