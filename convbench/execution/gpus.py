@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import getpass
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ..facts.spec import Spec
 
@@ -40,26 +43,21 @@ def own_gpu(specs: Iterable[Spec], number: int | None = None, locks: Path | None
     if not number:
         yield
         return
-    index, file = _first_free(number, locks or Path(tempfile.gettempdir()))
+    index, lock = _first_free(number, locks or Path(tempfile.gettempdir()))
     os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
     try:
         yield
     finally:
         del os.environ["CUDA_VISIBLE_DEVICES"]
-        os.close(file)
+        lock.release()
 
 
-def _first_free(number: int, locks: Path) -> tuple[int, int]:
-    """(index, open lock file) of a GPU; the lock goes with the process, however it ends."""
+def _first_free(number: int, locks: Path) -> tuple[int, BaseFileLock]:
+    """(index, its lock) of a GPU; the lock goes with the process, however it ends."""
     while True:
         for index in range(number):
-            file = os.open(
-                locks / f"convbench-gpu-{os.getuid()}-{index}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-                continue
-            return index, file
+            lock = FileLock(locks / f"convbench-gpu-{getpass.getuser()}-{index}.lock", mode=0o600)
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                return index, lock
         time.sleep(WAIT_S)

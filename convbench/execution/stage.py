@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import struct
@@ -61,7 +60,9 @@ class Stage:
 
         A method that writes into every open descriptor then changes nothing here.
         """
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
             if hasattr(fcntl, "F_ADD_SEALS"):
                 fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -154,6 +155,8 @@ def bytes_of(key: str, value: Any) -> int | None:
     """A number of bytes: `4000000000`, `4GB` (10⁹) or `4GiB` (2³⁰); None stays None."""
     if value is None:
         return None
+    if key == "memory_limit" and sys.platform != "linux":
+        raise InvalidValue(key, f"memory_limit={value!r} needs Linux (/proc and RLIMIT_DATA); leave it away here")
     match = _BYTES.fullmatch(str(value).strip())
     size = 0
     if match and not isinstance(value, bool):
