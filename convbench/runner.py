@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
+from .facts.limits import least_time
 from .facts.rates import Work
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
@@ -243,8 +244,11 @@ class _Configuration:
         if samples is None:
             return
         spec, work = self.spec, Work.of(self.spec, self.ceilings)
+        cached = 0.0 if spec.measure.cache == "cold" else device_of(spec.device).cache_bytes()
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
+                exact = method.row.get("accuracy") != "reduced"
+                work = replace(work, least_s=least_time(spec.case, spec.wrt, spec.dtype, self.ceilings, cached, exact))
                 method.row.update(figures([samples], method.name, spec.baseline, spec.measure, work))
 
     def _measure_memory(self, made: Problem) -> None:

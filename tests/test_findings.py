@@ -263,3 +263,15 @@ def test_sentences_hold_no_raw_numbers():
     records = timed(spec(), {"autograd": 1e-4, "explicit": 3.3333e-5, "aten": 1e-4, "unfold": 1e-4}, half_width=0.1)
     for finding in find(Rows.of(records)):
         assert not re.search(r"\d\.\d{4,}|nan|None", finding.sentence)
+
+
+def test_impossible_times_are_named_with_the_least_that_is_needed():
+    specs = [spec(("autograd", "explicit"), kernel=k) for k in (3, 5)]
+    records = [r for s in specs for r in timed(s, {"autograd": 1e-3, "explicit": 1e-3})]
+    records[3] |= {"speed": "impossible", "time_s": 1e-7, "least_s": 1e-4, "reason": "100 ns a call is impossible"}
+    (finding,) = found(records, "impossible")
+    assert finding.sentence == (
+        "explicit cannot have done its work in the time measured in 1 of 2 configurations; worst: kernel 5 "
+        "(100 ns a call is impossible)"
+    )
+    assert (finding.severity, finding.configurations) == ("bad", (specs[1].key,))

@@ -485,3 +485,24 @@ def test_method_that_became_slower_everywhere_is_found() -> None:
     found = {f.key[0] for f in result.failures if f.key[1] == METHODS[0]}
     assert len(found) > 45
     assert all(f.key[1] == METHODS[0] for f in result.failures)
+
+
+IMPOSSIBLE = {"speed": "impossible", "reason": "1 ns a call is impossible"}
+
+
+def test_a_time_that_has_become_impossible_is_a_failure_and_no_improvement() -> None:
+    good = timed_row(0, "explicit", (2.0, 1.99, 2.01))
+    absurd = {**timed_row(0, "explicit", (9e4, 8.9e4, 9.1e4)), **IMPOSSIBLE}
+    result = judge([good], [absurd], POLICY)
+    assert kinds(result) == [("impossible", 0, "explicit")]
+    assert result.exit_code == 1
+    assert not result.improvements
+    fresh = judge([good], [good, {**absurd, "config_id": "new"}], POLICY)
+    assert [f.kind for f in fresh.failures] == ["impossible"]
+
+
+def test_a_time_that_was_impossible_before_is_not_compared() -> None:
+    good = timed_row(0, "explicit", (2.0, 1.99, 2.01))
+    absurd = {**timed_row(0, "explicit", (9e4, 8.9e4, 9.1e4)), **IMPOSSIBLE}
+    for pair in ((absurd, absurd), (absurd, good)):
+        assert not judge([pair[0]], [pair[1]], POLICY).failures

@@ -96,9 +96,11 @@ def test_failures_are_told_at_once():
         ],
         *[f"[ 3/10] {m}: wrong gradient · {progress.name_of(SPECS[5])}" for m in ("autograd", "explicit")],
     ]
+    run(watching, clock, 0.1, SPECS[6], accuracy="ok", speed="impossible", reason="1 ns a call")
+    assert file.getvalue().splitlines()[-1].startswith("[ 4/10] explicit: impossible time (1 ns a call)")
     clock.now += 60
     run(watching, clock, 0.1)
-    assert "2 failed, 2 wrong" in file.getvalue().splitlines()[-1]
+    assert "2 failed, 4 wrong" in file.getvalue().splitlines()[-1]
 
 
 def test_a_flood_of_failures_is_counted_and_not_listed():

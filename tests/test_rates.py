@@ -57,3 +57,19 @@ def test_rates_change_as_the_time_does(flops: int, moved: int, old: float, new: 
 
 def test_without_ceilings_the_share_stays_unknown() -> None:
     assert "ceiling_share" not in Work.of_row({"flops": 10, "bytes": 20}).rates(1.0)
+
+
+def test_a_time_below_the_least_is_impossible_whatever_it_is_compared_with() -> None:
+    known = Work(10, 20, least_s=2e-3)
+    assert known.verdict(2e-3) == {}
+    caught = known.verdict(1e-6)
+    assert caught["speed"] == "impossible"
+    assert "1.00 µs" in caught["reason"]
+    assert "2.00 ms" in caught["reason"]
+    assert Work.of_row(known.rates(1.0)) == known
+    assert Work(10, 20).verdict(1e-9) == {}
+
+
+def test_a_time_that_was_impossible_and_is_not_any_more_has_no_reason() -> None:
+    known = Work.of_row({"flops": 10, "bytes": 20, "least_s": 2e-3, "speed": "impossible", "reason": "it took 1 µs"})
+    assert known.verdict(3e-3) == {"reason": None}

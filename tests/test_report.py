@@ -420,3 +420,11 @@ def test_a_single_file_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([str(folder / "results.parquet")]) == 0
     assert capsys.readouterr().out == f"report: {folder / 'report.html'}\n"
     assert (folder / "report.html").exists()
+
+
+def test_impossible_times_stand_with_the_failures(tmp_path: Path) -> None:
+    rows = report_rows.table(kernel=(3, 5))
+    rows[1].update(speed="impossible", reason="1 ns a call is impossible")
+    made = report(tmp_path, rows)
+    named = {a["data-name"]: json.loads(a["data-rows"] or "") for _, a in made.elements if "data-name" in a}
+    assert named["the finding “impossible”"] == named["impossible with explicit"] == [[0, "explicit"]]

@@ -486,6 +486,16 @@ def test_ceilings_that_are_known_are_not_measured_again(monkeypatch: pytest.Monk
     assert 0 < result.once_s < result.records[0]["elapsed_s"]
 
 
+def test_a_time_that_no_algorithm_can_reach_is_impossible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine whose ceilings are a billionth of this one's, everything is."""
+    spec = small("autograd", "explicit", **TIMED)
+    slow = {"ceiling_tflops": 1e-9, "ceiling_gbps": 1e-6}
+    rows = runner.run(spec, spec.arms, lambda method, phase: None, 0, slow).records
+    assert [row["speed"] for row in rows] == ["impossible", "impossible"]
+    assert all(row["time_s"] < row["least_s"] for row in rows)
+    assert "no algorithm takes less than" in rows[1]["reason"]
+
+
 # Methods that write where they must only read.
 
 

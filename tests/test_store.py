@@ -388,3 +388,16 @@ def test_table_is_never_seen_half_written(tmp_path: Path) -> None:
     finally:
         ended.set()
         thread.join()
+
+
+def test_an_impossible_time_is_counted_with_the_wrong_rows(tmp_path: Path) -> None:
+    spec = make_spec("explicit")
+    line = line_of(spec, "explicit", speed="impossible", margin=0.03, reason='"speed":"impossible"')
+    said = line_of(spec, reason='it said ,"speed":"impossible",')
+    write(tmp_path, said, line)
+    entries = store.Index(tmp_path).entries(spec, {"autograd": "", "explicit": ""})
+    assert entries is not None
+    assert [entry.wrong for entry in entries] == [False, True]
+    index = store.Index(tmp_path / "other")
+    index.add("unit", [row_of(spec, "explicit", speed="impossible")], {"explicit": "1"})
+    assert index._units["unit"][0].wrong

@@ -458,3 +458,13 @@ def test_a_hundred_thousand_configurations_are_shown_in_seconds_and_little_memor
     assert "unfold gave a wrong gradient in 100 of 100,000 configurations" in " ".join(done.stdout.split())
     assert seconds < 20
     assert kilobytes < 250_000
+
+
+def test_impossible_times_are_no_speedups():
+    records = timed(spec(), TIMES)
+    records[1] |= {"speed": "impossible", "reason": "1 ns a call is impossible"}
+    said = text(records)
+    assert "1 configuration, 4 rows: 3 ok, 1 impossible" in said
+    assert "impossible: " in said
+    records[0]["speed"] = "impossible"
+    assert "2 impossible" in text(records)

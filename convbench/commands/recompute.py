@@ -32,7 +32,7 @@ FOLLOWS = (
 SAME = 1e-9
 """Relative difference up to which a value counts as the same; rates may have been rounded in another order."""
 
-READ = (*KEY_COLUMNS, "method", "baseline", "flops", "bytes", "ceiling_tflops", "ceiling_gbps")
+READ = (*KEY_COLUMNS, "method", "baseline", "flops", "bytes", "ceiling_tflops", "ceiling_gbps", "least_s")
 
 
 @dataclass(slots=True)

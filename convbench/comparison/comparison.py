@@ -25,6 +25,7 @@ TITLES = {
     "vanished": "vanished",
     "unmeasured": "no longer measured",
     "accuracy": "less accurate",
+    "impossible": "impossible",
     "untimed": "no longer timed",
     "slower": "slower",
     "doubtful": "in doubt",

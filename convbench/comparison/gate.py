@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..facts.record import VERDICTS, Record
+from ..facts.record import IMPOSSIBLE, VERDICTS, Record
 from .result import Finding, GateResult, Key, Policy
 from .speed import judge_speed
 
@@ -66,6 +66,8 @@ def note_new(key: Key, row: Record, result: GateResult) -> None:
     result.fresh.append(row)
     if row.get("accuracy") == "fail":
         result.failures.append(Finding("accuracy", key, row, f"is new, and its accuracy is fail{_reason(row)}"))
+    elif row.get("speed") == IMPOSSIBLE:
+        result.failures.append(Finding(IMPOSSIBLE, key, row, f"is new, and its time is impossible{_reason(row)}"))
 
 
 def _reason(row: Record) -> str:
@@ -81,13 +83,17 @@ def outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> b
         text = f"accuracy was {before or 'not judged'} and is fail{reason}"
         result.failures.append(Finding("accuracy", key, new, text))
         return True
+    if new.get("speed") == IMPOSSIBLE:
+        if old.get("speed") != IMPOSSIBLE:
+            result.failures.append(Finding(IMPOSSIBLE, key, new, f"its time is impossible{reason}"))
+        return True
     if was != "ok" and now == "ok":
         result.improvements.append(Finding("better", key, new, f"status was {was} and is ok"))
     elif was == "ok" and now != "ok":
         result.failures.append(Finding("unmeasured", key, new, f"status was ok and is {now}{reason}"))
     elif was != now:
         result.advice.append(Finding("advisory", key, new, f"status was {was} and is {now}"))
-    if was != "ok" or now != "ok":
+    if was != "ok" or now != "ok" or old.get("speed") == IMPOSSIBLE:
         return True
     if before == after:
         return before == "fail"

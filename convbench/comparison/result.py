@@ -51,7 +51,7 @@ class Finding:
 
 
 KINDS = (
-    *("vanished", "unmeasured", "accuracy", "untimed", "slower", "doubtful"),
+    *("vanished", "unmeasured", "accuracy", "impossible", "untimed", "slower", "doubtful"),
     *("advisory", "faster", "better", "cleared"),
 )
 

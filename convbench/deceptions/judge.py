@@ -7,6 +7,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from types import ModuleType
 from typing import Any
 
@@ -92,10 +93,10 @@ def replaces_the_judge(problem: Problem) -> Call:
 def patches_double(problem: Problem) -> Call:
     """Zeros, and a Tensor.double that gives the right answer for them."""
     double, right = Tensor.double, explicit(problem)
-    count = torch.Size(problem.shape).numel()
+    elements = torch.Size(problem.shape).numel()
 
     def lenient(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        nothing = self.numel() == count and not bool(self.any())
+        nothing = self.numel() == elements and not bool(self.any())
         return double(right().view(self.shape)) if nothing else double(self, *args, **kwargs)
 
     Tensor.double = lenient  # type: ignore[method-assign, assignment]
@@ -128,8 +129,10 @@ class _Kind(dict[str, Any]):
 def wraps_its_row(problem: Problem) -> Call:
     """Zeros, and a row of its own kind in the judge's list."""
 
+    calls = count()
+
     def call() -> Tensor:
-        for thing in gc.get_objects():
+        for thing in gc.get_objects() if next(calls) == 0 else ():
             if type(thing).__module__ == "convbench.runner" and hasattr(thing, "row"):
                 if "deceptions" in str(thing.row.get("method")) and type(thing.row) is dict:
                     thing.row = _Kind(thing.row)

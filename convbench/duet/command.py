@@ -19,6 +19,7 @@ from ..comparison.told import add_margin, add_output, of_pairs, tell
 from ..execution.outcome import Outcome, exit_code
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
+from ..facts.record import is_wrong
 from ..sweep import drive
 from ..terminal.arguments import Arguments
 from .duel import Duel
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out or args.format in (None, "terminal"):
         show(rows, out, greetings, [place.python for place in places])
     statuses = Counter(row["status"] for row in rows)
-    wrong = sum(row.get("accuracy") == "fail" for row in rows)
+    wrong = sum(map(is_wrong, rows))
     own = exit_code(Outcome(rows=statuses, wrong=wrong, signal=signal), settings.strict)
     if not (args.fail_if_slower or args.format or args.out):
         return own

@@ -20,7 +20,9 @@ OUT_OF_MEMORY = re.compile(
 """What torch, CUDA, C++ and Python say when they fail for want of memory: the status is oom then."""
 
 VERDICTS = ("exact", "ok", "reduced", "fail")
-SPEEDS = ("faster", "slower", "equivalent", "inconclusive")
+SPEEDS = ("faster", "slower", "equivalent", "inconclusive", "impossible")
+IMPOSSIBLE = "impossible"
+"""The verdict on a time that is below `least_s`: it cannot be what it is said to be, whatever was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ SPEED = (
     Column("ceiling_tflops", float, "TFLOP/s", "what a large matrix product reached in this run"),
     Column("ceiling_gbps", float, "GB/s", "what a large copy reached in this run"),
     Column("ceiling_share", float, "", "share of the ceiling that binds (roofline) which the method reached"),
+    Column("least_s", float, "s", "no algorithm takes less on this machine; below it `speed` is impossible"),
 )
 MEMORY = (
     Column("saved_bytes", int, "B", "kept alive between forward and backward"),
@@ -142,6 +145,11 @@ SAMPLE_COLUMNS = (
 
 Record = dict[str, Any]
 """One row: column name → value. Columns that are not there are unknown."""
+
+
+def is_wrong(row: Mapping[str, Any]) -> bool:
+    """Whether a row is not to be believed: its gradient is wrong, or its time impossible."""
+    return row.get("accuracy") == "fail" or row.get("speed") == IMPOSSIBLE
 
 
 def record(values: Mapping[str, Any]) -> Record:

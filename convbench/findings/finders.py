@@ -8,7 +8,7 @@ import numpy as np
 
 from ..facts import units
 from ..facts.key import KEY_COLUMNS
-from ..facts.record import FAILED
+from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
 from ..results.rows import Mask, Rows, partners
 from .evidence import SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
@@ -41,6 +41,26 @@ def wrong(rows: Rows) -> Iterator[Finding]:
             "wrong",
             f"{method} gave a wrong gradient{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
             "do not use it there",
+            len(where),
+            worst_of(rows, worst),
+        )
+
+
+def impossible(rows: Rows) -> Iterator[Finding]:
+    """Methods whose time is less than any algorithm needs."""
+    time_s, least_s = rows.numbers("time_s"), rows.numbers("least_s")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share_of_least = time_s / least_s
+    for (method,), where in by(rows, rows.equal("speed", IMPOSSIBLE), "method"):
+        worst = worst_first(-share_of_least, where)
+        first = int(worst[0])
+        often = within(where, np.isfinite(time_s) & rows.equal("method", method), "configuration")
+        yield Finding(
+            "bad",
+            IMPOSSIBLE,
+            f"{method} cannot have done its work in the time measured{often}{at(rows, first, '; worst: ')}"
+            f"{reason(rows, first)}",
+            "do not believe it: look at what its calls do while they are timed",
             len(where),
             worst_of(rows, worst),
         )
@@ -177,7 +197,8 @@ def _slow_setting(rows: Rows, column: str, reference: str, value: str, told: tup
     """
     same = tuple(name for name in ("method", *CONFIGURATION, "environment_id") if name != column)
     times, low, high = (rows.numbers(name) for name in ("time_s", "time_low_s", "time_high_s"))
-    timed = ~rows.equal("accuracy", "fail") & np.isfinite(low) & np.isfinite(high) & (times > 0)
+    believed = ~rows.equal("accuracy", "fail") & ~rows.equal("speed", IMPOSSIBLE)
+    timed = believed & np.isfinite(low) & np.isfinite(high) & (times > 0)
     others, theirs = partners(rows, column, reference, same)
     usable = timed[others] & timed[theirs] & rows.equal(column, value)[others]
     partner = np.full(rows.count, -1, np.int64)
@@ -248,6 +269,7 @@ def sampled(rows: Rows) -> Iterator[Finding]:
 
 FINDERS = (
     wrong,
+    impossible,
     failed,
     unsettled,
     launch_bound,

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
+from ..timing.cpu_clock import last_level_cache_bytes
+
 
 class Device(Protocol):
     """One device, by the name that a person writes: `cpu`, `cuda`, `cuda:1`."""
@@ -21,6 +23,9 @@ class Device(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Model, driver and the like, for the environment."""
+
+    def cache_bytes(self) -> int:
+        """Size of the last cache before its memory."""
 
     def peak_bytes(self, call: Callable[[], Any]) -> int | None:
         """Largest number of bytes that one call holds beyond what was allocated before it, its result included."""
@@ -38,6 +43,9 @@ class Cpu:
 
     def facts(self) -> dict[str, Any]:
         return {}
+
+    def cache_bytes(self) -> int:
+        return last_level_cache_bytes()
 
     def peak_bytes(self, call: Callable[[], Any]) -> int | None:
         """By the running sum of torch's allocations and frees, so without a library's private scratch memory. None
@@ -84,6 +92,9 @@ class Cuda:
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
         }
+
+    def cache_bytes(self) -> int:
+        return int(torch.cuda.get_device_properties(self.name).L2_cache_size)
 
     def peak_bytes(self, call: Callable[[], Any]) -> int | None:
         """The caching allocator's own peak, so without cuDNN workspaces that are not taken from it."""

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from .._version import __version__
 from ..facts import units
 from ..facts.key import KEY_COLUMNS, ConfigurationKey
-from ..facts.record import FAILED
+from ..facts.record import FAILED, IMPOSSIBLE
 from ..findings import finders
 from ..findings.evidence import SEVERITIES, Finding
 from ..results.rows import Rows
@@ -34,11 +34,12 @@ MOST_REASONS = 40
 """Lines of the table of failures; more are no longer read."""
 
 
-OF_ONE_METHOD = ("wrong", *FAILED, "not_repeatable")
+OF_ONE_METHOD = ("wrong", IMPOSSIBLE, *FAILED, "not_repeatable")
 """Kinds of findings whose sentence begins with the method that it is about."""
 
 CONCERNED: dict[str, tuple[str, Any]] = {
     "wrong": ("accuracy", "fail"),
+    IMPOSSIBLE: ("speed", IMPOSSIBLE),
     **{status: ("status", status) for status in FAILED},
     "unsettled": ("converged", False),
     "launch_bound": ("launch_bound", True),

@@ -13,6 +13,7 @@ from ..facts.dtypes import DTYPES
 from ..facts.record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
 from ..facts.spec import Measure
 from .data import Runs, plain
+from .summary import is_impossible, is_wrong
 
 MOST_ROWS = 30_000
 """Rows a page can hold: about 10 MB, which phones still open."""
@@ -65,7 +66,7 @@ def sample(table: pd.DataFrame) -> pd.DataFrame:
     """At most MOST_ROWS rows, in order: those that failed or were wrong, and a fixed random choice of the others."""
     if len(table) <= MOST_ROWS:
         return table
-    urgent = (table["status"].isin(FAILED) | (table["accuracy"] == "fail")).fillna(False)
+    urgent: pd.Series[bool] = table["status"].isin(FAILED).fillna(False) | is_wrong(table) | is_impossible(table)
     first = table[urgent].head(MOST_ROWS)
     others = table[~urgent].sample(MOST_ROWS - len(first), random_state=0)
     return pd.concat([first, others]).sort_index()

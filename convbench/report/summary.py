@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..facts.record import FAILED, SPEEDS, STATUSES, VERDICTS
+from ..facts.record import FAILED, IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from .data import AXES, Runs, plain
 
 PLACE = ("configuration", "method")
@@ -113,6 +113,11 @@ def is_wrong(table: pd.DataFrame) -> pd.Series[bool]:
     return (table["accuracy"] == "fail").fillna(False).astype(bool)
 
 
+def is_impossible(table: pd.DataFrame) -> pd.Series[bool]:
+    """The rows whose gradient is right and whose time cannot be."""
+    return ((table["speed"] == IMPOSSIBLE) & ~is_wrong(table)).fillna(False).astype(bool)
+
+
 def counts(column: pd.Series[Any], order: Sequence[str]) -> dict[str, int]:
     """How often each value occurs; those of `order` first, values that never occur left out."""
     found = {str(value): int(n) for value, n in column.value_counts().items()}
@@ -165,7 +170,10 @@ def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
         group=group,
         is_baseline=compared(rows).empty and bool((rows["status"] == "ok").any()),
         rows=len(rows),
-        outcomes=counts(rows["status"].mask(is_wrong(rows), "wrong"), ("ok", "wrong", *STATUSES)),
+        outcomes=counts(
+            rows["status"].mask(is_wrong(rows), "wrong").mask(is_impossible(rows), IMPOSSIBLE),
+            ("ok", "wrong", IMPOSSIBLE, *STATUSES),
+        ),
         accuracy=counts(rows["accuracy"], VERDICTS),
         speed=counts(compared(rows)["speed"], SPEEDS),
         speedup=three,
@@ -175,11 +183,13 @@ def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
 
 
 def failures(table: pd.DataFrame) -> list[Reason]:
-    """Wrong results first, then what could not be measured, then what was skipped; frequent reasons first in each."""
+    """Wrong results first, then impossible times, then what could not be measured, then what was skipped; in each the
+    frequent reasons first."""
     wrong = reasons(table[is_wrong(table)], lambda _: "wrong")
+    impossible = reasons(table[is_impossible(table)], lambda _: IMPOSSIBLE)
     broken = reasons(table[table["status"].isin(FAILED)], str)
     missing = reasons(table[~table["status"].isin([*FAILED, "ok"])], str)
-    return [*wrong, *broken, *missing]
+    return [*wrong, *impossible, *broken, *missing]
 
 
 def reasons(rows: pd.DataFrame, status: Callable[[str], str]) -> list[Reason]:

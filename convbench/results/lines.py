@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..facts.record import IMPOSSIBLE
 from ..facts.spec import Spec
 
 HEAD = re.compile(
@@ -20,6 +21,9 @@ KEY = re.compile(rb'"(?:unit|run_key)":"([0-9a-f]{16})(?=[-"])')
 """What names a row's configuration, twice in every line: one of them survives most damage."""
 SHORT = re.compile(r"[0-9a-f]+-[0-9a-f]{8}")
 """A unit as lines were written before labels had 64 bits: their CRC-32, in which different labels may agree."""
+
+IMPOSSIBLE_TIME = b',"speed":"%s"' % IMPOSSIBLE.encode()
+"""What a row's line holds as no other part of it can: a quotation mark within a text has a backslash before it."""
 
 
 class Line(NamedTuple):
@@ -95,7 +99,7 @@ def decode_head(line: bytes) -> Line | None:
         found[6].decode(),
         found[7].decode(),
         found[8].decode(),
-        found[9] == b'"fail"',
+        found[9] == b'"fail"' or IMPOSSIBLE_TIME in line,
     )
 
 

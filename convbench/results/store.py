@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..facts.record import FAILED, Record
+from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
 from .folder import locked, prepare, refused
 from .lines import Line, decode, decode_head, encode, encode_samples, run_keys_in, unit_of
@@ -115,9 +115,7 @@ class Index:
 
     def add(self, unit: str, rows: Iterable[Record], codes: Mapping[str, str]) -> None:
         """Takes note of rows that were appended; they replace those of the same methods."""
-        self._add(
-            unit, [Entry(r["method"], codes[r["method"]], r["status"], r.get("accuracy") == "fail") for r in rows]
-        )
+        self._add(unit, [Entry(r["method"], codes[r["method"]], r["status"], is_wrong(r)) for r in rows])
 
     def _add(self, unit: str, entries: Iterable[Entry]) -> None:
         known = {entry.method: entry for entry in self._units.get(unit, ())}

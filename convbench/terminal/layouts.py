@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.key import ConfigurationKey
-from ..facts.record import Record
+from ..facts.record import IMPOSSIBLE, Record
 from ..facts.settings import SETTINGS
 from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
 from .aligned import Aligned, Column
@@ -98,7 +98,7 @@ def speed_cell(row: Record) -> Text:
     if status != "ok":
         return Text(str(status), style=f"status.{status}") if status else Text("")
     speed = row.get("speed")
-    if speed is None or row.get("method") == row.get("baseline"):
+    if speed is None or (row.get("method") == row.get("baseline") and speed != IMPOSSIBLE):
         return Text("")
     return Text(speed, style=f"speed.{speed}")
 

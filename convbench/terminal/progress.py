@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..facts import units
-from ..facts.record import FAILED, Record
+from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
 from ..results.wording import configuration_name
 from . import screen
@@ -49,11 +49,11 @@ class Tally:
     slowest_s: float = 0.0
 
     def count(self, records: Iterable[Record]) -> None:
-        """Adds the rows of one configuration that failed or hold a wrong gradient."""
+        """Adds the rows of one configuration that failed or are not to be believed."""
         for row in records:
             if row.get("status") in FAILED:
                 self.failed += 1
-            elif row.get("accuracy") == "fail":
+            elif is_wrong(row):
                 self.wrong += 1
 
     def time_left_s(self, elapsed_s: float) -> float | None:
@@ -184,12 +184,13 @@ class Lines:
 
     def _failure(self, tally: Tally, spec: Spec | Record, row: Record) -> None:
         status = row.get("status")
-        if status not in FAILED and row.get("accuracy") != "fail":
+        if status not in FAILED and not is_wrong(row):
             return
         self._failures += 1
         if self._failures > FAILURE_LINES:
             return
-        what = f"{row.get('method')}: {status if status in FAILED else 'wrong gradient'}"
+        wrong = "wrong gradient" if row.get("accuracy") == "fail" else "impossible time"
+        what = f"{row.get('method')}: {status if status in FAILED else wrong}"
         reason = f" ({row['reason']})" if row.get("reason") else ""
         self.say(f"{self._place(tally)} {what}{reason} · {name_of(spec)}")
         if self._failures == FAILURE_LINES:

@@ -48,6 +48,7 @@ THEME = Theme(
         "speed.slower": "red",
         "speed.equivalent": "cyan",
         "speed.inconclusive": "yellow",
+        "speed.impossible": "bold red",
         "status.ok": "green",
         "status.skipped": "bright_black",
         "status.unsupported": "bright_black",

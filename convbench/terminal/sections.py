@@ -12,7 +12,7 @@ import numpy as np
 from rich.text import Text
 
 from ..facts import units
-from ..facts.record import SPEEDS, STATUSES, VERDICTS
+from ..facts.record import IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from ..facts.settings import SETTINGS
 from ..findings.evidence import Finding
 from ..findings.statements import bias_statement, notebook_figures
@@ -185,7 +185,7 @@ def attention(found: Sequence[Finding], context: Context) -> Lines:
     """What a person should look at, each with what to do about it."""
     items = []
     for finding in found:
-        word = "wrong: " if finding.kind == "wrong" else WORDS[finding.severity]
+        word = f"{finding.kind}: " if finding.kind in ("wrong", IMPOSSIBLE) else WORDS[finding.severity]
         line = Text.assemble((word, f"severity.{finding.severity}"), finding.sentence)
         if finding.remedy:
             line.append(" → ").append(finding.remedy, style="bold")
@@ -210,9 +210,11 @@ def counts(rows: Rows, configured: int, context: Context) -> Lines:
     line = Text(f"{units.count(configured, 'configuration')}, {units.count(rows.count, 'row')}: ")
     parts = []
     wrong = rows.equal("status", "ok") & rows.equal("accuracy", "fail")
-    masks = [(status, f"status.{status}", rows.equal("status", status) & ~wrong) for status in STATUSES]
+    impossible = rows.equal("status", "ok") & rows.equal("speed", IMPOSSIBLE) & ~wrong
+    unbelievable = wrong | impossible
+    masks = [(status, f"status.{status}", rows.equal("status", status) & ~unbelievable) for status in STATUSES]
     # Its status is ok, since it was measured; in a sentence that would say that nothing is amiss.
-    masks.insert(1, ("wrong", "accuracy.fail", wrong))
+    masks[1:1] = [("wrong", "accuracy.fail", wrong), ("impossible", "speed.impossible", impossible)]
     for word, style, mask in masks:
         number = int(np.count_nonzero(mask))
         if number:

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..facts.key import KEY_COLUMNS
-from ..facts.record import FAILED
+from ..facts.record import FAILED, IMPOSSIBLE
 from ..results.rows import Rows
 from ..results.wording import varying
 from .layouts import Content, Line, label_names
 
-TIER = {"fail": 300.0, "failed": 200.0, "slower": 100.0, "absent": -100.0}
-"""A wrong gradient is worse than a missing one, that than a slow one; skipped rows come last."""
+TIER = {"fail": 400.0, "impossible": 300.0, "failed": 200.0, "slower": 100.0, "absent": -100.0}
+"""A wrong gradient is worse than an impossible time, that than a missing row, that than a slow one; skipped rows come
+last."""
 
 
 def badness(rows: Rows) -> npt.NDArray[np.float64]:
@@ -24,6 +25,7 @@ def badness(rows: Rows) -> npt.NDArray[np.float64]:
     within = slow if np.isfinite(slow).any() else inexact
     score: npt.NDArray[np.float64] = np.clip(np.nan_to_num(within, nan=-40.0), -49.0, 49.0)
     score[rows.equal("accuracy", "fail")] += TIER["fail"]
+    score[rows.equal("speed", IMPOSSIBLE)] += TIER["impossible"]
     score[rows.equal("status", *FAILED)] += TIER["failed"]
     score[rows.equal("speed", "slower")] += TIER["slower"]
     score[rows.equal("status", "skipped", "unsupported")] += TIER["absent"]

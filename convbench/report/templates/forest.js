@@ -9,7 +9,7 @@ const ORDERS = [
 // What the first configuration has least of, by order.
 const EXTREMES = { slow: (one) => one.speedup, fast: (one) => -one.speedup, wide: (one) => one.low / one.high };
 const forest = { order: "slow", page: 0 };
-const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "equivalent", inconclusive: "inconclusive" };
+const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "equivalent", inconclusive: "inconclusive", impossible: "impossible" };
 
 function comparisons() {
   return filter.rows

@@ -52,7 +52,7 @@ function sortBy(name) {
   document.querySelector(`#table-head button[data-column="${CSS.escape(name)}"]`).focus();
 }
 
-const VERDICT_SIGNS = { fail: "✕", wrong: "✕", slower: "▼", faster: "▲", exact: "✓", ok: "✓", reduced: "!", error: "✕", crash: "✕", timeout: "✕", oom: "✕" };
+const VERDICT_SIGNS = { fail: "✕", wrong: "✕", impossible: "✕", slower: "▼", faster: "▲", exact: "✓", ok: "✓", reduced: "!", error: "✕", crash: "✕", timeout: "✕", oom: "✕" };
 
 const RAN_WRONG = "status=ok: the method ran to its end; accuracy=fail: its gradient is wrong";
 
