@@ -25,6 +25,7 @@ COMMANDS = {
     "recompute": "convbench.commands.recompute",
     "methods": "convbench.commands.methods",
     "duet": "convbench.duet.command",
+    "gate": "convbench.gate.command",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 

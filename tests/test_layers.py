@@ -27,7 +27,7 @@ LAYERS = {
     "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
-    "decisions": {"commands", "comparison", "deceptions", "duet", "validation"},
+    "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "validation"},
     "command line": {"cli", "pytest_plugin"},
 }
 # The package's own face takes `load` from below when it is asked for.

@@ -8,19 +8,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, VERDICTS, Record
+from ..results.run_file import runs
 from ..results.table import load, records, table_files
 from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments
 from .comparison import Comparison
 from .confirm import measure_again
 from .gate import judge
-from .pairs import is_duet
+from .pairs import Sides, is_duet
 from .result import GateResult, Key, Policy
 from .second import confirm, suspects
 from .told import add_margin, add_output, not_negative, of_pairs, shown, tell
@@ -132,9 +134,17 @@ def _duet(args: argparse.Namespace, policy: Policy) -> int:
         )
     if args.confirm:
         raise InvalidValue("--confirm", "--confirm measures a sweep again; the pairs of a duet are fresh processes")
-    comparison = of_pairs(rows, ("side a", "side b"), policy)
+    names, sides = _sides(args.base)
+    comparison = of_pairs(rows, names, policy, sides)
     tell(comparison, args.format, args.out)
     return comparison.judgement.exit_code
+
+
+def _sides(folder: Path) -> tuple[tuple[str, str], Sides]:
+    """What a pull request's gate wrote down of its two sides; a duet has written nothing down."""
+    said: dict[str, Any] = next((one["sides"] for one in reversed(runs(folder)) if "sides" in one), {})
+    a, b = said.get("names", ("side a", "side b"))
+    return (a, b), Sides(frozenset(said.get("controls", ())), said.get("absent", {}))
 
 
 def _environments(words: list[str]) -> int:

@@ -48,10 +48,12 @@ def judge_pairs(rows: Sequence[Record], policy: Policy, sides: Sides | None = No
             continue
         if key.method not in sides.controls:
             result.cells += 1
-            result.measured += old["status"] == new["status"] == "ok"
+            # What BASE could not run has nothing to lose: a change that mends it passes.
+            result.measured += new["status"] == "ok"
         if not outcome_changed(key, old, new, result):
             steady[key] = new
-    result.notes += sides.absent.values()
+    if result.cells:
+        result.notes += sides.absent.values()
     if policy.speed:
         _judge_speed(steady, policy, sides.controls, result)
     return result

@@ -48,9 +48,7 @@ def parser() -> Arguments:
         out.add_argument(
             f"--{name}", required=True, metavar="PYTHON", help="an interpreter, or the folder of its environment"
         )
-    out.add_argument(
-        "--processes", metavar="N", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})"
-    )
+    add_processes(out)
     out.add_argument(
         "--fail-if-slower",
         action="store_true",
@@ -61,21 +59,32 @@ def parser() -> Arguments:
     return out
 
 
+def add_processes(parser: Arguments) -> None:
+    parser.add_argument(
+        "--processes", metavar="N", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})"
+    )
+
+
+def check_words(command: str, words: Sequence[str], processes: int) -> None:
+    """Raises InvalidValue for too few processes, and for settings that mean nothing where each side has its own."""
+    if processes < LEAST:
+        raise InvalidValue("--processes", f"--processes {processes} gives no 95% interval; give at least {LEAST}")
+    for word in words:
+        key, _, value = word.lstrip("+").partition("=")
+        if key == "measure.processes":
+            raise InvalidValue(key, f"{word} is given to a {command} as --processes {value}")
+        if key in FOREIGN:
+            raise InvalidValue(
+                key, f"{word} means nothing to a {command}, which runs here and each side in a process of its own"
+            )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, writes the table, prints the summary and returns the exit code; raises InvalidValue."""
     from ..sweep.planned import planned
 
     args, words = parser().parse_known_args(argv)
-    if args.processes < LEAST:
-        raise InvalidValue("--processes", f"--processes {args.processes} gives no 95% interval; give at least {LEAST}")
-    for word in words:
-        key, _, value = word.lstrip("+").partition("=")
-        if key == "measure.processes":
-            raise InvalidValue(key, f"{word} is given to a duet as --processes {value}")
-        if key in FOREIGN:
-            raise InvalidValue(
-                key, f"{word} means nothing to a duet, which runs here and each side in a process of its own"
-            )
+    check_words("duet", words, args.processes)
     places = [Place(interpreter(f"--{name}", getattr(args, name))) for name in NAMES]
     sweep, settings = planned(words)
     with Pair(places) as pair:

@@ -18,17 +18,20 @@ from ..facts.case import InvalidValue
 from ..facts.spec import Spec
 from ..timing.clocks import Arm, HostTimes, Reading
 
-BOOT = """
+LOAD = """
 import importlib.util, sys
 home = sys.argv[1]
 spec = importlib.util.spec_from_file_location("convbench", home + "/__init__.py", submodule_search_locations=[home])
 package = sys.modules["convbench"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(package)
-from convbench.duet.child import main
-main()
 """
 """Loads this very convbench by its path: the other environment needs torch and numpy, and no convbench of its own,
 and nothing of this environment's packages comes along."""
+
+BOOT = f"""{LOAD}
+from convbench.duet.child import main
+main()
+"""
 
 NAMES = ("a", "b")
 

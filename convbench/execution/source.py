@@ -18,7 +18,7 @@ def code_key(method: str) -> str:
     Of a user's own `package.module:function` that is the module's file. What it imports in turn is not looked at.
     """
     module, colon, _ = method.partition(":")
-    origin = _origin(module if colon else f"convbench.methods.{method}")
+    origin = file_of(module if colon else f"convbench.methods.{method}")
     try:
         return hashlib.sha256(Path(origin).read_bytes()).hexdigest()[:8] if origin else ""
     except OSError:
@@ -54,8 +54,8 @@ def _found_by_import(module: str) -> bool:
     return asked.returncode != 86
 
 
-def _origin(module: str) -> str | None:
-    """The file of a module."""
+def file_of(module: str) -> str | None:
+    """The file of a module, found without importing it; None where it has none or cannot be found so."""
     found = _spec(module)
     return found.origin if found else None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.repositories import git, repository
 from tests.test_package import not_shipped
 
 pytestmark = pytest.mark.slow
@@ -65,6 +66,8 @@ def folder(tmp_path: Path, run: Path) -> Path:
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "module.py").write_text(code.replace("grad_input(", "my_gradient("), encoding="utf-8")
     (tmp_path / "my_layers.csv").write_text(LAYERS, encoding="utf-8")
+    git(repository(tmp_path), "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "begin")
     for name in ("DIR", "BASE", "NEW"):
         shutil.copytree(run, tmp_path / "results" / name)
     return tmp_path
