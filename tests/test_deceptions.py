@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from convbench import deceptions
-from convbench.validation.judged import BASELINE, OWN_RIVAL, RIVAL, touches, trial
+from convbench.facts.case import InvalidValue
+from convbench.facts.spec import Measure
+from convbench.sweep.config import preset
+from convbench.validation import command, judging
+from convbench.validation.judged import BASELINE, OWN_RIVAL, RIVAL, Trial, touches, trial, tried
 
 EVERY = [*deceptions.DECEPTIONS, *deceptions.HONEST]
 
@@ -88,3 +92,67 @@ def test_a_rival_that_is_missing_was_touched() -> None:
     found = rows()
     del found[1, BASELINE]
     assert touches(found, rows()) == ["autograd of the next configuration: missing"]
+
+
+def some(name: str, row: dict[str, Any], touched: tuple[str, ...] = ()) -> Trial:
+    return trial(name, rows({**row, "method": deceptions.method(name)}), rows(), touched)
+
+
+TRIALS = [
+    some("results:lazy", row("", accuracy="fail", reason="a | subclass")),
+    some("results:one_buffer", row("", 0.9)),
+    some("results:right_thrice", row("", 0.001)),
+    some("honest:plain", row("", 1.0)),
+]
+
+
+def test_the_conclusion_names_what_got_through() -> None:
+    assert judging.sentence(TRIALS) == (
+        "3 deceptions: 1 caught, 1 gained nothing, 1 got through (results:right_thrice). 1 honest method: 1 believed. "
+        "No other method was touched."
+    )
+    touching = some("results:lazy", row("", accuracy="fail"), ("explicit: error",))
+    assert judging.sentence([touching]).endswith(" Others were touched by results:lazy.")
+
+
+@pytest.mark.parametrize("output", ["terminal", "markdown", "json"])
+def test_the_table_is_printed_and_the_exit_code_says_how_it_went(
+    output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def tried(names: tuple[str, ...], measure: Measure) -> list[Trial]:
+        seen.append(names)
+        return TRIALS
+
+    monkeypatch.setattr(judging, "tried", tried)
+    argv = ["--judge", *([f"--{output}"] if output != "terminal" else [])]
+    assert command.main(argv) == 4
+    monkeypatch.setitem(deceptions.LIMITS, "results:right_thrice", "nobody can tell")
+    assert command.main(argv) == 0
+    assert seen == [tuple(EVERY)] * 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert {"json": '"reason": "a | subclass"', "markdown": "a \\| subclass"}.get(output, "NOT CAUGHT") in said
+
+
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (["--markdown"], "--markdown needs --judge"),
+        (["--judge", "--load"], "--load does not go with --judge"),
+        (["--judge", "budget_s=3"], "no setting 'budget_s=3'; allowed: measure"),
+        (["--judge", "measure=none"], "measure=none times nothing"),
+    ],
+)
+def test_what_judging_does_not_take_is_refused(argv: list[str], said: str) -> None:
+    with pytest.raises(InvalidValue, match=said):
+        command.main(argv)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", EVERY)
+def test_each_in_the_real_thing(name: str) -> None:
+    """Caught, or no better off for it; honest methods are believed; nobody else is touched."""
+    (found,) = tried([name], preset("quick"))
+    assert found.in_order or name in deceptions.LIMITS, found

@@ -76,6 +76,9 @@ STATE = (
 DECEPTIONS = (*RESULTS, *ELSEWHERE, *JUDGE, *STATE)
 """`module:function` in this package."""
 
+LIMITS: dict[str, str] = {}
+"""What is not caught, and why: deceptions that convbench does not claim to see."""
+
 HONEST = (
     "honest:plain",
     "honest:workspace",

@@ -44,12 +44,16 @@ class Wanted:
 def parser() -> Arguments:
     out = Arguments(
         "validate",
-        usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]",
+        usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]\n"
+        "       %(prog)s --judge [measure=quick] [--json | --markdown]",
         description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
-        "Timer beside it. Exit code 0: timings from this machine can be trusted; 2: the command line is at fault; "
-        "4: they cannot be trusted, or there is no such device.",
+        "Timer beside it; or, with --judge, every method of a set that deceives. Exit code 0: timings from this "
+        "machine can be trusted, and nothing deceived; 2: the command line is at fault; 4: they cannot be trusted, "
+        "something did deceive, or there is no such device.",
     )
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
+    out.add_argument("--judge", action="store_true", help="try methods that deceive, which takes some minutes")
+    out.add_argument("--markdown", action="store_true", help="with --judge: print the table as Markdown")
     out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
     out.add_argument("--json", action="store_true", help="print one JSON object, with every trial in it")
     return out
@@ -57,7 +61,10 @@ def parser() -> Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the proofs and returns 0 or 4; raises InvalidValue."""
-    wanted = _wanted(parser().parse_args(argv))
+    args = parser().parse_args(argv)
+    if args.judge or args.markdown:
+        return _judge(args)
+    wanted = _wanted(args)
     # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
     from ..measurement.devices import missing_device
     from ..timing.rounds import ArmFailed
@@ -80,6 +87,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
     (_print_json if wanted.as_json else _print)(wanted, judgement, tries)
     return Exit.GOOD if judgement.trusted else Exit.UNTRUSTED
+
+
+def _judge(args: argparse.Namespace) -> int:
+    from . import judging
+
+    if not args.judge:
+        raise InvalidValue("markdown", "--markdown needs --judge; --json prints the figures of a validation")
+    if args.load:
+        raise InvalidValue("load", "--load does not go with --judge; leave it out")
+    name = "quick"
+    for setting in args.settings:
+        key, equals, name = setting.partition("=")
+        if key != "measure" or not equals:
+            raise InvalidValue(key, f"validate --judge has no setting {setting!r}; allowed: measure")
+    measure = preset(name)
+    if not measure.enabled:
+        raise InvalidValue("measure", f"measure={measure.name} times nothing, and what is timed is what deceives")
+    return judging.main(measure, "json" if args.json else "markdown" if args.markdown else "terminal")
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
