@@ -21,19 +21,21 @@ from .facts.limits import least_time
 from .facts.rates import Work
 from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
+from .guest import Guest, Hosts, Sets
 from .measurement import environment, memory, problem, reference
 from .measurement.columns import accuracy_columns, same
 from .measurement.devices import device_of, missing_device
-from .measurement.operands import Operands
+from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
 from .methods import Unsupported
-from .methods.own import CannotLoad, context_of, load, uses_autograd
+from .methods.own import CannotLoad, Prepare, context_of, is_own, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
 from .timing.figures import figures
 from .timing.samples import Samples
+from .timing.turns import Lost, Turns
 
 REASON_LENGTH = 400
 
@@ -58,10 +60,14 @@ class Result:
 
 @dataclass(slots=True)
 class _Method:
-    """A method on its way: what is known so far becomes its row. `meddles`: it was seen to change its operands."""
+    """A method on its way: what is known so far becomes its row. `meddles`: it was seen to change its operands.
+
+    `guest`: it is one of the user's own, in a process of its own.
+    """
 
     name: str
     row: dict[str, Any]
+    guest: Guest | None = None
     call: Callable[[], Tensor] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     meddles: bool = False
@@ -77,8 +83,11 @@ def run(
     stage: timing.Stage,
     process: int = 0,
     known_ceilings: Mapping[str, float] = MappingProxyType({}),
+    hosts: Hosts | None = None,
 ) -> Result:
     """Rows for `methods` (some or all of the configuration's arms), in their order.
+
+    The user's own methods among them run in the processes that `hosts` gives them; without, in this one.
 
     `stage(method, phase)` is called before anything that may crash, hang or run out of memory. `process` counts
     repetitions in fresh processes and seeds the order of the samples. `known_ceilings` are not measured again.
@@ -94,6 +103,8 @@ def run(
         found = environment.collect(spec.device, spec.switches)
         common["environment_id"] = found["environment_id"]
         todo = [_Method(m, {**common, "method": m, "status": "ok"}) for m in methods]
+        if hosts is not None:
+            _lodge(todo, spec, hosts)
         configuration = _Configuration(spec, todo, stage, process, dict(known_ceilings))
         samples = configuration.run()
     elapsed = time.perf_counter() - begun
@@ -102,6 +113,16 @@ def run(
     rows = [record(m.row) for m in todo]
     raw = [s.to_dict() for s in samples]
     return Result(rows, raw, found, configuration.ceilings, configuration.once_s, configuration.spent)
+
+
+def _lodge(methods: Sequence[_Method], spec: Spec, hosts: Hosts) -> None:
+    """Gives each of the user's own methods its process; they start beside each other."""
+    sets = Sets(spec)
+    for method in methods:
+        if is_own(method.name):
+            host = hosts.of(method.name)
+            host.start()
+            method.guest = Guest(host, method.name, spec, sets)
 
 
 def warm_up() -> None:
@@ -178,20 +199,23 @@ class _Configuration:
                     results[baseline] = got
                 if baseline in results:
                     method.row["equals_baseline"] = same(got, results[baseline])
-            except Unsupported as error:
-                method.row.update(status="unsupported", reason=_sentence(str(error)))
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
                 method.row.update(failure(error))
                 method.call = None
             if changed := operands.changed():
                 method.meddles, method.call = True, None
                 if method.row["status"] == "ok":
-                    reason = f"changed {' and '.join(changed)} in place; a method must not modify its operands"
-                    method.row = {**unjudged, "accuracy": "fail", "reason": reason}
+                    method.row = {**unjudged, "accuracy": "fail", "reason": changed_in_place(changed)}
                 return False
         return True
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
+        if method.guest is not None:
+            method.row.update(method.guest.prepare())
+            got, row = method.guest.judge(made, truth)
+            method.row.update(row)
+            method.call = method.guest
+            return got
         self.stage(method.name, "prepare")
         device = device_of(str(made.device))
         begun = time.perf_counter()
@@ -215,9 +239,12 @@ class _Configuration:
     def _time(self, clock: clocks.Clock) -> Samples | None:
         """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
         spec = self.spec
+        if any(method.guest is not None for method in self.methods):
+            clock = Turns(spec.measure, clock)
         while arms := [clocks.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
             try:
-                return timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
+                samples = timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
+                return self._believed(samples)
             except timing.ArmFailed as failed:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
@@ -225,6 +252,15 @@ class _Configuration:
             finally:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
+
+    def _believed(self, samples: Samples) -> Samples | None:
+        """The samples without those of methods that were not what was judged while they were timed."""
+        for method in self.methods:
+            if method.guest is not None and method.name in samples.arms:
+                self.stage("", "timed results")
+                if (reason := method.guest.verdict()) is not None:
+                    method.row.update(accuracy="fail", reason=reason)
+        return samples.without([m.name for m in self.methods if not m.timeable])
 
     @contextmanager
     def _once(self) -> Iterator[None]:
@@ -257,25 +293,32 @@ class _Configuration:
                 continue
             self.stage(method.name, "memory")
             try:
-                method.row.update(_memory(method, method.call, made))
+                if method.guest is not None:
+                    method.row.update(method.guest.memory())
+                else:
+                    arm = clocks.Arm(method.name, method.call, method.context)
+                    method.row.update(memory_columns(arm, load(method.name), made))
             except Exception as error:  # after the timing: the times stand, the reason says what is missing
                 method.row["reason"] = f"memory not measured: {_sentence(str(error))}"
 
 
-def _memory(method: _Method, call: Callable[[], Tensor], made: Problem) -> dict[str, int | None]:
+def memory_columns(arm: clocks.Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
     """The memory columns: what autograd's forward saves; for others, what the call reads that existed before it."""
-    prepare = load(method.name)
     if uses_autograd(prepare):
         saved: int | None = memory.saved_bytes(lambda: prepare(made))
     else:
-        with method.context():
-            saved = memory.held_bytes(call, made.grad_output)
-    with method.context():
-        return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(call)}
+        with arm.context():
+            saved = memory.held_bytes(arm.call, made.grad_output)
+    with arm.context():
+        return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(arm.call)}
 
 
-def failure(error: BaseException) -> dict[str, str]:
-    """`status` and `reason` of a row that `error` is the end of."""
+def failure(error: BaseException) -> dict[str, Any]:
+    """What a row says that `error` is the end of: its `status` and `reason`, or that its `accuracy` is fail."""
+    if isinstance(error, Lost):
+        return error.row
+    if isinstance(error, Unsupported):
+        return {"status": "unsupported", "reason": _sentence(str(error))}
     text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
     exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
     return {"status": "oom" if exhausted else "error", "reason": _sentence(text)}

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from convbench.facts.spec import Measure
-from convbench.timing.clocks import Arm, Call, HostTimes, Reading
+from convbench.timing.clocks import Arm, Call, HostTimes, Reading, Take
 
 
 class FakeClock:
@@ -35,7 +35,7 @@ class FakeClock:
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
         return arms
 
-    def submit(self, call: Call, calls: int) -> None:
+    def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         seconds = self._cost(call, calls, self.time)
         self.time += seconds + self._overhead_s
         self._readings.append(Reading(seconds / calls, seconds))

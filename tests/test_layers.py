@@ -21,7 +21,7 @@ LAYERS = {
     "timing": {"timing"},
     "measurement": {"measurement"},
     "methods": {"methods"},
-    "one configuration": {"runner"},
+    "one configuration": {"guest", "runner"},
     "results": {"results"},
     "execution": {"execution"},
     "what the table says": {"findings"},
@@ -55,13 +55,14 @@ PLAIN = {
         "validation.trust",
         "validation.burst",
     ),
+    *("timing.turns", "timing.outside", "execution.shared", "execution.guests"),
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
 }
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}
 KNOW_HYDRA = {f"sweep.{m}" for m in ("config", "axes", "sweeper", "program", "launched", "messages", "hydra_app")}
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
-    *("runner", "execution.worker_child", "duet.child", "validation.proofs"),
+    *("guest", "runner", "execution.worker_child", "execution.side", "duet.child", "validation.proofs"),
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..execution.process import LAST_WORDS, START_S, Process, late
 from ..facts.case import InvalidValue
 from ..facts.spec import Spec
-from ..timing.clocks import Arm, HostTimes, Reading
+from ..timing.clocks import Arm, HostTimes, Reading, Take
 
 LOAD = """
 import importlib.util, sys
@@ -184,7 +184,7 @@ class TurnClock:
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
         return arms
 
-    def submit(self, call: Callable[..., Any], calls: int) -> None:
+    def submit(self, call: Callable[..., Any], calls: int, take: Take | None = None) -> None:
         self._readings.append(Reading(**call(calls)))
 
     def drain(self) -> list[Reading]:

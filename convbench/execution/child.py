@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
 from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Process, late
-from .stage import IDLE, Mark, Stage
+from .shared import SharedBytes
+from .stage import GUEST, IDLE, Mark, Stage
 
 LONGEST_WAIT_S = 3600.0
 """poll() takes its time as a C int of milliseconds."""
@@ -25,12 +26,16 @@ and round: kilobytes, or megabytes under budget_s. A method that writes there mu
 
 
 class Request(NamedTuple):
-    """These methods of the configuration, in the repetition `process` of it; ceilings that need not be measured."""
+    """These methods of the configuration, in the repetition `process` of it; ceilings that need not be measured.
+
+    `apart`: the user's own methods run in processes of their own.
+    """
 
     spec: Spec
     methods: Sequence[str]
     process: int
     ceilings: Mapping[str, float]
+    apart: bool = True
 
 
 class Death(Exception):
@@ -42,20 +47,29 @@ class Death(Exception):
 
 
 class _Deadlines(NamedTuple):
-    """Seconds that a step of a method may take, and one of convbench's own."""
+    """Seconds that a step of a method may take, and one of convbench's own.
+
+    What a method does in a process of its own, the child that asked for it waits for; it has the deadline there.
+    """
 
     method_s: float
     own_s: float
 
     def of(self, mark: Mark) -> float:
-        return self.method_s if mark.method >= 0 else self.own_s
+        return self.method_s if mark.method >= 0 and not mark.phase.startswith(GUEST) else self.own_s
 
 
 class Child:
-    """A process in a session of its own that runs configurations, one at a time."""
+    """A process in a session of its own that answers requests, one at a time (see worker_child.py).
 
-    def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
-        self._interrupt = interrupt
+    `results`: memory that it may write results into. Without an `interrupt` nothing but its answers, its end and its
+    deadlines is waited for.
+    """
+
+    def __init__(
+        self, memory_limit: int | None, interrupt: Interrupt | None = None, results: SharedBytes | None = None
+    ) -> None:
+        self._interrupt, self._results = interrupt, results
         self._stage = Stage()
         self._stage("", IDLE)
         self._tail = bytearray()
@@ -63,7 +77,7 @@ class Child:
         self._asked = 0
         self._spawn(memory_limit)
         self._poll = select.poll()
-        for fd in (self._replies, self._words, interrupt.fd):
+        for fd in (self._replies, self._words, *([interrupt.fd] if interrupt else [])):
             self._poll.register(fd, select.POLLIN)
         if self._process.pidfd >= 0:
             self._poll.register(self._process.pidfd, select.POLLIN)
@@ -73,10 +87,11 @@ class Child:
         self._replies, from_child = os.pipe()
         lifeline, self._lifeline = os.pipe()
         self._words, words = os.pipe()
+        results = () if self._results is None else (self._results.fd,)
         passed = (to_child, from_child, self._stage.fd, lifeline)
-        numbers = (*passed, os.getpid(), memory_limit or 0)
+        numbers = (*passed, os.getpid(), memory_limit or 0, *results)
         command = [sys.executable, "-m", "convbench.execution.worker_child", *map(str, numbers)]
-        self._process = Process(command, passed, words, _environment())
+        self._process = Process(command, (*passed, *results), words, _environment())
         for fd in (to_child, from_child, lifeline, words):
             os.close(fd)
         os.set_blocking(self._words, False)
@@ -88,18 +103,33 @@ class Child:
             self._receive(_Deadlines(START_S, START_S), lambda: None)
             self._asked = 1
 
-    def ask(self, request: Request, late: Callable[[], None]) -> dict[str, Any]:
+    def run(self, request: Request, late: Callable[[], None]) -> dict[str, Any]:
         """The child's answer: records, samples and environments, or what escaped from its runner.
 
         Calls `late` once if one step takes more than half of its time. Raises Death (the child is gone
         then) and Interrupted (it still works; end it).
         """
+        timeout_s = request.spec.timeout_s
+        words = {**request._asdict(), "spec": request.spec.to_dict()}
+        return self._ask("run", words, _Deadlines(timeout_s, OWN_WORK_S + timeout_s), late)
+
+    def ask(self, do: str, within_s: float, **words: Any) -> dict[str, Any]:
+        """The answer of the child's Side to `do`, or what escaped from it. Raises Death and Interrupted."""
+        return self._ask(do, words, _Deadlines(within_s, within_s), lambda: None)
+
+    def _ask(
+        self, do: str, words: Mapping[str, Any], deadlines: _Deadlines, late: Callable[[], None]
+    ) -> dict[str, Any]:
         self._tail.clear()
         self._asked += 1
         self._stage("", IDLE)
-        self._send({"id": self._asked, **request._asdict(), "spec": request.spec.to_dict()})
-        timeout_s = request.spec.timeout_s
-        return self._receive(_Deadlines(timeout_s, max(OWN_WORK_S, timeout_s)), late)
+        self._send({"id": self._asked, "do": do, **words})
+        return self._receive(deadlines, late)
+
+    @property
+    def cpu_s(self) -> float | None:
+        """CPU seconds of all threads of the process, by the kernel's account; None where it does not tell."""
+        return self._process.cpu_s
 
     def _send(self, request: dict[str, Any]) -> None:
         rest = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")
@@ -115,9 +145,9 @@ class Child:
         told = False
         while True:
             self._take(wait_s)
-            if answer := self._next_answer():
+            if (answer := self._next_answer()) is not None:
                 return answer
-            if (patience := self._interrupt.patience()) <= 0:
+            if (patience := self._interrupt.patience() if self._interrupt else math.inf) <= 0:
                 raise Interrupted
             mark = self._stage.read()
             passed = time.monotonic() - mark.started
@@ -155,7 +185,7 @@ class Child:
     def _take(self, wait_s: float) -> None:
         """Sleeps until the child or a signal has something to say, `wait_s` at most, and takes it in."""
         happened = {fd for fd, _ in self._poll.poll(math.ceil(min(max(wait_s, 0), LONGEST_WAIT_S) * 1000))}
-        if self._interrupt.fd in happened:
+        if self._interrupt and self._interrupt.fd in happened:
             self._interrupt.heard()
         if self._words in happened:
             self._listen()

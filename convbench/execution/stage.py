@@ -14,6 +14,9 @@ from typing import NamedTuple
 IDLE, START = "idle", "start"
 """Phases outside a method: no configuration accepted; accepted, and nothing begun."""
 
+GUEST = "guest "
+"""How a phase begins in which a child waits for a method that runs in a process of its own."""
+
 CUT_OFF = 79
 """Exit status of a child that cannot answer any more."""
 
@@ -38,7 +41,7 @@ class Stage:
     """
 
     def __init__(self, fd: int | None = None) -> None:
-        self.fd = _anonymous_file() if fd is None else fd
+        self.fd = anonymous_file(mmap.PAGESIZE) if fd is None else fd
         self._page = mmap.mmap(self.fd, mmap.PAGESIZE)
         self._indices: dict[str, int] = {}
 
@@ -71,11 +74,12 @@ class Stage:
         os.close(self.fd)
 
 
-def _anonymous_file() -> int:
+def anonymous_file(size: int) -> int:
+    """A descriptor of a new file of `size` bytes without a name, in memory where the system has such files."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("convbench", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, mmap.PAGESIZE)
+    os.ftruncate(fd, size)
     return fd

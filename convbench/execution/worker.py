@@ -177,7 +177,7 @@ class Isolated:
         child = self._children.current(timed=request.spec.measure.enabled)
         start_s = time.monotonic() - begun
         try:
-            answer = child.ask(request, self._children.prepare)
+            answer = child.run(request, self._children.prepare)
         except (Death, Interrupted):
             self._children.died()
             raise
@@ -225,8 +225,16 @@ def check_budget(budget_s: float | None, spec: Spec) -> None:
         )
 
 
+NOT_APART = (
+    "isolation=none: the method ran in the process that judged and timed it, so there is no verdict on its speed"
+)
+
+
 class InProcess:
-    """Runs configurations in this process, for debugging: nothing is limited and nothing is survived."""
+    """Runs configurations in this process, for debugging: nothing is limited and nothing is survived.
+
+    The user's own methods share the interpreter with their judge, and get no verdict on their speed.
+    """
 
     def __init__(self) -> None:
         self._ceilings = Ceilings()
@@ -238,6 +246,9 @@ class InProcess:
 
         check_isolation("none", spec)
         result = run(spec, spec.arms, unmarked, process, self._ceilings.of(spec))
+        for row in result.records:
+            if ":" in row["method"] and row.pop("speed", None) is not None:
+                row.setdefault("reason", NOT_APART)
         self._ceilings.of(spec).update(result.ceilings)
         environment = result.environment or {}
         told = {environment["environment_id"]: environment} if environment else {}

@@ -1,4 +1,7 @@
-"""The child process: reads configurations from a pipe, runs them, writes their rows to another. See worker.py."""
+"""The child process: reads requests from a pipe, answers them through another. See worker.py and guests.py.
+
+A `run` is a whole configuration; whatever else is asked for, a Side does for the process that asks.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..facts.spec import Spec
+from .guests import Guests
+from .shared import SharedBytes
 from .stage import CUT_OFF, IDLE, START, Stage
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -102,6 +107,8 @@ def limit_memory(allowance: int) -> None:
 
     found = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
     limit = allowance + (int(found[1]) * 1024 if found else 0)
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]  # the limit of whoever started this process is never exceeded
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
@@ -151,29 +158,45 @@ def _failure(error: BaseException, stage: Stage) -> dict[str, Any]:
 class _Server:
     """Answers requests, with each environment told once."""
 
-    def __init__(self, pipe: Pipe, stage: Stage) -> None:
+    def __init__(self, pipe: Pipe, stage: Stage, guests: Guests, results: SharedBytes | None) -> None:
         self._pipe, self._stage = pipe, stage
+        self._guests, self._results = guests, results
+        self._side: Any = None
         self._told: set[str] = set()
 
     def serve(self) -> None:
         """Runs what is asked for until the parent closes its end."""
         self._pipe.reply({"id": 0, "ready": os.getpid()})
         for request in self._pipe.requests():
-            self._stage.methods(request["methods"])
+            number, do = request.pop("id"), request.pop("do")
+            self._stage.methods(request.get("methods", ()))
             self._stage("", START)
             try:
-                answer = self._run(request)
+                answer = self._run(request) if do == "run" else self._assist(do, request)
             except BaseException as error:  # a user's method may raise anything, and the parent must hear of it
                 answer = {"failed": _failure(error, self._stage)}
             self._stage("", IDLE)
-            self._pipe.reply({"id": request["id"], **answer})
+            self._pipe.reply({"id": number, **answer})
+
+    def _assist(self, do: str, words: dict[str, Any]) -> dict[str, Any]:
+        from ..runner import failure
+        from .side import Side
+
+        if self._side is None:
+            self._side = Side(self._results)
+        try:
+            answer: dict[str, Any] = getattr(self._side, do)(**words)
+        except Exception as error:  # the method's own
+            return {"failed": failure(error)}
+        return answer
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         from ..runner import run
 
         spec = Spec.from_dict(request["spec"])
         watch = _Watch(self._pipe, spec.device)
-        result = run(spec, request["methods"], watch, request["process"], request["ceilings"])
+        apart = self._guests if request["apart"] else None
+        result = run(spec, request["methods"], watch, request["process"], request["ceilings"], apart)
         watch.check()
         kept = spec.measure.samples or spec.measure.processes > 1
         environment = result.environment or {}
@@ -192,7 +215,7 @@ class _Server:
 
 
 def main(arguments: Sequence[str]) -> None:
-    requests, replies, stage_fd, lifeline, parent, allowance = (int(a) for a in arguments)
+    requests, replies, stage_fd, lifeline, parent, allowance, *results_fd = (int(a) for a in arguments)
     if not die_with_parent():
         threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     if os.getppid() != parent:
@@ -203,12 +226,15 @@ def main(arguments: Sequence[str]) -> None:
     stage = Stage(stage_fd)
     stage.seal()
     pipe = Pipe(requests, replies, stage)
+    results = SharedBytes(results_fd[0]) if results_fd else None
+    guests = Guests(allowance or None, pipe.stage)
     from .. import runner  # torch comes along, before the limit, which is meant for the configurations
 
     runner.warm_up()
     if allowance:
         limit_memory(allowance)
-    _Server(pipe, stage).serve()
+    _Server(pipe, stage, guests, results).serve()
+    guests.close()
     os._exit(0)
 
 

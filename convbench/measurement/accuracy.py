@@ -81,7 +81,7 @@ def bounds(dtype: str, reduction_length: int, terms: int, integers: bool = False
 
 def judge(result: object, problem: Problem, reference: Reference) -> Judgement:
     """The verdict on what a method returned. Never raises for a wrong result: that is a `fail` with its reason."""
-    wrong = _wrong_kind(result, problem)
+    wrong = wrong_kind(result, problem)
     if wrong is not None:
         return Judgement("fail", wrong)
     assert isinstance(result, Tensor)
@@ -142,9 +142,15 @@ def _verdict(
     )
 
 
-def _wrong_kind(result: object, problem: Problem) -> str | None:
+def wrong_kind(result: object, problem: Problem) -> str | None:
+    """Why a result is no gradient whatever it holds: no plain tensor, another shape, dtype, device or layout."""
     if not isinstance(result, Tensor):
         return f"the method returned {type(result).__name__}, not a tensor"
+    if type(result) is not Tensor:
+        # Its numbers could be made when somebody looks at them, after the clock has stopped.
+        return f"the method returned {type(result).__name__}, a subclass of torch.Tensor; return a plain tensor"
+    if result.layout is not torch.strided:
+        return f"the result has the layout {result.layout}; return a dense tensor"
     if tuple(result.shape) != problem.shape:
         return f"the result has shape {list(result.shape)}; the gradient has {list(problem.shape)}"
     if result.dtype != problem.dtype:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,15 +18,21 @@ class Operands:
 
     def __init__(self, made: Problem) -> None:
         self._made = made
-        self._were = {name: _kept(tensor) for name, tensor in _operands(made).items()}
+        self._were = {name: _kept(tensor) for name, tensor in operands_of(made).items()}
 
     def changed(self) -> list[str]:
         """The names of those that hold other bits now."""
-        now = _operands(self._made)
+        now = operands_of(self._made)
         return [name for name, were in self._were.items() if not torch.equal(_kept(now[name]), were)]
 
 
-def _operands(made: Problem) -> dict[str, Tensor]:
+def changed_in_place(names: Sequence[str]) -> str:
+    """The reason in the row of a method that wrote to these operands."""
+    return f"changed {' and '.join(names)} in place; a method must not modify its operands"
+
+
+def operands_of(made: Problem) -> dict[str, Tensor]:
+    """Every tensor that a method may read, by its name."""
     found = {name: getattr(made, name) for name in ("input", "weight", "bias", "grad_output")}
     if made.order == 2:
         directions = made.directions()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -99,9 +99,13 @@ def largest_integer(reduction_length: int, dtype: str) -> int:
     return max([a for a in (1, 2, 3) if a * a * reduction_length <= limit], default=1)
 
 
-def make(spec: Spec) -> Problem:
+def make(spec: Spec, seed: int | None = None) -> Problem:
     """The problem of one configuration, on its device. Each tensor has its own generator, seeded by
-    (seed, its name), so that a case with a bias has the same input, weight and grad_output as without."""
+    (seed, its name), so that a case with a bias has the same input, weight and grad_output as without.
+
+    With another `seed` than the configuration's: the same problem with other values."""
+    if seed is not None:
+        spec = replace(spec, seed=seed)
     case = spec.case
     shapes = {
         "input": case.input_shape,

@@ -24,6 +24,11 @@ class CannotLoad(Exception):
     """A method's module or function is not there or cannot be imported; the message says which and why."""
 
 
+def is_own(name: str) -> bool:
+    """Whether a method's name is that of a user's function; the methods that ship have no colon."""
+    return ":" in name
+
+
 def load(name: str) -> Prepare:
     """The `prepare` of a shipped method or of the user's own. Raises CannotLoad, or Unsupported if the module does."""
     module, colon, function = name.partition(":")

@@ -12,6 +12,8 @@ from ..facts.case import InvalidValue
 from ..facts.spec import Measure
 
 Call = Callable[[], Any]
+Take = Callable[[Any], None]
+"""Is given what the last call of a sample returned."""
 
 CLOCKS = {"cpu": "cpu_clock:CpuClock", "cuda": "cuda_clock:CudaClock"}
 """Device type → module of this package:class, made with (device, measure). A new device is one more file."""
@@ -63,8 +65,8 @@ class Clock(Protocol):
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
         """The arms as they will be timed, for instance captured as graphs: all of them or none."""
 
-    def submit(self, call: Call, calls: int) -> None:
-        """Takes or queues one sample of `calls` calls."""
+    def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
+        """Takes or queues one sample of `calls` calls; `take` gets the last one's result, outside the timed region."""
 
     def drain(self) -> list[Reading]:
         """Waits for the queued samples and returns their readings in the order of submission."""

@@ -16,7 +16,7 @@ import torch
 
 from ..facts.spec import Measure
 from . import nvml
-from .clocks import Arm, Call, HostTimes, Reading
+from .clocks import Arm, Call, HostTimes, Reading, Take
 
 BACKLOG = 2.5
 """The device sleeps this many times as long as the host takes to enqueue a sample: the host's time varies by less than
@@ -115,14 +115,17 @@ class CudaClock:
             return arms
         return [captured[a] for a in range(len(arms))]
 
-    def submit(self, call: Call, calls: int) -> None:
+    def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         idle = not self._pending
         slept = self._sleep(self._backlog_s(call, calls))
         begun = self.now()
-        parts = self._cold_parts(call, calls) if self.cold else [self._part(call, calls)]
+        parts, last = self._cold_parts(call, calls) if self.cold else self._hot_part(call, calls)
         enqueue_s = self.now() - begun
         late = bool(parts[0][0].query())
         self._pending.append(_Pending(calls, parts, late))
+        if take is not None:
+            take(last)
+        del last
         # With work queued before it, the host may have waited for room in the queue.
         if idle:
             seen = self._enqueue_s.setdefault(id(call), deque(maxlen=REMEMBERED))
@@ -168,20 +171,26 @@ class CudaClock:
             **seen,
         }
 
-    def _part(self, call: Call, calls: int) -> tuple[Any, Any]:
+    def _part(self, call: Call, calls: int) -> tuple[tuple[Any, Any], Any]:
         start, end = self._event(), self._event()
         start.record(self._stream)
-        for _ in repeat(None, calls):
+        for _ in repeat(None, calls - 1):
             call()
+        last = call()
         end.record(self._stream)
-        return start, end
+        return (start, end), last
 
-    def _cold_parts(self, call: Call, calls: int) -> list[tuple[Any, Any]]:
-        parts = []
+    def _hot_part(self, call: Call, calls: int) -> tuple[list[tuple[Any, Any]], Any]:
+        part, last = self._part(call, calls)
+        return [part], last
+
+    def _cold_parts(self, call: Call, calls: int) -> tuple[list[tuple[Any, Any]], Any]:
+        parts, last = [], None
         for _ in range(calls):
             self._flush.zero_()  # type: ignore[union-attr]
-            parts.append(self._part(call, 1))
-        return parts
+            part, last = self._part(call, 1)
+            parts.append(part)
+        return parts, last
 
     def _event(self) -> Any:
         return self._spare.pop() if self._spare else self._cuda.Event(enable_timing=True)
@@ -221,9 +230,13 @@ class CudaClock:
             self._stream.synchronize()
             graph = self._cuda.CUDAGraph()
             with self._cuda.graph(graph, stream=self._stream):
-                arm.call()
+                result = arm.call()
         self._graphs.append(graph)
-        replay: Call = graph.replay
+
+        def replay() -> Any:
+            graph.replay()
+            return result
+
         return replace(arm, call=replay)
 
     def _flush_buffer(self, size: int) -> Any:

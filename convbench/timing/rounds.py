@@ -107,6 +107,8 @@ class _Session:
         self.stage("", "warm-up")
         try:
             self.arms = clock.ready(self.arms)
+        except ArmFailed:
+            raise
         except Exception as error:  # of the device, or of a method that was captured
             raise ArmFailed("", error) from error
         fastest = [math.inf] * len(self.arms)

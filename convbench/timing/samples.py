@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -80,6 +80,26 @@ class Samples:
     def narrow(self, baseline: str) -> bool:
         """Whether everything is known to the requested precision."""
         return _narrow(self.widest(baseline), self.half_width)
+
+    def without(self, arms: Collection[str]) -> Samples | None:
+        """The same samples without some of the arms; None where that leaves none."""
+        kept = tuple(arm for arm in self.arms if arm not in arms)
+        if len(kept) == len(self.arms):
+            return self
+        source = [self.arms.index(arm) for arm in kept]
+        to = {i: n for n, i in enumerate(source)}
+        return (
+            None
+            if not kept
+            else replace(
+                self,
+                arms=kept,
+                times=[[row[i] for i in source] for row in self.times],
+                calls=[[row[i] for i in source] for row in self.calls],
+                order=[[to[a] for a in row if a in to] for row in self.order],
+                per_arm={arm: of for arm, of in self.per_arm.items() if arm in kept},
+            )
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` is the inverse."""

@@ -20,7 +20,7 @@ from ..facts.statistics import Interval
 from ..measurement.switches import switched
 from ..timing import clocks
 from ..timing import rounds as timing
-from ..timing.clocks import Arm, Call, Clock, HostTimes, Reading
+from ..timing.clocks import Arm, Call, Clock, HostTimes, Reading, Take
 from ..timing.samples import Samples, columns
 from .trust import Proof, Try, not_asked, timer_agrees
 
@@ -68,10 +68,10 @@ class SlowedClock:
         self._timed = next(now.call for arm, now in zip(arms, ready, strict=True) if arm.call is self._slowed)
         return ready
 
-    def submit(self, call: Call, calls: int) -> None:
+    def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         made = calls + extra_calls(calls) if call is self._timed else calls
         self._factors.append(made / calls)
-        self._clock.submit(call, made)
+        self._clock.submit(call, made, take)
 
     def drain(self) -> list[Reading]:
         factors, self._factors = self._factors, []

@@ -32,6 +32,7 @@ def run(
     stage: Callable[[str, str], None],
     process: int,
     known_ceilings: Mapping[str, float],
+    apart: object = None,
 ) -> Result:
     """A row per method; `reason` is the process that made it, `samples` how many methods it was asked for.
 

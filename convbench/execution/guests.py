@@ -1,0 +1,105 @@
+"""The user's own methods, each in a process of its own, as the process that judges them reaches them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..facts.spec import Spec
+from ..timing.turns import Answer, Lost
+from .child import Child, Death
+from .process import OWN_WORK_S
+from .shared import SharedBytes
+from .stage import GUEST
+
+
+class Guests:
+    """One process for each own method, which lives from one configuration to the next.
+
+    It has neither the reference nor a row nor a rival's code, and what it does is its own method's doing alone.
+    `mark` says in the judging process's own stage whom it waits for.
+    """
+
+    def __init__(self, memory_limit: int | None, mark: Callable[[str, str], None]) -> None:
+        self._memory_limit, self._mark = memory_limit, mark
+        self._known: dict[str, Host] = {}
+
+    def expect(self, methods: Iterable[str]) -> None:
+        """Starts the processes of these methods, all at once; nobody waits for them yet."""
+        for method in methods:
+            self.of(method).start()
+
+    def of(self, method: str) -> Host:
+        if method not in self._known:
+            self._known[method] = Host(method, self._memory_limit, self._mark)
+        return self._known[method]
+
+    def close(self) -> None:
+        for host in self._known.values():
+            host.close()
+        self._known = {}
+
+
+class Host:
+    """The process of one method: started when it is needed, again after its end."""
+
+    def __init__(self, method: str, memory_limit: int | None, mark: Callable[[str, str], None]) -> None:
+        self._method, self._memory_limit, self._mark = method, memory_limit, mark
+        self._device = "cpu"
+        self._child: Child | None = None
+        self._results: SharedBytes | None = None
+
+    def start(self) -> None:
+        if self._child is None:
+            self._results = SharedBytes()
+            self._child = Child(self._memory_limit, None, self._results)
+
+    def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer:
+        """The answer to one request, with what it took as seen from here. Raises Lost, whose row says what happened.
+
+        What `phase` is empty for is convbench's own work and has the time of that.
+        """
+        self._mark(self._method, GUEST + (phase or do))
+        self.start()
+        assert self._child is not None
+        try:
+            self._child.ready()
+            before_cpu, before = self._child.cpu_s, time.perf_counter()
+            said = self._child.ask(do, within_s if phase else OWN_WORK_S, **words)
+            wall_s, cpu = time.perf_counter() - before, self._child.cpu_s
+        except Death as death:
+            self.close()
+            raise Lost(status=death.status, reason=f"{death.reason} ({phase or do})") from None
+        if failed := said.get("failed"):
+            if self._device != "cpu":  # which may answer nothing after this, see worker.Isolated
+                self.close()
+            raise Lost(status=failed["status"], reason=failed["reason"])
+        return Answer(said, wall_s, None if cpu is None or before_cpu is None else cpu - before_cpu)
+
+    def configure(self, spec: Spec, seed: int, result_bytes: int) -> None:
+        """Makes the operands there, and room for results; a process that ended since it was last used starts again."""
+        self._device = spec.device
+        for last in (False, True):
+            self.start()
+            assert self._results is not None
+            self._results.hold(result_bytes, slots=2)
+            try:
+                self.ask("configure", "", spec.timeout_s, spec=spec.to_dict(), seed=seed)
+                return
+            except Lost:
+                if last or self._child is not None:
+                    raise
+
+    def read(self, slot: int, size: int) -> bytearray:
+        """A copy of what lies in a slot."""
+        assert self._results is not None
+        return bytearray(self._results.slot(slot, size))
+
+    def close(self) -> None:
+        """Ends the process, if there is one."""
+        if self._child is not None:
+            self._child.close()
+        if self._results is not None:
+            self._results.close()
+        self._child = self._results = None

@@ -1,0 +1,221 @@
+"""What a process does for a measurement that another one leads: it prepares one method, calls it, takes samples of it.
+
+It makes the operands itself, from seeds that it is told only when they are wanted, and hands results over as bytes.
+It knows neither what the right result is nor what is made of its answers.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+
+from ..facts.spec import Spec
+from ..measurement import problem
+from ..measurement.accuracy import wrong_kind
+from ..measurement.devices import device_of
+from ..measurement.operands import Operands, operands_of
+from ..measurement.problem import Problem
+from ..measurement.switches import switched
+from ..methods.own import context_of, load
+from ..runner import memory_columns
+from ..timing.clocks import Arm, Clock, clock_for
+from .shared import SharedBytes
+
+RESULT, EARLIER = 0, 1
+"""Slots: what the last call returned, and what an earlier call returned, copied after the last one."""
+
+
+class Side:
+    """What is prepared at the moment: a configuration's tensors, and one method that can be called and sampled."""
+
+    def __init__(self, results: SharedBytes | None = None) -> None:
+        self._results = results
+        self._configuration, self._preparation = ExitStack(), ExitStack()
+        self._spec: Spec | None = None
+        self._made: Problem | None = None
+        self._next: Problem | None = None
+        self._clock: Clock | None = None
+        self._arm: Arm | None = None
+        self._held: Tensor | None = None
+        self._wrong: str | None = None
+
+    def close(self) -> dict[str, Any]:
+        """Gives back what is prepared, and the switches of before."""
+        self._preparation.close()
+        self._configuration.close()
+        self._made = self._next = self._clock = self._arm = self._held = None
+        return {}
+
+    def configure(self, spec: dict[str, Any], seed: int | None = None, cores: Sequence[int] = ()) -> dict[str, Any]:
+        """Makes the configuration's tensors, with the values of `seed` (None: the configuration's own)."""
+        self.close()
+        self._spec = Spec.from_dict(spec)
+        bind(cores)
+        self._configuration.enter_context(switched(self._spec.switches))
+        self._made = problem.make(self._spec, seed)
+        if self._results is not None:
+            elements = torch.Size(self._made.shape).numel()
+            self._results.hold(elements * self._made.dtype.itemsize, slots=2)
+        return {}
+
+    def prepare(self, method: str) -> dict[str, Any]:
+        """Prepares one method; says how long that took."""
+        spec, made = self._configured()
+        self._preparation.close()
+        self._arm = self._held = None
+        self._clock = clock_for(spec.device, spec.measure)
+        self._preparation.enter_context(self._clock.context())
+        begun = time.perf_counter()
+        loaded = load(method)
+        call = loaded(made)
+        device_of(spec.device).synchronize()
+        self._arm = Arm(method, call, context_of(loaded))
+        return {"prepare_s": time.perf_counter() - begun}
+
+    def call(self, seed: int) -> dict[str, Any]:
+        """One call on the operands of `seed`, handed over at once; then what the call before it returned, once more.
+
+        `wrong` says why the result is none, `changed` which operands the call wrote to.
+        """
+        arm, _ = self._prepared()
+        self.draw(seed)
+        self._put()
+        before = Operands(self._configured()[1])
+        with arm.context():
+            got = arm.call()
+            wrong = self._hand_over(got)
+        if self._held is not None:
+            self._copy(self._held, EARLIER)
+        self._held = got if wrong is None else None
+        return {"wrong": wrong, "changed": before.changed()}
+
+    def ready(self, cuda_graph: bool = False) -> dict[str, Any]:
+        """The method as it will be timed; says what a sample of it should be like."""
+        spec, _ = self._configured()
+        arm, _ = self._prepared()
+        self._held = None
+        measure = replace(spec.measure, cuda_graph=cuda_graph)
+        self._clock = clock = clock_for(spec.device, measure)
+        self._preparation.enter_context(clock.context())
+        (self._arm,) = clock.ready([arm])
+        gc.collect()
+        gc.disable()
+        told = {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
+        return {**told, "cuda_graph_error": clock.conditions().get("cuda_graph_error")}
+
+    def draw(self, seed: int) -> dict[str, Any]:
+        """Makes operands of other values; they are used from the next sample that asks for them."""
+        spec, _ = self._configured()
+        self._next = problem.make(spec, seed)
+        return {}
+
+    def sample(self, calls: int, anew: bool = False, warm: bool = False) -> dict[str, Any]:
+        """One reading of `calls` calls, the result of the last of them handed over.
+
+        `warm`: after one call that brings back what another process pushed out of the caches. `anew`: on the operands
+        that were drawn last, which that call has not seen.
+        """
+        arm, clock = self._prepared()
+        with arm.context():
+            if warm:
+                clock.submit(arm.call, 1)
+                clock.drain()
+            if anew:
+                self._put()
+            self._wrong = None
+            if calls == 0:
+                return {"reading": None, "wrong": None}
+            clock.submit(arm.call, calls, self._take if self._results is not None else None)
+            (reading,) = clock.drain()
+        return {"reading": reading._asdict(), "wrong": self._wrong}
+
+    def _take(self, got: Any) -> None:
+        """Hands over what a timed call returned, and leaves nothing of it behind that a later call could return."""
+        self._wrong = self._hand_over(got)
+        if self._wrong is None:
+            with torch.inference_mode():
+                got.fill_(math.nan)
+
+    def _hand_over(self, got: Any) -> str | None:
+        """Copies a result at once, before whatever else is at work on it could get any further; or why it is none."""
+        _, made = self._configured()
+        wrong = wrong_kind(got, made) or shared_with(got, made, self._held)
+        if wrong is None:
+            self._copy(got, RESULT)
+        return wrong
+
+    def _copy(self, got: Tensor, slot: int) -> None:
+        """On the stream that is timed, so that what another one has not finished is missing."""
+        assert self._results is not None
+        if got.numel() == 0:
+            return
+        room = self._results.slot(slot, got.numel() * got.element_size())
+        with torch.inference_mode():
+            torch.frombuffer(room, dtype=got.dtype).view(got.shape).copy_(got)
+
+    def _put(self) -> None:
+        """The values drawn last, in the tensors that the method has had from the start.
+
+        Nobody is told: graphs that autograd recorded of them before stay valid, as they hold these very tensors.
+        """
+        assert self._next is not None
+        values = operands_of(self._next)
+        for name, tensor in operands_of(self._configured()[1]).items():
+            with torch.no_grad(), _unsafe_preserve_version_counter(tensor):
+                tensor.copy_(values[name])
+        self._next = None
+
+    def host_times(self, calls: int) -> dict[str, Any]:
+        arm, clock = self._prepared()
+        with arm.context():
+            times = clock.host_times(arm.call, calls)
+        return {"times": None if times is None else times._asdict()}
+
+    def memory(self) -> dict[str, Any]:
+        arm, _ = self._prepared()
+        _, made = self._configured()
+        return memory_columns(arm, load(arm.name), made)
+
+    def _configured(self) -> tuple[Spec, Problem]:
+        assert self._spec is not None
+        assert self._made is not None
+        return self._spec, self._made
+
+    def _prepared(self) -> tuple[Arm, Clock]:
+        assert self._arm is not None
+        assert self._clock is not None
+        return self._arm, self._clock
+
+
+def shared_with(got: Tensor, made: Problem, earlier: Tensor | None) -> str | None:
+    """Why a result is not the caller's own to keep: whose memory it is in."""
+    where = got.untyped_storage().data_ptr()
+    if got.numel() == 0:
+        return None
+    for name, tensor in operands_of(made).items():
+        if tensor.untyped_storage().data_ptr() == where:
+            return f"the result is in the memory of {name}; a method must return a new tensor"
+    if earlier is not None and earlier.untyped_storage().data_ptr() == where:
+        return "the result is in the memory of an earlier result; a method must return a new tensor"
+    return None
+
+
+def bind(cores: Sequence[int]) -> None:
+    """Binds every thread of this process to `cores`, torch's pool included; none given, nothing is bound.
+
+    sched_setaffinity(0, …) would bind the calling thread and those that it starts later.
+    """
+    for thread in os.listdir("/proc/self/task") if cores else ():
+        # A thread may have ended since it was listed.
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)

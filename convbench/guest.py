@@ -1,0 +1,215 @@
+"""One of the user's own methods, in a process of its own, as the judge sees it: bytes, and how long they took.
+
+What the method is given, and when, is decided here and known nowhere else. It is prepared on operands that it is never
+asked about; the operands of a call are drawn shortly before it. Nothing that it says of itself is believed where it
+cannot be seen from here as well.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .facts.spec import Spec
+from .measurement import further, problem
+from .measurement.accuracy import judge
+from .measurement.columns import accuracy_columns, same
+from .measurement.operands import changed_in_place
+from .measurement.problem import Problem
+from .measurement.reference import Reference
+from .timing.clocks import HostTimes, Reading
+from .timing.outside import Taken, contradiction
+from .timing.turns import Answer, Elsewhere, Lost
+
+RESULT, EARLIER = 0, 1
+"""Slots of the results' memory, as execution/side.py fills them."""
+
+SWITCHED = 6
+"""In one of so many samples in a row, which one nobody can foresee, the operands get new values: often enough that
+twenty pairs bring three single calls on new values, seldom enough to cost little."""
+
+
+class Host(Protocol):
+    """The process that a method runs in; `ask` raises Lost."""
+
+    def start(self) -> None: ...
+    def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer: ...
+    def configure(self, spec: Spec, seed: int, result_bytes: int) -> None: ...
+    def read(self, slot: int, size: int) -> bytearray: ...
+
+
+class Hosts(Protocol):
+    """A process for each of the user's own methods."""
+
+    def of(self, method: str) -> Host: ...
+
+
+class Sets:
+    """Sets of operands of one configuration, by seeds that nobody else knows; all of its guests get the same ones."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec, self._secret = spec, random.SystemRandom()
+        self.prepared, self.second = self._seed(), self._seed()
+        self._drawn: list[int] = []
+        self._kept: list[bool] = []
+        self._due: list[bool] = []
+        self._truths: dict[int, tuple[Problem, Reference]] = {}
+
+    def _seed(self) -> int:
+        return self._secret.randrange(2**31)
+
+    def due(self, sample: int) -> bool:
+        """Whether the operands change before this sample."""
+        while len(self._due) <= sample:
+            at = self._secret.randrange(SWITCHED)
+            self._due += [n == at for n in range(SWITCHED)]
+        return self._due[sample]
+
+    def drawn(self, number: int) -> int:
+        """The seed of the set that comes with the change of this number."""
+        while len(self._drawn) <= number:
+            self._drawn.append(self._seed())
+            # Each of those so far is the one that is kept with the same probability.
+            self._kept.append(self._secret.randrange(len(self._drawn)) == 0)
+        return self._drawn[number]
+
+    def kept(self, number: int) -> bool:
+        """Whether what a timed call returned for this set is kept, to be judged when the clock has stopped."""
+        self.drawn(number)
+        return self._kept[number]
+
+    def truth(self, seed: int) -> tuple[Problem, Reference]:
+        if seed not in self._truths:
+            made = problem.make(self._spec, seed)
+            self._truths[seed] = made, further.truth(made)
+        return self._truths[seed]
+
+
+class Guest(Elsewhere):
+    """One own method on one configuration; it is an arm's call, too. Everything may raise Lost."""
+
+    def __init__(self, host: Host, method: str, spec: Spec, sets: Sets) -> None:
+        self._host, self._method, self._spec, self._sets = host, method, spec, sets
+        self._shape = spec.case.shape_of(spec.wrt)
+        self._dtype: torch.dtype = getattr(torch, spec.dtype)
+        self._bytes = math.prod(self._shape) * self._dtype.itemsize
+        self._seed = sets.prepared
+        self._samples = self._changes = 0
+        self._taken: list[Taken] = []
+        self._kept: tuple[int, bytearray] | None = None
+        self._empty_s = 0.0
+
+    def prepare(self, seed: int | None = None) -> dict[str, Any]:
+        """Prepares the method on operands that it will not be asked about; `prepare_s`."""
+        self._host.configure(self._spec, self._sets.prepared if seed is None else seed, self._bytes)
+        return self._ask("prepare", "prepare", method=self._method).said
+
+    def judge(self, made: Problem, truth: Reference) -> tuple[Tensor, dict[str, Any]]:
+        """The result for the configuration's own operands, and the accuracy columns of the method's row."""
+        got = self._call(self._spec.seed)
+        row = accuracy_columns(got, made, truth)
+        if row["accuracy"] == "fail":
+            return got, row | {"reason": self._explained(row["reason"], made, truth)}
+        reason = self._contradicted(got)
+        if reason is not None:
+            return got, {"accuracy": "fail", "reason": reason}
+        if self._spec.check_repeatable:
+            row["repeatable"] = same(got, self._call(self._spec.seed))
+        return got, row
+
+    def _contradicted(self, got: Tensor) -> str | None:
+        """Why the method is wrong although its first result is right, or None."""
+        other = self._call(self._sets.second)
+        if not same(self._received(EARLIER), got):
+            return "a result that was returned before holds other values after the next call; return a new tensor"
+        judged = judge(other, *self._sets.truth(self._sets.second))
+        if judged.verdict == "fail":
+            return f"right for one set of operands and wrong for the next (seed={self._sets.second}): {judged.reason}"
+        return None
+
+    def _explained(self, reason: str, made: Problem, truth: Reference) -> str:
+        """The reason, and whether the method would be right if it could keep values that it was prepared on."""
+        with suppress(Lost):
+            self.prepare(self._spec.seed)
+            if judge(self._call(self._spec.seed), made, truth).verdict != "fail":
+                return f"right only for the values that it was prepared on, which a call's need not be: {reason}"
+        return reason
+
+    def ready(self, cuda_graph: bool) -> Mapping[str, Any]:
+        self._taken, self._kept = [], None  # a measurement may start again, without an arm that failed
+        offered = self._ask("ready", "timing", cuda_graph=cuda_graph).said
+        if offered["cuda_graph_error"]:
+            raise Lost(status="error", reason=f"cannot be captured as a CUDA graph: {offered['cuda_graph_error']}")
+        self._empty_s = min(_outer(self._ask("sample", "timing", calls=0)) for _ in range(3))
+        return offered
+
+    def sample(self, calls: int) -> Reading:
+        number, self._samples = self._samples, self._samples + 1
+        if not self._sets.due(number):
+            return self._sample(calls)
+        change, self._changes = self._changes, self._changes + 1
+        self._seed = self._sets.drawn(change)
+        self._ask("draw", "timing", seed=self._seed)
+        reading = self._sample(1, anew=True, warm=calls > 1)
+        if self._sets.kept(change):
+            self._kept = self._seed, self._host.read(RESULT, self._bytes)
+        return self._sample(calls) if calls > 1 else reading
+
+    def _sample(self, calls: int, anew: bool = False, warm: bool = False) -> Reading:
+        answer = self._ask("sample", "timing", calls=calls, anew=anew, warm=warm)
+        if answer.said["wrong"]:
+            raise Lost(accuracy="fail", reason=f"when it was timed: {answer.said['wrong']}")
+        reading = Reading(**answer.said["reading"])
+        self._taken.append(Taken(calls, reading, _outer(answer), anew, warm))
+        return reading
+
+    def host_times(self, calls: int) -> HostTimes | None:
+        times = self._ask("host_times", "timing", calls=calls).said["times"]
+        return None if times is None else HostTimes(**times)
+
+    def verdict(self) -> str | None:
+        """Why what was timed is not what was judged, or None: results of timed calls, the last one among them, and
+        whether the times can be true."""
+        last = (self._seed, self._host.read(RESULT, self._bytes)) if self._taken else None
+        for seed, result in filter(None, (last, self._kept)):
+            judged = judge(self._tensor(result), *self._sets.truth(seed))
+            if judged.verdict == "fail":
+                return f"what a timed call returned is wrong for its operands (seed={seed}): {judged.reason}"
+        if self._spec.device != "cpu":
+            return None
+        return contradiction(self._taken, self._empty_s, self._bytes)
+
+    def memory(self) -> dict[str, int | None]:
+        """The memory columns."""
+        return self._ask("memory", "memory").said
+
+    def _call(self, seed: int) -> Tensor:
+        self._seed = seed
+        said = self._ask("call", "accuracy", seed=seed).said
+        if said["changed"]:
+            raise Lost(accuracy="fail", reason=changed_in_place(said["changed"]))
+        if said["wrong"]:
+            raise Lost(accuracy="fail", reason=said["wrong"])
+        return self._received(RESULT)
+
+    def _received(self, slot: int) -> Tensor:
+        return self._tensor(self._host.read(slot, self._bytes))
+
+    def _tensor(self, result: bytearray) -> Tensor:
+        if not result:
+            return torch.empty(self._shape, dtype=self._dtype, device=self._spec.device)
+        return torch.frombuffer(result, dtype=self._dtype).view(self._shape).to(self._spec.device)
+
+    def _ask(self, do: str, phase: str, **words: Any) -> Answer:
+        return self._host.ask(do, phase, self._spec.timeout_s, **words)
+
+
+def _outer(answer: Answer) -> float:
+    """Seconds that a request took, seen from outside: on the wall, without what other processes had of the core."""
+    return answer.wall_s if answer.cpu_s is None else min(answer.wall_s, answer.cpu_s)

@@ -1,0 +1,80 @@
+"""A clock that runs beside the method it times, held against what can be seen from another process.
+
+Two things a method may do to look faster than it is show there: reading less on its clock than went by, and doing
+less in a loop of calls than in a single one. Pure arithmetic on samples; no clock, no process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median, median_low
+
+from ..facts.units import time
+from .clocks import Reading
+
+SHARE = 1.3
+"""What goes by outside may exceed what the inner clock read by this factor: entering contexts, reading the clock."""
+
+LOOP_S, ALONE_S = 1e-3, 3e-3
+"""And by this much beside what an empty request took, for a loop and for a single call: code that had left the caches,
+and the operands' copying. A busy machine showed 0.3 and 1.6 ms; waiting is not in it, as CPU seconds know none."""
+
+BYTES_PER_S = 5e8
+"""A result is copied at least so fast, into pages that may be new."""
+
+SINGLE = 2.0
+"""A single call on new values may take this many times as long as one in a loop: caches, and the branches in them."""
+
+SINGLE_S = 5e-5
+"""And by so much: the first call after a change of operands finds the code of the copy in the caches, not its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One sample of `calls` calls: what the clock beside the method read, and what the request took, seen from outside.
+
+    `anew`: on operands that no call had seen. `warm`: the request made one call more, which the clock did not read.
+    """
+
+    calls: int
+    reading: Reading
+    outer_s: float
+    anew: bool = False
+    warm: bool = False
+
+    @property
+    def claimed_s(self) -> float:
+        """What all calls of the request took if the reading is right."""
+        return self.reading.spent_s + (self.reading.seconds if self.warm else 0.0)
+
+
+def contradiction(taken: Sequence[Taken], empty_s: float, result_bytes: int) -> str | None:
+    """Why the readings cannot be believed, with both figures; None where they can.
+
+    `taken` are the samples of one method in the order taken, `empty_s` what a request without calls takes. The
+    samples that are as long as the last one count, and the single calls on operands that were new.
+    """
+    if not taken:
+        return None
+    loops = [one for one in taken if one.calls == taken[-1].calls and not (one.anew and one.calls == 1)]
+    singles = [one for one in taken if one.anew and one.calls == 1]
+    extra_s = empty_s + 2 * result_bytes / BYTES_PER_S
+    for ones, fixed_s in ((loops, LOOP_S), (singles, ALONE_S)):
+        if ones and median_low([one.outer_s - one.claimed_s * SHARE for one in ones]) > extra_s + fixed_s:
+            claimed, seen = median([one.claimed_s for one in ones]), median([one.outer_s for one in ones])
+            return (
+                f"its clock cannot be right: {ones[0].calls} calls took {time(claimed)} by the clock in the method's "
+                f"process and {time(seen)} as seen from outside"
+            )
+    if not loops or not singles:
+        return None
+    # A single call has no parts of which the median would leave out what other processes had of the core.
+    single = median_low([min(one.reading.seconds, one.outer_s) for one in singles])
+    loop = median([one.reading.seconds for one in loops])
+    if single > SINGLE * loop + SINGLE_S:
+        return (
+            f"a call on new values took {time(single)} and one in a loop of {loops[0].calls} {time(loop)}: "
+            "what was timed is not what computes the gradient"
+        )
+    return None

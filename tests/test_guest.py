@@ -1,0 +1,146 @@
+"""Own methods in processes of their own: real ones, judged and timed by the real runner in this process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from convbench.execution.guests import Guests
+from convbench.facts.record import Record
+from convbench.facts.spec import Measure
+from convbench.runner import run
+from convbench.timing.rounds import unmarked
+
+from .processes import ROOT, alive, children
+from .settings import make_spec
+
+QUICK = Measure(looks=(20,), min_time_s=0.05, max_time_s=20.0, sample_s=0.003, warmup_s=0.02, memory=False)
+HONEST = ("plainly", "graph", "function", "numpy", "foreign", "workspace", "cache")
+
+
+@pytest.fixture(scope="module")
+def guests() -> Iterator[Guests]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        found = Guests(None, unmarked)
+        yield found
+        found.close()
+    assert not children()
+
+
+def rows_of(guests: Guests, *names: str, measure: Measure = QUICK, **settings: Any) -> dict[str, Record]:
+    """Rows by function, of methods `tests.MODULE:function` beside autograd."""
+    spec = make_spec(**{"methods": ["autograd", *names], "timeout_s": 120.0, **settings})
+    spec = type(spec).from_dict({**spec.to_dict(), "measure": measure_dict(measure)})
+    known = {"ceiling_tflops": 1.0, "ceiling_gbps": 1.0}
+    found = run(spec, spec.arms, unmarked, 0, known, guests).records
+    return {row["method"].rpartition(":")[2]: row for row in found}
+
+
+def measure_dict(measure: Measure) -> dict[str, Any]:
+    return {name: getattr(measure, name) for name in measure.__dataclass_fields__}
+
+
+def test_right_methods_are_right_and_timed(guests: Guests) -> None:
+    rows = rows_of(guests, *(f"tests.honest:{name}" for name in HONEST))
+    assert set(rows) == {"autograd", *HONEST}
+    for name, row in rows.items():
+        assert (row["status"], row["accuracy"], row.get("reason")) == ("ok", "ok", None), name
+        assert row["samples"] == 20, name
+        assert row["time_s"] > 0, name
+    assert rows["plainly"]["equals_baseline"] is True
+    assert rows["plainly"]["prepare_s"] > 0
+    assert len(children()) == len(HONEST), "one process each, which live on"
+
+
+def test_processes_live_from_one_configuration_to_the_next(guests: Guests) -> None:
+    method = "tests.honest:plainly"
+    rows_of(guests, method, measure=Measure(enabled=False))
+    before = children()
+    for settings in ({"size": 5}, {"dtype": "float64"}, {"batch": 0}, {"fill": "integer"}):
+        row = rows_of(guests, method, measure=Measure(enabled=False), **settings)["plainly"]
+        assert row["status"] == "ok", row
+        assert row["accuracy"] in ("ok", "exact"), row
+    assert children() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["compiled", "extension"])
+def test_what_is_compiled_in_the_preparation_is_right_and_timed(guests: Guests, name: str) -> None:
+    if not shutil.which("g++"):
+        pytest.skip("needs a C++ compiler")
+    row = rows_of(guests, f"tests.honest:{name}")[name]
+    assert (row["status"], row["accuracy"], row.get("reason")) == ("ok", "ok", None)
+    assert row["samples"] == 20
+
+
+DECEIVING = {
+    "keeps": "in the memory of an earlier result",
+    "buffer": "in the memory of an earlier result",
+    "clones": "right only for the values that it was prepared on",
+    "remembers": "what was timed is not what computes the gradient",
+    "looks_at_its_caller": "what was timed is not what computes the gradient",
+    "slow_clock": "its clock cannot be right",
+    "uninitialised_later": "what a timed call returned is wrong for its operands",
+    "thread": "",
+    "lazy": "a subclass of torch.Tensor",
+    "operand": "in the memory of grad_output",
+    "writes": "changed weight in place",
+}
+
+
+def test_methods_that_deceive_fail_and_their_rivals_do_not(guests: Guests) -> None:
+    rows = rows_of(guests, *(f"tests.deceiving:{name}" for name in DECEIVING), "tests.honest:plainly")
+    for name, said in DECEIVING.items():
+        row = rows[name]
+        assert row["accuracy"] == "fail", name
+        assert said in row["reason"], name
+        assert "speed" not in row, name
+        assert "time_s" not in row, name
+    for name in ("autograd", "plainly"):
+        assert (rows[name]["accuracy"], rows[name].get("reason")) == ("ok", None)
+        assert rows[name]["samples"] == 20
+
+
+FAULTS = {
+    "segfault": ("crash", "killed by signal 11 (SIGSEGV)"),
+    "segfault_while_timed": ("crash", "killed by signal 11 (SIGSEGV)"),
+    "sleeps": ("timeout", "timed out after 10 s (timeout_s) (accuracy)"),
+    "sys_exits": ("error", "SystemExit: 3"),
+    "raises_in_prepare": ("error", "ValueError: this kernel is not ready"),
+    "raises": ("error", "this kernel has no luck"),
+    "no_such_method": ("error", "has no function named no_such_method"),
+    "garbage": ("ok", ""),
+}
+
+
+def test_faults_cost_their_own_row_alone() -> None:
+    guests = Guests(None, unmarked)
+    try:
+        guests.expect(["tests.faulty:calm"])
+        rows = rows_of(guests, *(f"tests.faulty:{name}" for name in FAULTS), "tests.faulty:calm", timeout_s=10.0)
+    finally:
+        guests.close()
+    for name, (status, reason) in FAULTS.items():
+        assert rows[name]["status"] == status, rows[name]
+        assert reason in rows[name].get("reason", ""), name
+    for name in ("autograd", "calm", "garbage"):
+        assert rows[name]["samples"] == 20, rows[name]
+
+
+def test_guest_that_ended_between_two_configurations_is_started_again(guests: Guests) -> None:
+    method = "tests.honest:plainly"
+    rows_of(guests, method, measure=Measure(enabled=False))
+    before = children()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    while any(alive(pid) for pid in before):
+        time.sleep(0.01)
+    assert rows_of(guests, method, measure=Measure(enabled=False))["plainly"]["status"] == "ok"
+    assert len(children()) == 1
