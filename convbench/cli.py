@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from .facts.case import InvalidValue, did_you_mean
 from .facts.exits import Exit, interrupted
 
 if TYPE_CHECKING:
-    from .sweep.program import Program
+    from .sweep.drive import Run
+    from .sweep.options import Line
+    from .sweep.planned import Plan, Search
 
 COMMANDS = {
     "report": "convbench.report.command",
@@ -28,6 +30,9 @@ COMMANDS = {
     "gate": "convbench.gate.command",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
+
+LONG = 200
+"""Characters of a word beyond which a message shows its ends only."""
 
 DEPENDENCIES = {
     "filelock": "filelock",
@@ -51,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit code; `argv` is without the program's name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        _check_directory()
         if arguments[:1] == ["--version"]:
             print(f"convbench {__version__}")
             return Exit.GOOD
@@ -75,6 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.GOOD
 
 
+def _check_directory() -> None:
+    """Raises InvalidValue where the working directory has been deleted: nothing relative to it could be found."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InvalidValue(
+            "directory", "the working directory has been deleted; change to one that exists and try again"
+        ) from None
+
+
 def _is_command(word: str) -> bool:
     return word.replace("_", "").replace("-", "").isalpha() and not word.startswith("-")
 
@@ -95,47 +111,66 @@ def _command(word: str, rest: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from .sweep.hydra_app import run
-    from .sweep.messages import sentence
-    from .sweep.program import Program
+    """Composes, runs, concludes."""
+    from .sweep import options
 
-    program = Program()
+    line = options.read(arguments)
+    if line.help or line.cfg or line.of_hydra:
+        return _answer(line)
+    from .sweep.planned import composed
+
+    found = composed(line)
+    return _conclude(_perform(found))
+
+
+def _answer(line: Line) -> int:
+    from .sweep.answers import answer
+
     try:
-        run(arguments, program)
+        answer(line, list(COMMANDS))
     except SystemExit as stop:  # Hydra has shown what was asked for, or said what is wrong
         return Exit.MISTAKE if stop.code else Exit.GOOD
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if program.measuring and not program.refused and not isinstance(error, InvalidValue):
-            raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exc()
-        return _refuse(program.refused[0] if program.refused else sentence(error))
-    return _conclude(program)
+    return Exit.GOOD
 
 
-def _conclude(program: Program) -> int:
+def _perform(found: Plan | Search) -> Run:
+    """Runs what was composed: with the sweeper that chooses, with the launcher that is named, or here."""
+    # Loaded only where something is run: --help and --cfg answer at once.
+    from .sweep import drive
+    from .sweep.planned import Search
+
+    if isinstance(found, Search):
+        from .sweep import foreign
+
+        return foreign.search(found.line)
+    if found.launcher is not None:
+        from .sweep import launched
+
+        return launched.launch(found.sweep, found.settings, found.launcher)
+    return drive.here(found.sweep, found.settings)
+
+
+def _conclude(run: Run) -> int:
     """Prints the summary of what was run, and says how it went as an exit code."""
-    refused = [*program.refused, *map(str, program.illegal)]
-    if program.runs:
-        from .execution.outcome import exit_code
-        from .sweep import drive
-        from .terminal import summary as terminal
+    from .execution.outcome import exit_code
+    from .terminal import summary as terminal
 
-        last = program.runs[-1]
-        outcome = drive.whole([run.outcome for run in program.runs])
-        illegal = last.illegal + len(program.illegal)
-        context = terminal.Context(last.out, illegal=illegal, missing=outcome.missing, asked=outcome.total)
-        terminal.show(last.out, context=context)
-        if not program.refused:
-            return exit_code(outcome, last.strict)
-    return _refuse(refused[0]) if refused else Exit.GOOD
+    outcome = run.outcome
+    context = terminal.Context(run.out, illegal=run.illegal, missing=outcome.missing, asked=outcome.total)
+    terminal.show(run.out, context=context)
+    return _refuse(run.refused[0]) if run.refused else exit_code(outcome, run.strict)
 
 
 def _refuse(text: str) -> int:
-    print(f"convbench: {text}", file=sys.stderr)
+    print(f"convbench: {shortened(text)}", file=sys.stderr)
     return Exit.MISTAKE
+
+
+def shortened(text: str) -> str:
+    """A sentence in which no quoted value hides the rest: long ones are told by their beginning and their end."""
+    return re.sub(
+        rf"\S{{{LONG},}}", lambda word: f"{word[0][:60]}… ({len(word[0]):,} characters) …{word[0][-20:]}", text
+    )
 
 
 if __name__ == "__main__":

@@ -79,10 +79,10 @@ def compose(name: str, words: list[str]) -> tuple[Path, Saved]:
 
     try:
         path, arguments = saved(name)
-        sweep, _ = planned([*arguments, *words])
+        plan = planned([*arguments, *words])
     except InvalidValue as error:
         raise pytest.UsageError(f"--convbench-sweep={name}: {error}") from None
-    return path, Saved(name=path.stem, specs=list(sweep))
+    return path, Saved(name=path.stem, specs=list(plan.sweep))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -17,17 +17,15 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from convbench import cli
 from convbench.facts.case import InvalidValue
 from convbench.methods import METHODS
 from convbench.sweep import drive
-from convbench.sweep.config import KEYS, Settings
-from convbench.sweep.grid import Sweep
-from convbench.sweep.hydra_app import run
-from convbench.sweep.program import Program
+from convbench.sweep.config import KEYS
 
-from .composed import configurations
+from .composed import configurations, plan
 
 ROOT = Path(__file__).parent.parent
 TINY = ("measure=none", "methods=[autograd,explicit]", "size=5", "kernel=3")
@@ -96,6 +94,30 @@ MISTAKES = [
     (["~kernel"], "kernel has no value"),
     (["~kernal"], "no setting named 'kernal'"),
     (["kernel@x=3"], "no setting named 'kernel"),
+    (["axes.kernel=3,5"], "axes are what a saved sweep names; on the command line, write -m kernel=3,5"),
+    (["dtype=fp32"], "dtype='fp32' is not known; allowed: float64, float32, bfloat16, float16; did you mean float32?"),
+    (["memory_format=nhwc"], "did you mean channels_last?"),
+    (["op=1"], "op='1' is not known; allowed: conv1d, conv2d"),
+    (["-m", "hydra.verbose=true"], "hydra.verbose=true has no meaning here; nothing is logged"),
+    (["hydra.verbose=true"], "hydra.verbose=true has no meaning here; nothing is logged"),
+    (["-m", "hydra.sweep.subdir=x"], "all configurations of a sweep share one folder; give it with out=DIR"),
+    (["-m", "hydra.run.dir=x"], "hydra.run.dir=x is the folder of a single run, and this is a sweep; write out=DIR"),
+    (["hydra.sweep.dir=x"], "hydra.sweep.dir=x is the folder of a sweep, and this is a single run; write out=DIR"),
+    (["hydra.run.dir=x", "out=y"], "both name the folder; keep out"),
+    (["-m", "hydra.mode=RUN"], "hydra.mode=RUN is a single run, and the rest of the line a sweep"),
+    (["hydra.job.chdir=true"], "hydra.job.chdir=true has no meaning here"),
+    (["hydra/launcher=joblib"], "spreads a sweep over jobs, and this is a single run; add -m"),
+    (["-m", "~hydra/sweeper"], "~hydra/sweeper leaves nothing that could sweep"),
+    (["hydra/launcher=slurm"], "no hydra/launcher named 'slurm'; did you mean submitit_slurm?"),
+    (["--kernel=3"], "--kernel=3 is not an option; settings are written without dashes: kernel=3"),
+    (["--out", "x"], "--out is not an option; settings are written without dashes: out=…"),
+    (["-m", "kernel=interval(1,9)"], "kernel=interval(1,9) has no list of values; write kernel=range(1,10)"),
+    (["--cfg", "job", "-p", "nope"], "--package nope: the configuration has no such part"),
+    (["--cfg", "job", "-p", "mesure"], "--package mesure: the configuration has no such part; did you mean measure?"),
+    (["out="], "out= names no folder; leave it out for a new one under results/"),
+    (["measure.sample_s=inf"], "measure.sample_s=inf must be a finite number"),
+    (["methods=[my_kernels.py:f]"], "methods=my_kernels.py:f is written my_kernels:f"),
+    (["methods=[my_kernels.f]"], "methods=my_kernels.f is written my_kernels:f"),
     (["cases=nope.csv"], "cases=nope.csv: no such file here, and none of that name ships"),
     (["+hydra.searchpath=[file://.]"], "hydra.searchpath: file://. is relative"),
     (["hydra.searchpath=[/no/such/folder]"], "/no/such/folder is not available"),
@@ -172,12 +194,36 @@ def test_a_mistake_in_a_user_s_sweep(capsys: pytest.CaptureFixture[str], tmp_pat
     (tmp_path / "sweep").mkdir()
     for text, expected in (
         ("# @package _global_\nkernal: 3\n", "no setting named 'kernal'"),
-        ("kernel: 3\n", "no setting named 'sweep'"),
+        ("kernel: 3\n", "a saved sweep's file begins with the line `# @package _global_`"),
+        ("# @package _global_\nbatch: 1,8\n", "several values to sweep over are written -m batch=1,8, or under axes"),
+        ("# @package _global_\nkernel: 3,5\n", "several values to sweep over are written -m kernel=3,5, or under axes"),
         ("# @package _global_\nkernel: [3\n", "mine.yaml"),
+        ("# @package _global_\naxes:\n  kernel: [3,5]\n", "axes.kernel: [3, 5] could be several values or one"),
+        ("# @package _global_\naxes:\n  kernal: 3,5\n", "no setting named 'kernal'; did you mean kernel?"),
         ("# @package _global_\nhydra:\n  sweeper:\n    params:\n      kernel: [3,5]\n", "hydra.sweeper.params"),
     ):
         (tmp_path / "sweep/mine.yaml").write_text(text)
         assert expected in sentence(capsys, f"--config-dir={tmp_path}", "+sweep=mine")
+
+
+def test_a_value_of_thousands_of_characters_is_told_by_its_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    told = sentence(capsys, f"op={'x' * 3000}")
+    assert len(told) < 400
+    assert "characters) …" in told
+    assert "allowed: conv1d" in told
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    command = f"mkdir {gone}; cd {gone}; rmdir {gone}; exec {sys.executable} -m convbench kernel=3"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "convbench: the working directory has been deleted; change to one that exists and try again\n"
+
+
+def test_a_folder_named_by_another_setting() -> None:
+    assert plan(["out=${kernel}", "kernel=3"]).settings.out == Path("3").absolute()
 
 
 def test_a_folder_that_cannot_be_made(
@@ -276,16 +322,30 @@ def test_cfg_shows_what_a_run_would_use(capsys: pytest.CaptureFixture[str]) -> N
     assert "\nhydra:" not in out
 
 
+def test_cfg_of_a_sweep_shows_its_axes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-m", "kernel=3,5", "measure=none,quick", "+sweep=bias", "--cfg", "job"]) == 0
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert shown.axes == {"wrt": "input,weight", "bias": "false,true", "kernel": "3,5", "measure": "none,quick"}
+    assert shown.measure.name == "none"
+    assert cli.main(["--cfg", "job", "-p", "measure.margin"]) == 0
+    assert capsys.readouterr().out == "0.03\n"
+    assert cli.main(["--cfg", "hydra", "-p", "hydra.launcher"]) == 0
+    assert "_target_" in capsys.readouterr().out
+
+
 def test_the_help_is_the_program_s_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("convbench: ")
     assert "\n  measure: default, none, quick, rigorous\n  sweep: alexnet, " in out
-    assert max(map(len, out.splitlines())) <= 120
+    assert max(map(len, out.splitlines())) <= 80
+    for usual in ("batch=1  ", "dtype=float32  ", "methods=[autograd,explicit,aten,unfold]", "chunk=200", "limit=null"):
+        assert usual in out
+    assert all(command in out for command in cli.COMMANDS)
     for explained_once in ("budget_s", "chunk"):
         assert out.count(explained_once) == 1
-    assert "plan" not in out
-    assert len(out.splitlines()) < 60
+    assert "share" not in out
+    assert len(out.splitlines()) < 72
     assert "Powered by" not in out
 
 
@@ -363,20 +423,16 @@ def test_a_wrong_method_of_one_s_own_and_hydra_s_own_sweeper(tmp_path: Path) -> 
     (out,) = (tmp_path / "results").iterdir()
     assert [(row["method"], row["accuracy"]) for row in rows(out)] == [("autograd", "ok"), ("mine:doubled", "fail")]
     assert "1 illegal combination" in done.stdout
-    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"].count("outputs") == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "results", "__pycache__"}
+    assert not (out / "multirun.yaml").exists()
 
 
-def test_a_single_run_returns_the_objective(tmp_path: Path) -> None:
+def test_a_configuration_returns_the_objective(tmp_path: Path) -> None:
     """Measured, and then found measured: the same number comes from the rows of the earlier run."""
     found = []
-
-    class Asked(Program):
-        def single(self, sweep: Sweep, settings: Settings) -> float:
-            found.append(super().single(sweep, settings))
-            return found[-1]
-
     for _ in range(2):
-        run([*TINY, "objective=max:bound_ratio", f"out={tmp_path / 'run'}", "isolation=none"], Asked())
+        asked = plan([*TINY, "objective=max:bound_ratio", f"out={tmp_path / 'run'}", "isolation=none"])
+        found.append(drive.single(asked.sweep, asked.settings)[1])
     explicit = rows(tmp_path / "run")[1]
     assert found == [float(explicit["bound_ratio"])] * 2
 

@@ -206,7 +206,7 @@ def test_environment_is_known_by_the_link_it_is_called_through(tmp_path: Path) -
 
 def test_one_pair_of_processes_gives_no_interval() -> None:
     """An interrupted duet keeps its times; the ratio of one pair of processes alone proves nothing."""
-    spec = planned.planned(["device=cpu"])[0][0]
+    spec = planned.planned(["device=cpu"]).sweep[0]
     fight = Duel(spec, "explicit")
     columns = {k: v for k, v in fight.spec.columns().items() if v is not None}
     fight.rows = {side: {**columns, "method": "explicit", "status": "ok", "accuracy": "ok"} for side in "ab"}
@@ -236,7 +236,7 @@ def test_real_side_judges_and_samples() -> None:
     """The other end of the pipes, in this process: real torch, a tiny configuration."""
     from convbench.duet.child import Side, bind
 
-    spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"])[0][0]
+    spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"]).sweep[0]
     side = Side()
     before = os.sched_getaffinity(0)
     try:

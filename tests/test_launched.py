@@ -138,7 +138,7 @@ class Jobs:
             raise OSError(self.broken)
         died = False
         for (word,) in job_overrides:
-            path = Path(word.removeprefix("plan='").removesuffix("'"))
+            path = Path(word.removeprefix("share='").removesuffix("'"))
             if self.dying:
                 self.dying -= 1
                 path.with_suffix(".alive").write_text(f"{socket.gethostname()} {2**22 + 1} 1\n")
@@ -220,18 +220,18 @@ def test_a_launcher_that_waits_for_the_dead_is_left_alone(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"),
+    ("kind", "expected"),
     [
-        ("hydra_plugins.x.JoblibLauncher", "disturb each other"),
-        ("hydra_plugins.x.LocalLauncher", "disturb each other"),
-        ("hydra_plugins.x.SlurmLauncher", "a machine of its own"),
-        ("hydra_plugins.x.RayLauncher", "a machine of its own"),
+        ("JoblibLauncher", "disturb each other"),
+        ("LocalLauncher", "disturb each other"),
+        ("SlurmLauncher", "a machine of its own"),
+        ("RayLauncher", "a machine of its own"),
     ],
 )
-def test_times_taken_in_company_are_warned_of(target: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    launched.warn_of_company(configurations(["measure=quick"]), {"_target_": target}, Progress(1))
+def test_times_taken_in_company_are_warned_of(kind: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    launched.warn_of_company(configurations(["measure=quick"]), kind, Progress(1))
     assert expected in capsys.readouterr().err
-    launched.warn_of_company(configurations(["measure=none"]), {"_target_": target}, Progress(1))
+    launched.warn_of_company(configurations(["measure=none"]), kind, Progress(1))
     assert not capsys.readouterr().err
 
 
@@ -239,7 +239,7 @@ def test_paths_survive_hydra_s_grammar() -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     path = Path("/a b/it's, [here] \\ $x/ä=1:2.jsonl")
-    (override,) = OverridesParser.create().parse_overrides([f"plan={launched.quoted(path)}"])
+    (override,) = OverridesParser.create().parse_overrides([f"share={launched.quoted(path)}"])
     assert override.value() == str(path)
 
 

@@ -59,7 +59,9 @@ PLAIN = {
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
 }
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}
-KNOW_HYDRA = {f"sweep.{m}" for m in ("config", "axes", "sweeper", "program", "launched", "messages", "hydra_app")}
+KNOW_HYDRA = {
+    f"sweep.{m}" for m in ("answers", "axes", "composing", "config", "foreign", "hydras_words", "launched", "messages")
+}
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
     *("guest", "runner", "execution.worker_child", "execution.side", "duet.child", "validation.proofs"),

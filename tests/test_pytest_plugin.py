@@ -40,11 +40,8 @@ op: conv2d
 in_channels: 2
 out_channels: 2
 size: 8
-hydra:
-  mode: MULTIRUN
-  sweeper:
-    params:
-      kernel: 1,3
+axes:
+  kernel: 1,3
 """
 
 

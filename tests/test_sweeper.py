@@ -14,12 +14,15 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Spec
+from convbench.sweep import hydras_words
+from convbench.sweep.config import folder
 from convbench.sweep.grid import MOST, Sweep
 
-from .composed import configurations
+from .composed import configurations, plan
 
 ROOT = Path(__file__).parent.parent
 
@@ -172,7 +175,8 @@ def test_where_nothing_is_legal_the_first_reason_is_told() -> None:
         (["kernel=range(3,3)"], "kernel=range(3,3) has no values"),
         (["measure=glob(zz*)"], "measure=glob(zz*) has no values"),
         (["wrt=glob(*)"], "wrt=glob(*) has no values"),
-        (["seed=interval(0,1)"], "seed=interval(0,1) has no list of values"),
+        (["seed=interval(0,1)"], "seed=interval(0,1) has no list of values; write seed=range(0,2)"),
+        (["measure.margin=interval(0.1,1)"], "has no list of values; write a range or a list"),
         (["kernel=3,abc"], "kernel='abc' is not a whole number"),
         (["kernel=3,-3"], "kernel=-3 is out of range"),
         (["batch=1,abc"], "batch='abc' is not allowed; give a whole number"),
@@ -240,6 +244,94 @@ def test_a_saved_sweep_and_more_on_top_of_it(tmp_path: Path) -> None:
         (7, 1, "rigorous"),
         (7, 2, "rigorous"),
     ]
+
+
+def test_axes_of_a_saved_sweep_stand_in_a_key_of_the_schema(tmp_path: Path) -> None:
+    """The same configurations at the same places as from the old place, which is still read."""
+    axes = {"kernel": "3,5", "measure": "none,quick", "batch": 2, "bias": True, "size": "[17,19]"}
+    found = []
+    for place in ("new", "old"):
+        (tmp_path / place / "sweep").mkdir(parents=True)
+        tree = {"axes": axes} if place == "new" else {"hydra": {"sweeper": {"params": axes}}}
+        text = f"# @package _global_\n{json.dumps(tree)}\n"
+        (tmp_path / place / "sweep/mine.yaml").write_text(text)
+        sweep = configurations([f"--config-dir={tmp_path / place}", "+sweep=mine", "stride=1,2"])
+        found.append(list(zip(sweep.positions, sweep, strict=True)))
+    assert found[0] == found[1]
+    assert [(s.measure.name, s.case.kernel[0], s.case.stride[0]) for _, s in found[0]] == list(
+        itertools.product(("none", "quick"), (3, 5), (1, 2))
+    )
+    assert {(s.case.batch, s.case.bias, s.case.size) for _, s in found[0]} == {(2, True, (17, 19))}
+
+
+def test_axes_need_a_sweep(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config, _self_]\naxes: {kernel: '3,5'}\n")
+    words = [f"--config-dir={tmp_path}", "--config-name=mine"]
+    assert values(configurations([*words, "-m"]), "kernel") == [(3,), (5,)]
+    assert values(configurations([*words, "hydra.mode=MULTIRUN"]), "kernel") == [(3,), (5,)]
+    with pytest.raises(InvalidValue, match="names axes to sweep over; add -m"):
+        configurations(words)
+
+
+def test_a_plan_says_what_would_run_and_what_is_left_out() -> None:
+    found = plan(["-m", "groups=1,3", "seed=0,1,0", "out=there", "measure=none"])
+    assert values(found.sweep, "groups", "seed") == [(1, 0), (1, 1)]
+    assert (found.left_out.illegal, found.left_out.repeated) == (3, 1)
+    assert str(found.left_out.first) == "groups=3 must divide in_channels=4"
+    assert found.settings.out == Path("there").absolute()
+    assert found.launcher is None
+
+
+def test_hydra_s_folder_is_obeyed(tmp_path: Path) -> None:
+    assert plan(["-m", "kernel=3,5", f"hydra.sweep.dir={tmp_path}"]).settings.out == tmp_path
+    assert plan([f"hydra.run.dir={tmp_path}"]).settings.out == tmp_path
+    assert plan(["-m", "kernel=3,5"]).settings.out is None
+    assert plan([]).settings.out is None
+    written = OmegaConf.to_container(OmegaConf.load(folder("conf") / "config.yaml"), resolve=False)
+    assert isinstance(written, dict)
+    for part, known in hydras_words.FOLDERS.items():
+        assert written["hydra"][part]["dir"] == known[0]
+
+
+FROM_OUTSIDE = {
+    "strict": ("false", False),
+    "shuffle": ("true", True),
+    "limit": ("7", 7),
+    "chunk": ("20", 20),
+    "budget_s": ("60", 60.0),
+    "size": ("20", (20, 20)),
+    "kernel": ("[3,5]", (3, 5)),
+    "bias": ("true", True),
+    "deterministic": ("check", "check"),
+    "dtype": ("float64", "float64"),
+    "methods": ("[autograd,aten]", ("autograd", "aten")),
+    "measure.margin": ("0.05", 0.05),
+    "memory_limit": ("4GB", 4_000_000_000),
+}
+
+
+@pytest.mark.parametrize("key", FROM_OUTSIDE)
+def test_a_setting_from_the_environment_has_its_type(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it stood on the command line itself."""
+    text, expected = FROM_OUTSIDE[key]
+    monkeypatch.setenv("FROM_OUTSIDE", text)
+    found = plan([f"{key}=${{oc.env:FROM_OUTSIDE}}"])
+    spec, name = found.sweep[0], key.rpartition(".")[2]
+    if key == "deterministic":
+        assert spec.check_repeatable
+    else:
+        assert (
+            next(getattr(part, name) for part in (found.settings, spec.measure, spec.case, spec) if hasattr(part, name))
+            == expected
+        )
+    assert found == plan([f"{key}={text}"]) or list(found.sweep) == list(plan([f"{key}={text}"]).sweep)
+
+
+def test_a_number_with_a_usual_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert values(swept("size=${oc.env:NOT_SET_ANYWHERE,20}", "kernel=3,5"), "size", "kernel") == [(20, 3), (20, 5)]
+    monkeypatch.setenv("WRONG", "twenty")
+    assert "kernel='twenty' is not a whole number" in refusal("kernel=${oc.env:WRONG}")
+    assert "strict='twenty' is not allowed; give true or false" in refusal("strict=${oc.env:WRONG}")
 
 
 def test_sweeps_themselves_can_be_swept() -> None:

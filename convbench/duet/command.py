@@ -30,7 +30,7 @@ from .rows import rows_of, show
 LEAST = 6
 """Fresh processes: the smallest and largest of fewer medians enclose the truth less often than 95% of the time."""
 
-FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "plan", "objective", "budget_s", "hydra/launcher")
+FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "share", "objective", "budget_s", "hydra/launcher")
 """Settings of a sweep that a duet refuses instead of ignoring them."""
 
 PASSED_ON = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path")
@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, words = parser().parse_known_args(argv)
     check_words("duet", words, args.processes)
     places = [Place(interpreter(f"--{name}", getattr(args, name))) for name in NAMES]
-    sweep, settings = planned(words)
+    plan = planned(words)
+    sweep, settings = plan.sweep, plan.settings
     with Pair(places) as pair:
         greetings = pair.hello()
     out = settings.out or drive.fresh_folder(Path("results").absolute())

@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, settings_of = parser().parse_known_args(words)
     check_words("gate", settings_of, args.processes)
     repository = Repository.here()
-    sweep, settings = planned(settings_of)
+    plan = planned(settings_of)
+    sweep, settings = plan.sweep, plan.settings
     drive.check_modules(sweep)
     own = own_methods(dict.fromkeys(arm for spec in sweep for arm in spec.arms), repository)
     try:

@@ -6,19 +6,18 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..facts.case import IllegalCase, InvalidValue
 from . import cases
-from .config import RUN_KEYS, SPEC_KEYS, Schema, Settings, flat, folder, no_setting, spec_of
+from .composing import Composer
+from .config import RUN_KEYS, SPEC_KEYS, Schema, Settings, flat, folder, no_setting, setting, spec_of
 from .grid import Grid, Values
 
 _TYPES = get_type_hints(Schema)
@@ -32,106 +31,127 @@ MOST_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Composer:
-    """Composes configurations of one sweep: `master` is the command line's own."""
-
-    loader: ConfigLoader
-    master: DictConfig
-
-    def parsed(self, words: Sequence[str]) -> list[Given]:
-        parser = OverridesParser.create(config_loader=self.loader)
-        return [
-            Given.of(override, self._is_group(override.key_or_group))
-            for override in parser.parse_overrides(list(words))
-        ]
-
-    def _is_group(self, key: str) -> bool:
-        hydra = self.master.hydra
-        return bool(
-            self.loader.get_group_options(
-                key, ObjectType.CONFIG, config_name=hydra.job.config_name, overrides=list(hydra.overrides.hydra)
-            )
-        )
-
-    def compositions(self, given: Sequence[Given]) -> Iterator[tuple[DictConfig, list[Given]]]:
-        """One configuration for each choice of files, with the axes that its files name."""
-        known = {g.key for g in given}
-        for lines in _choices(given):
-            # The master is composed already, and without what is swept.
-            cfg = self._composed(lines) if any(g.group and g.values for g in given) else self.master
-            params = {str(k): v for k, v in (cfg.hydra.sweeper.get("params") or {}).items() if k not in known}
-            named = self.parsed([_as_word(key, value) for key, value in params.items()])
-            axes = [g for g in named if g.values and not g.group]
-            for more in _choices(named):
-                yield (self._composed([*lines, *more]) if more else cfg), axes
-
-    def _composed(self, lines: list[str]) -> DictConfig:
-        return self.loader.load_sweep_config(self.master, lines)
-
-
-@dataclass(frozen=True)
 class Given:
-    """One override; `values` are what it sweeps over, empty where it sets one value."""
+    """One override. Where it is `swept`, `values` are what it sweeps over; `group` says that it chooses files."""
 
-    line: str
-    key: str
+    override: Override
     group: bool
-    values: Sequence[Any] = ()
 
     @classmethod
-    def of(cls, override: Override, group: bool) -> Given:
+    def all_of(cls, composer: Composer, words: Sequence[str]) -> list[Given]:
+        overrides = composer.parsed(words)
+        return [cls(override, composer.is_group(override.key_or_group, words)) for override in overrides]
+
+    @property
+    def key(self) -> str:
+        return self.override.key_or_group
+
+    @property
+    def line(self) -> str:
+        """As it was written."""
+        return self.override.input_line or self.key
+
+    @property
+    def swept(self) -> bool:
+        return self.override.is_sweep_override()
+
+    @cached_property
+    def values(self) -> Sequence[Any]:
         """Raises InvalidValue where there is nothing to enumerate."""
-        key = override.key_or_group
-        line = override.input_line or key
-        if not override.is_sweep_override():
-            return cls(line, key, group)
-        if not override.is_discrete_sweep():
+        if not self.swept:
+            return ()
+        if not self.override.is_discrete_sweep():
             raise InvalidValue(
-                key, f"{line} has no list of values; write a range or a list, or search with hydra/sweeper=optuna"
+                self.key,
+                f"{self.line} has no list of values; write {_range_of(self.override)}, "
+                "or search with hydra/sweeper=optuna",
             )
-        # Converting takes the quotes off.
-        values = [Override._convert_value(v) for v in itertools.islice(override.sweep_iterator(), MOST_VALUES + 1)]
+        values = [_unquoted(v) for v in itertools.islice(self.override.sweep_iterator(), MOST_VALUES + 1)]
         if len(values) > MOST_VALUES:
-            raise InvalidValue(key, f"{line} has more than {MOST_VALUES:,} values; sweep fewer at once")
+            raise InvalidValue(self.key, f"{self.line} has more than {MOST_VALUES:,} values; sweep fewer at once")
         if not values:
-            raise InvalidValue(key, f"{line} has no values: nothing matches, or the range is empty")
-        return cls(f"{override.get_key_element()}=", key, group, values)
+            raise InvalidValue(self.key, f"{self.line} has no values: nothing matches, or the range is empty")
+        return values
 
     @property
     def lines(self) -> list[str]:
         """The override for each choice of a configuration file."""
-        return [f"{self.line}{value}" for value in self.values] or [self.line]
+        return [f"{self.override.get_key_element()}={value}" for value in self.values] if self.swept else [self.line]
 
 
-def _as_word(key: str, value: Any) -> str:
-    if OmegaConf.is_config(value):
-        raise InvalidValue(
-            key,
-            f"hydra.sweeper.params.{key}: {value} could be several values or one; write {key}: 3,5 or {key}: '[3,5]'",
-        )
-    return f"{key}={value}"
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unquoted(v) for v in value]
+    if isinstance(value, dict):
+        return {_unquoted(k): _unquoted(v) for k, v in value.items()}
+    return value.text if isinstance(value, QuotedString) else value
+
+
+def _range_of(override: Override) -> str:
+    """How the whole numbers of an interval are written, as an example where the interval has others."""
+    interval = override.value()
+    start, end = getattr(interval, "start", None), getattr(interval, "end", None)
+    if isinstance(start, (int, float)) and isinstance(end, (int, float)) and start == int(start) and end == int(end):
+        # An interval has both its ends, a range all but the last.
+        return f"{override.key_or_group}=range({int(start)},{int(end) + 1})"
+    return "a range or a list"
 
 
 def _choices(given: Iterable[Given]) -> Iterator[list[str]]:
-    """Overrides for one composition each: all single values, and the product of the groups' choices."""
-    given = [g for g in given if g.group or not g.values]
+    """Words for one composition each: all single values, and the product of the groups' choices."""
+    given = [g for g in given if g.group or not g.swept]
     return map(list, itertools.product(*(g.lines for g in given)))
 
 
-def grids(composer: Composer, arguments: Sequence[str]) -> tuple[list[Grid], Settings]:
+def first_composed(composer: Composer, given: Sequence[Given]) -> DictConfig:
+    """The configuration of the first choice of files, without what is swept."""
+    return composer.composed(next(_choices(given)))
+
+
+def _compositions(composer: Composer, given: Sequence[Given]) -> Iterator[tuple[DictConfig, list[Given]]]:
+    """One configuration for each choice of files, with the axes that its files name."""
+    for words in _choices(given):
+        cfg = composer.composed(words)
+        named = Given.all_of(composer, saved_axes(cfg, {g.key for g in given}))
+        axes = [g for g in named if g.swept and not g.group]
+        for more in _choices(named):
+            yield (composer.composed([*words, *more]) if more else cfg), axes
+
+
+def saved_axes(cfg: DictConfig, known: Iterable[str] = ()) -> list[str]:
+    """The axes that a configuration's files name, as words; not those that are `known` from the command line.
+
+    They stand under `axes`, and in files of before under `hydra.sweeper.params`. Raises InvalidValue.
+    """
+    words: dict[str, str] = {}
+    for place in ("hydra.sweeper.params", "axes"):
+        found = OmegaConf.select(cfg, place)
+        raw: Any = OmegaConf.to_container(found, resolve=False) if found else {}
+        for key, value in raw.items():
+            words[str(key)] = _as_word(place, str(key), value)
+    return [word for key, word in words.items() if key not in known]
+
+
+def _as_word(place: str, key: str, value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        written = f"{place}.{key}: {value}"
+        raise InvalidValue(key, f"{written} could be several values or one; write {key}: 3,5 or {key}: '[3,5]'")
+    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+
+
+def grids(composer: Composer, given: Sequence[Given]) -> tuple[list[Grid], Settings]:
     """The grids of a sweep, one for each choice of configuration files, and the settings of the whole.
 
-    `arguments` are the command line's overrides; `hydra.sweeper.params` of the composed configuration
-    adds axes that the command line does not have. Raises InvalidValue, or what Hydra raises.
+    `given` are the command line's words; the axes that the composed configuration names come before those
+    of the command line, unless it has them too. Raises InvalidValue, or what Hydra raises.
     """
-    given = composer.parsed(arguments)
     found: list[Grid] = []
     settings: list[Settings] = []
-    for cfg, axes in composer.compositions(given):
+    for cfg, axes in _compositions(composer, given):
         values = flat(cfg)
         settings.append(replace(Settings.of(values), cases=None))
         found.append(grid_of(cfg, values, cfg.hydra, [*axes, *(g for g in given if not g.group)]))
-    for key in RUN_KEYS:
+    for key in (f.name for f in fields(Settings)):
         if any(getattr(s, key) != getattr(settings[0], key) for s in settings):
             raise InvalidValue(key, f"{key} differs between the chosen files; say which one holds with {key}=…")
     return found, settings[0]
@@ -149,7 +169,7 @@ def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[
         own.pop("hydra", None)
     axes: dict[str, list[Any]] = {}
     for g in given:
-        if not g.values:
+        if not g.swept:
             continue
         if g.key in RUN_KEYS:
             raise InvalidValue(g.key, f"{g.key} belongs to the sweep as a whole and takes one value")
@@ -171,7 +191,7 @@ def _typed(cfg: DictConfig, key: str, value: Any) -> Any:
         return value
     scratch = copy.deepcopy(cfg)
     OmegaConf.update(scratch, key, value)
-    return _plain(OmegaConf.select(scratch, key))
+    return setting(scratch, key)
 
 
 def _check_alone(base: Values, key: str, value: Any) -> None:
@@ -180,10 +200,6 @@ def _check_alone(base: Values, key: str, value: Any) -> None:
         # A value that is illegal with the base may be legal together with another axis.
         with contextlib.suppress(IllegalCase):
             spec_of({**base, key: value})
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _is_interpolation(value: Any) -> bool:
@@ -217,7 +233,7 @@ class _Derive:
         for key in touched:
             OmegaConf.update(self._cfg, key, varying[key])
         try:
-            return {key: _plain(OmegaConf.select(self._cfg, key)) for key in self._keys}
+            return {key: setting(self._cfg, key) for key in self._keys}
         finally:
             for key in touched:
                 OmegaConf.update(self._cfg, key, _at(self._written, key))

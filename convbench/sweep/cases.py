@@ -175,12 +175,6 @@ def read(path: Path, overridden: Iterable[str] = ()) -> Cases:
     )
 
 
-def mistaken_labels(cases: Cases) -> list[tuple[str, str]]:
-    """(column, what it may have been meant to be) for columns that became labels because no setting has their name."""
-    close = ((name, difflib.get_close_matches(name, READERS, n=1, cutoff=0.8)) for name in cases.labels)
-    return [(name, match[0]) for name, match in close if match]
-
-
 def _header(path: Path, names: Sequence[str], overridden: frozenset[str]) -> list[str]:
     """The columns' names; those that are not to be read are empty."""
     names = [name.strip() for name in names]
@@ -195,7 +189,21 @@ def _header(path: Path, names: Sequence[str], overridden: frozenset[str]) -> lis
             "cases",
             f"{place(path, 1)}: names no column of a case, such as {', '.join(list(READERS)[:4])}{_meant(names)}",
         )
+    for name in names:
+        if name and name not in READERS and not _is_result(name) and name != LABELS:
+            _check_label(path, name)
     return ["" if _key(name) in overridden or _is_result(name) else name for name in names]
+
+
+def _check_label(path: Path, name: str) -> None:
+    """Raises InvalidValue for a column that is a label only because it is misspelt."""
+    alike = difflib.get_close_matches(name.lower(), READERS, n=3, cutoff=0.8)
+    close = [known for known in alike if known[0] == name[0].lower()]
+    if close:
+        raise InvalidValue(
+            "cases",
+            f"{place(path, 1)}: no setting is called {name}; did you mean {close[0]}? (A label needs another name.)",
+        )
 
 
 def _meant(names: Sequence[str]) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, make_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from ..facts.case import InvalidValue, did_you_mean, whole_number
+from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
+from ..facts.dtypes import DTYPES
 from ..facts.settings import owned
-from ..facts.spec import Budget, Measure, Spec, number, one_of
+from ..facts.spec import FILLS, MEMORY_FORMATS, WRT, Budget, Measure, Spec, number, one_of
 from ..methods import METHODS
 from ..results.objective import Objective
 
@@ -39,12 +43,30 @@ def _writable(kind: type) -> type:
     return make_dataclass(f"{kind.__name__}Schema", columns)
 
 
+def _closed(name: str, words: Iterable[str]) -> type[Enum]:
+    """The words of a setting that takes no others; composition refuses the rest, and completion offers these."""
+    return Enum(name, {word: word for word in words})  # type: ignore[return-value]
+
+
+_WORDS: dict[str, Iterable[str]] = {
+    "op": OPS,
+    "dtype": DTYPES,
+    "memory_format": MEMORY_FORMATS,
+    "wrt": WRT,
+    "fill": FILLS,
+    "on_illegal": ("skip", "error"),
+    "isolation": ("process", "none"),
+    "retry": ("none", "failed"),
+}
+CLOSED = {name: _closed(name, words) for name, words in _WORDS.items()}
+"""Settings that take one of a few words."""
 MeasureSchema = _writable(Measure)
 BudgetSchema = _writable(Budget)
 
 
+_TYPED = {s.name: s.written or s.type for s in owned("case", "spec", "switch")}
 _Settings: Any = make_dataclass(
-    "_Settings", [(s.name, s.written or s.type, field(default=MISSING)) for s in owned("case", "spec", "switch")]
+    "_Settings", [(name, kind, field(default=MISSING)) for name, kind in (_TYPED | CLOSED).items()]
 )
 
 
@@ -62,27 +84,29 @@ class Schema(_Settings):  # type: ignore[misc]
     reference: BudgetSchema = field(default_factory=BudgetSchema)  # type: ignore[valid-type]
     timeout_s: float = MISSING
 
+    axes: dict[str, Any] = field(default_factory=dict)
     cases: str | None = MISSING
-    on_illegal: str = MISSING
     shuffle: bool = MISSING
     shuffle_seed: int = MISSING
     limit: int | None = MISSING
     shard: str | None = MISSING
 
     out: str | None = MISSING
-    isolation: str = MISSING
     memory_limit: Any = MISSING
-    retry: str = MISSING
     strict: bool = MISSING
     budget_s: float | None = MISSING
     objective: str = MISSING
     chunk: int = MISSING
-    plan: str | None = MISSING
+    share: str | None = MISSING
 
 
 _MEASURE_KEYS = frozenset(f"measure.{f.name}" for f in fields(Measure))
 _REFERENCE_KEYS = frozenset(f"reference.{f.name}" for f in fields(Budget))
-KEYS = frozenset(f.name for f in fields(Schema)) - {"measure", "reference"} | _MEASURE_KEYS | _REFERENCE_KEYS
+_NESTED = ("measure", "reference")
+_NO_SETTINGS = ("axes", "hydra")
+"""Parts of a configuration that hold no settings of their own."""
+KEYS = frozenset(f.name for f in fields(Schema)) - {*_NESTED, *_NO_SETTINGS} | _MEASURE_KEYS | _REFERENCE_KEYS
+_TYPES = get_type_hints(Schema)
 
 
 def preset(name: str) -> Measure:
@@ -97,6 +121,15 @@ def preset(name: str) -> Measure:
 
 
 def no_setting(key: str) -> InvalidValue:
+    if key.partition(".")[0] == "axes":
+        name = key.partition(".")[2] or "kernel"
+        return InvalidValue(key, f"axes are what a saved sweep names; on the command line, write -m {name}=3,5")
+    if key.partition(".")[0] == "sweep":
+        return InvalidValue(
+            key,
+            "no setting named 'sweep': a saved sweep's file begins with the line `# @package _global_`, which makes "
+            "its settings the program's own",
+        )
     hint = did_you_mean(key, KEYS) or "; `python -m convbench --help` lists them"
     return InvalidValue(key, f"no setting named {key!r}{hint}")
 
@@ -106,30 +139,45 @@ def flat(cfg: DictConfig) -> dict[str, Any]:
 
     Raises InvalidValue for a setting that the schema does not have (`++key=` slips past it) or lacks.
     """
-    values: dict[str, Any] = {}
-    for key, value in _plain(cfg).items():
-        if key in ("measure", "reference") and isinstance(value, Mapping):
-            values.update({f"{key}.{name}": v for name, v in value.items()})
-        elif key != "hydra":
-            values[key] = value
-    for key in values.keys() - KEYS:
-        raise no_setting(str(key))
-    for key in sorted(KEYS - values.keys()):
+    there = {key for key in map(str, cfg) if key not in (*_NESTED, *_NO_SETTINGS)}
+    for group in _NESTED:
+        node = OmegaConf.select(cfg, group)
+        there |= {f"{group}.{key!s}" for key in node} if isinstance(node, DictConfig) else {group}
+    for key in sorted(there - KEYS):
+        raise no_setting(key)
+    for key in sorted(KEYS - there):
         raise InvalidValue(
             key, f"{key} has no value; the configuration file or a ~{key} on the command line removed it"
         )
-    for key, value in values.items():
-        if value == MISSING:
-            raise InvalidValue(key, f"{key} has no value; give one with {key}=…")
-    return values
+    return {key: setting(cfg, key) for key in sorted(KEYS)}
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(
-        OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True
-    )
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+def setting(cfg: DictConfig, key: str) -> Any:
+    """One setting as its type, whether it is written or taken from elsewhere (`strict: ${oc.env:STRICT}`).
+
+    Text from elsewhere (an environment variable) is read as the command line would read it where the schema
+    allows more than one type. Raises InvalidValue, or OmegaConf's error for what its type does not allow.
+    """
+    group, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, group) if group else cfg
+    if OmegaConf.is_missing(node, name):
+        raise InvalidValue(key, f"{key} has no value; give one with {key}=…")
+    value = node[name]
+    if isinstance(value, Enum):
+        return value.name
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, str) and _TYPES.get(key) is Any and OmegaConf.is_interpolation(node, name):
+        # Imported where it is needed: most configurations hold no such setting, and some commands compose nothing.
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
+        with contextlib.suppress(HydraException):
+            value = OverridesParser.create().parse_override(f"{key}={value}").value()
+    if key in PER_AXIS and isinstance(value, str) and "," in value:
+        several = f"several values to sweep over are written -m {key}={value}, or under axes in a saved sweep"
+        raise InvalidValue(key, f"{key}={value!r} is not a whole number; {several}")
+    return value
 
 
 def spec_of(values: Mapping[str, Any]) -> Spec:
@@ -138,7 +186,12 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
     names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, (list, tuple)) else None
     if names is None:
         raise InvalidValue("methods", f"methods={methods!r} is not a list; write methods=[autograd,explicit]")
+    for key in ENDLESS:
+        if values[key] == math.inf:
+            raise InvalidValue(key, f"{key}={values[key]} must be a finite number of seconds")
     for key, name in (*(("methods", n) for n in names), ("baseline", values["baseline"])):
+        if isinstance(name, str) and (meant := _own_method(name)):
+            raise InvalidValue(key, f"{key}={name} is written {meant}: the module, a colon, and the function in it")
         if isinstance(name, str) and ":" not in name and name not in METHODS:
             hint = did_you_mean(name, METHODS)
             raise InvalidValue(
@@ -146,6 +199,19 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
                 "or package.module:function for your own)"
             )  # fmt: skip
     return Spec.of({**values, "methods": names})
+
+
+ENDLESS = ("measure.sample_s", "measure.gpu_sample_s", "measure.warmup_s", "measure.gpu_warmup_s", "measure.min_time_s")
+"""Settings that would never end a measurement if they were infinite."""
+
+
+def _own_method(name: str) -> str | None:
+    """How a method of the user's own is written, where `name` is a file's path, or has a dot for the colon."""
+    file = re.fullmatch(r"(?:\./)?([\w/]+)\.py:(\w+)", name)
+    if file is not None:
+        return f"{file[1].replace('/', '.')}:{file[2]}"
+    dotted = re.fullmatch(r"([A-Za-z_][\w.]*)\.([A-Za-z_]\w*)", name)
+    return f"{dotted[1]}:{dotted[2]}" if dotted is not None else None
 
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
@@ -185,14 +251,13 @@ class Settings:
     chunk: int
     budget_s: float | None
     objective: Objective
-    plan: Path | None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
         """Raises InvalidValue."""
         limit = values["limit"]
         return cls(
-            out=Path(values["out"]).expanduser().absolute() if values["out"] else None,
+            out=_folder(values["out"]),
             cases=values["cases"],
             isolation=one_of("isolation", values["isolation"], ("process", "none")),
             memory_limit=bytes_of("memory_limit", values["memory_limit"]),
@@ -206,13 +271,18 @@ class Settings:
             chunk=whole_number("chunk", values["chunk"], 1),
             budget_s=None if values["budget_s"] is None else number("budget_s", values["budget_s"], 1),
             objective=Objective.of(values["objective"]),
-            plan=Path(values["plan"]) if values["plan"] else None,
         )
 
 
-RUN_KEYS = tuple(f.name for f in fields(Settings))
+RUN_KEYS = (*(f.name for f in fields(Settings)), "share")
 """Settings of the sweep as a whole. The others belong to a configuration and can differ within a sweep."""
 SPEC_KEYS = KEYS - frozenset(RUN_KEYS)
+
+
+def _folder(value: str | None) -> Path | None:
+    if value == "":
+        raise InvalidValue("out", "out= names no folder; leave it out for a new one under results/")
+    return None if value is None else Path(value).expanduser().absolute()
 
 
 def _shard(value: str | None) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from ..facts.case import InvalidValue
 from ..facts.record import Record
 from ..facts.spec import Spec
 from ..terminal.progress import Progress
-from .cases import mistaken_labels
 from .config import Settings
 from .grid import Sweep
 
@@ -44,12 +43,16 @@ def fresh_folder(parent: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has ended: what became of it and where its files are."""
+    """A run that has ended: what became of it and where its files are.
+
+    `illegal` counts combinations that were left out; `refused` says what else a searching sweeper tried in vain.
+    """
 
     outcome: Outcome
     out: Path
     strict: bool
     illegal: int
+    refused: Sequence[str] = ()
 
 
 class RecordingProgress(Progress):
@@ -68,12 +71,13 @@ def run_options(settings: Settings, out: Path) -> RunOptions:
     return RunOptions(out, settings.isolation, settings.memory_limit, settings.retry, settings.budget_s)
 
 
-def here(sweep: Sweep, settings: Settings, progress: Progress) -> Run:
+def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> Run:
     """Runs everything with one child that lives from one part to the next.
 
     Raises InvalidValue("out", …), and before anything runs for a user's method whose module is nowhere.
     """
     check_modules(sweep)
+    progress = progress or Progress(len(sweep))
     out = settings.out or fresh_folder(Path("results").absolute())
     run = run_options(settings, out)
     outcomes: list[Outcome] = []
@@ -132,7 +136,7 @@ def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:
 
 
 def tell(sweep: Sweep, progress: Progress) -> None:
-    """Says what will not be run, and what may be meant otherwise than it is read."""
+    """Says what will not be run."""
     left_out = sweep.left_out
     if left_out.illegal:
         progress.say(
@@ -141,9 +145,3 @@ def tell(sweep: Sweep, progress: Progress) -> None:
         )
     if left_out.repeated:
         progress.say(f"skipped {units.count(left_out.repeated, 'duplicate combination')}")
-    for table in {grid.cases.path: grid.cases for grid in sweep.grids if grid.cases}.values():
-        for column, known in mistaken_labels(table):
-            progress.warn(
-                f"{table.path}: column {column} is not a setting and is kept as a label",
-                f"did you mean {known}?",
-            )

@@ -3,20 +3,29 @@
 Jobs write part files of their own; the driver watches them, launches again what was lost with a job, and
 merges. A job is lost for reasons of its own (killed, out of time, a machine that went away): whatever a
 method can do to a process is survived inside the job.
+
+A launcher is made with a HydraContext, which holds Hydra's callbacks: their class is the one thing of
+`hydra._internal` that convbench imports, since Hydra offers no other way to it.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from hydra._internal.callbacks import Callbacks
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig
 
 from ..execution.execute import RunOptions, Session, driving, review
 from ..facts import units
@@ -25,10 +34,11 @@ from ..results import store
 from ..terminal.following import Follower
 from ..terminal.progress import Progress
 from . import share
+from .composing import register
 from .config import Settings
-from .drive import Run, run_options, tell
+from .drive import Run, fresh_folder, run_options, tell
 from .grid import Sweep
-from .messages import one_line
+from .messages import explained, one_line
 from .share import Watch
 
 ATTEMPTS = 3
@@ -43,6 +53,53 @@ class Jobs(Protocol):
     """Hydra's launcher, as far as it is needed here."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A launcher that a command line names; `config` is the composed configuration that it belongs to."""
+
+    loader: ConfigLoader
+    config: DictConfig
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return str(self.config.hydra.launcher._target_).rpartition(".")[2]
+
+    def jobs(self, folder: Path) -> Jobs:
+        """The launcher itself, whose jobs use `folder` for what they leave. Raises InvalidValue."""
+        register()
+        config = self.config.copy()
+        config.hydra.sweep.dir = str(folder)
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder)}")
+        if "submitit" in config.hydra.launcher._target_:
+            import submitit  # sets its logger up
+
+            # Without Slurm's accounting it says every few seconds that it does not know how jobs are; share.Watch does.
+            logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
+        with explained():
+            context = HydraContext(config_loader=self.loader, callbacks=Callbacks(config))
+            jobs: Jobs = Plugins.instance().instantiate_launcher(
+                hydra_context=context, task_function=share.job, config=config
+            )
+        return jobs
+
+
+def launch(sweep: Sweep, settings: Settings, launcher: Launcher) -> Run:
+    """Runs a sweep with a launcher. Raises InvalidValue where it cannot launch anything."""
+    if settings.budget_s is not None:
+        raise InvalidValue(
+            "budget_s",
+            f"budget_s={settings.budget_s:g} is divided by one program that sees all intervals; it cannot be used "
+            "with a launcher: leave out budget_s or hydra/launcher",
+        )
+    settings = replace(settings, out=settings.out or fresh_folder(Path("results").absolute()))
+    assert settings.out is not None
+    jobs = launcher.jobs(settings.out / "jobs")
+    progress = Progress(len(sweep))
+    warn_of_company(sweep, launcher.kind, progress)
+    return spread(sweep, settings, jobs, progress)
 
 
 def spread(sweep: Sweep, settings: Settings, jobs: Jobs, progress: Progress) -> Run:
@@ -75,10 +132,10 @@ class _Rounds:
     launched: int = 0
 
     def until_done(self, todo: list[int]) -> None:
-        plan = self.run.out / "plan"
-        plan.mkdir(exist_ok=True)
+        folder = self.run.out / "shares"
+        folder.mkdir(exist_ok=True)
         for attempt in range(ATTEMPTS if todo else 0):
-            shares = self._write(plan, todo, max(1, self.chunk // 2**attempt))
+            shares = self._write(folder, todo, max(1, self.chunk // 2**attempt))
             watches = [Watch(path) for path in shares]
             failure = self._launch(shares, watches)
             # A launcher gives up with the first dead job; what the others measure must not be measured twice.
@@ -92,12 +149,12 @@ class _Rounds:
             if failure and not begun:
                 raise InvalidValue("hydra/launcher", f"the launcher cannot start jobs: {failure}")
             self._report(len(todo), failure, last=attempt + 1 == ATTEMPTS)
-        shutil.rmtree(plan, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
-    def _write(self, plan: Path, todo: Sequence[int], chunk: int) -> list[Path]:
+    def _write(self, folder: Path, todo: Sequence[int], chunk: int) -> list[Path]:
         shares: list[Path] = []
         for start in range(0, len(todo), chunk):
-            shares.append(plan / f"{self.launched + len(shares):05d}.jsonl")
+            shares.append(folder / f"{self.launched + len(shares):05d}.jsonl")
             share.write(shares[-1], self.sweep, todo[start : start + chunk], self.run)
         return shares
 
@@ -123,12 +180,11 @@ class _Rounds:
     def _call(self, shares: Sequence[Path]) -> str:
         first, self.launched = self.launched, self.launched + len(shares)
         try:
-            returned = self.jobs.launch([[f"plan={quoted(path)}"] for path in shares], first)
+            returned = self.jobs.launch([[f"share={quoted(path)}"] for path in shares], first)
         # A launcher passes on whatever its library raises for a job that died or a scheduler that is not there.
         except Exception as error:
             return _short(f"{type(error).__name__}: {error}")
-        failed = [job._return_value for job in returned if job.status != JobStatus.COMPLETED]
-        return _short(str(failed[0])) if failed else ""
+        return next((_short(_failure(job)) for job in returned if job.status != JobStatus.COMPLETED), "")
 
     def _lost(self, todo: Sequence[int]) -> list[int]:
         self.session.index = store.Index(self.run.out)
@@ -140,16 +196,23 @@ class _Rounds:
         self.progress.warn(what, remedy)
 
 
+def _failure(job: Any) -> str:
+    """What a job that did not end well raised; asking for its value raises it."""
+    try:
+        return str(job.return_value)
+    except Exception as error:
+        return str(error)
+
+
 def _short(text: str) -> str:
     text = one_line(text)
     return text if len(text) <= 160 else f"{text[:160]}…"
 
 
-def warn_of_company(sweep: Sweep, launcher: Mapping[str, Any], progress: Progress) -> None:
+def warn_of_company(sweep: Sweep, kind: str, progress: Progress) -> None:
     """Warns of times taken while other jobs run on the same machine, where the launcher may put them there."""
     if not sweep[0].measure.enabled:
         return
-    kind = launcher["_target_"].rsplit(".", 1)[-1]
     if kind in ("JoblibLauncher", "LocalLauncher"):
         progress.warn(
             "jobs that are timed at the same time on one machine disturb each other",

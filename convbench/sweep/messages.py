@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import errors as omegaconf_errors
@@ -14,6 +17,17 @@ from .config import no_setting
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 
 
+_MEANT = {
+    **dict.fromkeys(("fp32", "f32", "float", "single"), "float32"),
+    **dict.fromkeys(("fp64", "f64", "double"), "float64"),
+    **dict.fromkeys(("fp16", "f16", "half"), "float16"),
+    **dict.fromkeys(("bf16",), "bfloat16"),
+    **dict.fromkeys(("nhwc", "ndhwc", "nwc"), "channels_last"),
+    **dict.fromkeys(("nchw", "ncdhw", "ncw"), "contiguous"),
+    **dict.fromkeys(("x", "data", "inputs"), "input"),
+    **dict.fromkeys(("w", "weights", "filter"), "weight"),
+}
+"""Other names of closed words, as people know them from elsewhere."""
 _EXTRAS = {
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit_local": "slurm",
@@ -22,6 +36,19 @@ _EXTRAS = {
     "hydra/sweeper/optuna": "optuna",
 }
 """Files that come with an extra of the package."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Whatever is raised inside becomes an InvalidValue with one sentence; HYDRA_FULL_ERROR=1 prints its traceback."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        raise InvalidValue("command line", sentence(error)) from error
 
 
 def sentence(error: BaseException) -> str:
@@ -72,7 +99,8 @@ def _explain(error: BaseException) -> str | None:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0]
+    text = str(error).strip().split("\n", 1)[0]
+    return re.sub(r"^While dereferencing interpolation '.*?': ", "", text)
 
 
 def _grammar(error: OverrideParseException) -> str:
@@ -95,14 +123,26 @@ def _missing_file(error: MissingConfigException) -> str:
         return f"{group}={name} is not installed: in a clone, pip install '.[{_EXTRAS[wanted]}]'"
     if not options:
         return f"no {group} named {name!r}, and no file for any; give a folder that has {wanted}.yaml with --config-dir"
-    return f"no {group} named {name!r}{did_you_mean(name, options)} (there are: {', '.join(options)})"
+    known = [*options, *(file.rpartition("/")[2] for file in _EXTRAS if file.startswith(f"{group}/"))]
+    meant = next((f"; did you mean {option}?" for option in sorted(known) if name in option.split("_")), None)
+    return f"no {group} named {name!r}{meant or did_you_mean(name, known)} (there are: {', '.join(options)})"
 
 
 def _wrong_type(key: str, text: str) -> str:
+    word = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", text)
+    if word is not None:
+        allowed = word[2].split(", ")
+        meant = f"; did you mean {_MEANT[word[1].lower()]}?" if _MEANT.get(word[1].lower()) in allowed else ""
+        hint = meant or did_you_mean(word[1].lower(), allowed)
+        return f"{key}={word[1]!r} is not known; allowed: {', '.join(allowed)}{hint}"
     match = re.match(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", text)
     match = match or re.match(r"Value '(.*)' is not a valid (\w+)", text)
     if match is not None:
-        return f"{key}={match[1]!r} is not allowed; give {_KINDS.get(match[2], match[2])}"
+        several = f"; several values to sweep over are written -m {key}={match[1]}, or under axes in a saved sweep"
+        return (
+            f"{key}={match[1]!r} is not allowed; give {_KINDS.get(match[2], match[2])}"
+            f"{several if ',' in match[1] else ''}"
+        )
     if "is not Optional" in text:
         return f"{key}=null is not allowed; {key} needs a value"
     return f"{key} has a value of the wrong type: {text}"

@@ -1,47 +1,78 @@
-"""The configurations that a command line stands for, without running them."""
+"""Words in, plan out: what a command line would run, composed and checked, and nothing run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..facts.case import InvalidValue
-from .config import folder
+from . import options
+from .config import Settings, folder
+from .grid import LeftOut, Sweep
 
 if TYPE_CHECKING:
-    from .config import Settings
-    from .grid import Sweep
+    from .launched import Launcher
 
 LISTS = (".csv", ".parquet")
 
 
-def planned(arguments: Sequence[str]) -> tuple[Sweep, Settings]:
-    """What `python -m convbench ARGUMENTS` would run, and the sweep's own settings; raises InvalidValue."""
-    from .hydra_app import run
-    from .messages import sentence
-    from .program import Program
+@dataclass(frozen=True)
+class Plan:
+    """What a command line stands for.
 
-    class Listing(Program):
-        """Keeps the sweep that it is to run."""
+    `sweep` holds the configurations and makes each when it is asked for; `settings` are those of the whole;
+    `launcher` is what its jobs would be spread with, None where everything runs in this process.
+    """
 
-        found: tuple[Sweep, Settings] | None = None
+    sweep: Sweep
+    settings: Settings
+    launcher: Launcher | None = None
 
-        def sweep(self, sweep: Sweep, settings: Settings, *_: object) -> None:
-            self.found = (sweep, settings)
+    @property
+    def left_out(self) -> LeftOut:
+        """The combinations that are not run, and why."""
+        return self.sweep.left_out
 
-        def __call__(self, cfg: object) -> float:
-            raise InvalidValue("hydra/sweeper", "another hydra/sweeper chooses while it runs; leave it out here")
 
-    listing = Listing()
-    try:
-        run(["-m", *arguments], listing)
-    except Exception as error:
-        raise InvalidValue("sweep", sentence(error)) from error
-    if listing.found is None:
-        raise InvalidValue("sweep", f"{' '.join(arguments)} names no configurations")
-    return listing.found
+@dataclass(frozen=True)
+class Search:
+    """A command line whose configurations another sweeper of Hydra's chooses while it runs."""
+
+    line: options.Line
+
+
+def composed(line: options.Line) -> Plan | Search:
+    """What a command line stands for; raises InvalidValue with the sentence that a person is told."""
+    # Hydra is imported by what composes.
+    from .composing import composing
+    from .messages import explained
+
+    with explained(), composing(line) as composer:
+        from . import hydras_words
+        from .axes import Given, first_composed, grids, saved_axes
+        from .grid import choose
+
+        given = Given.all_of(composer, line.words)
+        first = first_composed(composer, given)
+        sweeping = hydras_words.sweeping(line, first, given)
+        if hydras_words.is_foreign(first) and sweeping:
+            return Search(line.with_words(saved_axes(first, {g.key for g in given})))
+        hydras_words.check(first, given, sweeping)
+        found, settings = grids(composer, given)
+        settings = hydras_words.with_folder(settings, first, sweeping)
+        sweep = choose(found, settings)
+        return Plan(sweep, settings, hydras_words.launcher(composer, first) if sweeping else None)
+
+
+def planned(arguments: Sequence[str]) -> Plan:
+    """What `python -m convbench -m ARGUMENTS` would run. Raises InvalidValue."""
+    found = composed(options.read(["-m", *arguments]))
+    if isinstance(found, Search):
+        raise InvalidValue("hydra/sweeper", "another hydra/sweeper chooses while it runs; leave it out here")
+    return found
 
 
 def saved(name: str) -> tuple[Path, list[str]]:

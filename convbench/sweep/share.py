@@ -7,6 +7,7 @@ has done its work; taking it away calls the job off, whether it is waiting or ru
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..execution.execute import RunOptions, execute
 from ..execution.gpus import own_gpu
@@ -45,6 +47,12 @@ def write(path: Path, sweep: Sweep, places: Sequence[int], run: RunOptions) -> N
         lines.append(json.dumps({"position": position, **differing}))
     with replacing(path) as unfinished:
         unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def job(cfg: Any) -> float:
+    """A job of a launcher, as Hydra calls it; its rows and what went wrong are for the driver to see."""
+    perform(Path(cfg.share))
+    return math.nan
 
 
 def perform(path: Path) -> Outcome:

@@ -58,7 +58,7 @@ def sweep_with_a_kill(out: Path, *launcher: str, environment: Mapping[str, str] 
 def _kill_a_job_at_work(process: subprocess.Popen[bytes], out: Path) -> int:
     while process.poll() is None:
         if sum(path.read_bytes().count(b"\n") for path in out.glob("parts/*.jsonl")) >= 6:
-            for sign in sorted(out.glob("plan/*.alive")):
+            for sign in sorted(out.glob("shares/*.alive")):
                 pid = int(sign.read_text().split()[1])
                 os.kill(pid, signal.SIGKILL)
                 return pid
