@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -96,6 +98,25 @@ def test_license_is_whole() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
     assert PROJECT["project"]["license"].startswith("Apache-2.0 AND ")
     assert all((ROOT / name).is_file() for name in PROJECT["project"]["license-files"])
+
+
+VENDORED = {
+    "d3": ("d3.min.js", "912111098ea99503a6f4967361d2bbdc9dbf58cf9c678c8e27e5b02d1a07f0c1"),
+    "@observablehq/plot": ("plot.umd.min.js", "4358086467740777dd788d6b27a95cebdbaefdd50c730a3060117073bd7134cb"),
+}
+"""Name on npm → the file of its release's dist/ that is in convbench/report/vendor, and its SHA-256 in that release."""
+
+
+@pytest.mark.parametrize("package", VENDORED)
+def test_vendored_javascript_is_unmodified(package: str) -> None:
+    name, digest = VENDORED[package]
+    folder = ROOT / "convbench" / "report" / "vendor"
+    assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    listed = ROOT / ".github" / "vendored" / "package.json"
+    if listed.exists():  # it is no part of a source distribution
+        version = json.loads(listed.read_text(encoding="utf-8"))["dependencies"][package]
+        assert f" v{version} " in (folder / name).read_text(encoding="utf-8").splitlines()[0]
+        assert f" {version} (npm: {package})" in (folder / "LICENSES.txt").read_text(encoding="utf-8")
 
 
 def not_shipped(folder: str, names: list[str]) -> set[str]:

@@ -33,8 +33,8 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_both_workflows_are_there() -> None:
-    assert {path.name for path in WORKFLOWS} >= {"ci.yml", "gpu-nightly.yml"}
+def test_workflows_are_there() -> None:
+    assert {path.name for path in WORKFLOWS} >= {"ci.yml", "gpu-nightly.yml", "release.yml"}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
@@ -49,7 +49,10 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 def test_permissions_are_the_least(path: Path) -> None:
     content = read(path)
     assert content["permissions"] == {"contents": "read"}
-    assert not [name for name, job in content["jobs"].items() if "permissions" in job]
+    more = {(path.name, name): job["permissions"] for name, job in content["jobs"].items() if "permissions" in job}
+    # To prove who it is to the package index, and to sign where the files come from.
+    proof = {"contents": "read", "id-token": "write", "attestations": "write"}
+    assert more == ({("release.yml", "publish"): proof} if path.name == "release.yml" else {})
     checkouts = [step for step in steps(path) if "actions/checkout@" in step.get("uses", "")]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
@@ -78,6 +81,49 @@ def test_nothing_from_outside_is_pasted_into_a_command(path: Path) -> None:
     """A value such as an input or a branch name reaches a command as an environment variable, never as text."""
     pasted = [e for step in steps(path) for e in re.findall(r"\$\{\{(.*?)\}\}", step.get("run", ""))]
     assert [e for e in pasted if not e.strip().startswith("matrix.")] == []
+
+
+def test_versions_of_all_kinds_are_tried() -> None:
+    """The pinned ones on every Python, the oldest, the newest, what is to come; and once a week without a change."""
+    ci = read(ROOT / ".github" / "workflows" / "ci.yml")
+    assert "schedule" in ci[True]
+    assert {"3.10", "3.12", "3.13", "3.14"} <= set(ci["jobs"]["pinned"]["strategy"]["matrix"]["python"])
+    tried = ci["jobs"]["versions"]["strategy"]["matrix"]["include"]
+    assert {one["install"] for one in tried} == {"", "--pre", "--resolution lowest-direct"}
+    assert {one["torch"] for one in tried} >= {"2.9.0", "2.14", "auto"}
+    assert any(one["python"] == "3.14" for one in tried)
+
+
+def test_nothing_is_built_where_the_right_to_publish_is() -> None:
+    """Files of another job, signed and uploaded; and only a tag starts it."""
+    release = read(ROOT / ".github" / "workflows" / "release.yml")
+    assert release[True] == {"push": {"tags": ["v*"]}}
+    publish = release["jobs"]["publish"]
+    assert publish["environment"] == "release"
+    assert [step["run"] for step in publish["steps"] if "run" in step] == [".ci/publish dist/*"]
+
+
+def test_only_the_pinned_uv_publishes(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    # A Python whose virtual environments hold tools that write down what they are asked for.
+    said = tmp_path / "said"
+    tool = f'#!/bin/sh\necho "$(basename "$0") $@" >>{said}\ncase "$*" in *-r*) cat "${{@: -1}}" >>{said};; esac\n'
+    tool = tool.replace("#!/bin/sh", "#!/bin/bash")
+    (tools / "tool").write_text(tool, encoding="utf-8")
+    made = f'mkdir -p "$3/bin"; cp {tools}/tool "$3/bin/python"; cp {tools}/tool "$3/bin/uv"; chmod +x "$3"/bin/*'
+    (tools / "python3").write_text(f"#!/bin/sh\n{made}\n", encoding="utf-8")
+    (tools / "python3").chmod(0o755)
+    env = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    script = ROOT / ".ci" / "publish"
+    assert subprocess.run([script], env=env, capture_output=True, timeout=60, check=False).returncode == 2
+    subprocess.run([script, "a.whl", "b.tar.gz"], env=env, timeout=60, check=True)
+    lines = said.read_text(encoding="utf-8").splitlines()
+    assert "--require-hashes" in lines[0]
+    assert re.fullmatch(r"uv==[\d.]+ \\", lines[1])
+    assert len(lines) > 5
+    assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}( \\)?", line) for line in lines[2:-1])
+    assert lines[-1] == "uv publish --trusted-publishing always a.whl b.tar.gz"
 
 
 def test_strangers_code_never_runs_on_the_gpu_runner() -> None:
