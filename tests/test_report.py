@@ -21,7 +21,11 @@ from convbench import cli
 from convbench.facts.record import Record
 from convbench.report import data, page, payload
 from convbench.report.command import main
-from tests import report_rows
+from convbench.results import store
+from convbench.results.merge import merge
+from convbench.terminal import summary
+from tests import made_up, report_rows
+from tests.settings import make_spec
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=\"alert(1)\">&amp;\u2028{{ 7*7 }}"
 INLINE = {"span", "b", "small", "code", "a"}
@@ -342,6 +346,26 @@ def test_findings_name_their_own_rows(full: Page, rows: list[Record]) -> None:
     assert all(row_of[place]["status"] == "crash" for place in crashed)
 
 
+def test_damaged_lines_are_told_on_the_page_and_in_the_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two lines of a part file that cannot be read: neither is a row, and a person hears of both."""
+    spec = make_spec()
+    lines = [store.encode(i, store.unit_of(spec), "", made_up.row(spec, m)) for i, m in enumerate(made_up.METHODS)]
+    store.prepare(tmp_path)
+    (tmp_path / "parts" / "a.jsonl").write_bytes(
+        lines[0] + lines[1][:90] + b"\n" + lines[2].replace(b"ok", b"OK") + lines[3]
+    )
+    merge(tmp_path)
+    assert main([str(tmp_path)]) == 0
+    assert "Damaged lines ✕ 2 not read" in Page(tmp_path / "report.html").text("overview")
+    summary.show(tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "1 configuration, 2 rows: 2 ok 2 damaged lines in the part files could not be read → the same command" in said
+    )
+
+
 def test_runs_of_the_same_name_are_told_apart() -> None:
     assert data.run_names([Path("/x/a"), Path("/y/b")]) == ("a", "b")
     assert data.run_names([Path("/x/run"), Path("/y/run")]) == ("/x/run", "/y/run")
@@ -360,15 +384,15 @@ def test_axes_with_unequal_sides_and_labels(tmp_path: Path) -> None:
     rows = report_rows.table(kernel=((3, 5), (3, 3)), labels=labels)
     runs = data.read_runs([report_rows.write(tmp_path / "run", rows)])
     assert runs.axes == ("layer", "kernel", "method")
-    assert list(runs.table["kernel"].unique()) == ["3×5", "3"]
+    assert runs.rows.values("kernel") == ["3×5", "3"]
     assert set(runs.labels) == {"layer", "label.kernel"}
-    assert runs.table["label"].iloc[0] == "conv1 · kernel 3×5"
+    assert runs.rows.value("label", 0) == "conv1 · kernel 3×5"
 
 
 def test_many_varying_sizes_are_named_by_their_case(tmp_path: Path) -> None:
     sizes = {"batch": (1, 2), "in_channels": (4, 8), "out_channels": (1, 2), "size": (17, 9), "kernel": (3, 5)}
     runs = data.read_runs([report_rows.write(tmp_path / "run", report_rows.table(measured=False, **sizes))])
-    assert runs.table["label"].iloc[0] == "conv_transpose2d 1×4→1 17×17 k3"
+    assert runs.rows.value("label", 0) == "conv_transpose2d 1×4→1 17×17 k3"
 
 
 def test_a_table_too_long_for_a_page_keeps_what_failed(

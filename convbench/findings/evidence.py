@@ -24,7 +24,10 @@ EXAMPLES = 10
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`count` rows behind one `sentence`; `configurations` has the worst of them first; `remedy` may be empty."""
+    """`count` rows behind one `sentence`; `remedy` may be empty.
+
+    `configurations` has the worst of them first, and `rows` the numbers of their rows among those behind it.
+    """
 
     severity: str
     kind: str
@@ -32,6 +35,7 @@ class Finding:
     remedy: str
     count: int
     configurations: tuple[ConfigurationKey, ...]
+    rows: tuple[int, ...]
 
 
 def by(rows: Rows, mask: Mask, *names: str) -> Iterator[tuple[tuple[Any, ...], Indexes]]:
@@ -52,10 +56,13 @@ def worst_first(score: npt.NDArray[np.float64], where: Indexes) -> Indexes:
     return where[np.argsort(-known, kind="stable")]
 
 
-def worst_of(rows: Rows, worst_first: Indexes) -> tuple[ConfigurationKey, ...]:
-    """The first EXAMPLES configurations of these rows."""
+def worst_of(rows: Rows, worst_first: Indexes) -> tuple[tuple[ConfigurationKey, ...], tuple[int, ...]]:
+    """The first EXAMPLES configurations of these rows, and all of these rows that are theirs."""
     found = rows.take(worst_first[: 4 * EXAMPLES].tolist(), KEY_COLUMNS)
-    return tuple(dict.fromkeys(map(ConfigurationKey.of, found)))[:EXAMPLES]
+    keys = list(map(ConfigurationKey.of, found))
+    named = tuple(dict.fromkeys(keys))[:EXAMPLES]
+    numbers = [rows.configuration[worst_first[keys.index(key)]] for key in named]
+    return named, tuple(worst_first[np.isin(rows.configuration[worst_first], numbers)].tolist())
 
 
 def at(rows: Rows, index: int, before: str, after: str = "") -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..facts import units
-from ..facts.key import KEY_COLUMNS
 from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
 from ..results.rows import Mask, Rows, partners
@@ -42,7 +41,7 @@ def wrong(rows: Rows) -> Iterator[Finding]:
             f"{method} gave a wrong gradient{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
             "do not use it there",
             len(where),
-            worst_of(rows, worst),
+            *worst_of(rows, worst),
         )
 
 
@@ -62,7 +61,7 @@ def impossible(rows: Rows) -> Iterator[Finding]:
             f"{reason(rows, first)}",
             "do not believe it: look at what its calls do while they are timed",
             len(where),
-            worst_of(rows, worst),
+            *worst_of(rows, worst),
         )
 
 
@@ -82,7 +81,7 @@ def failed(rows: Rows) -> Iterator[Finding]:
         first = int(where[0])
         often = within(where, rows.equal("method", method), "configuration")
         sentence = f"{method} {what}{often}{at(rows, first, ', for instance ')}{reason(rows, first)}"
-        yield Finding("bad", status, sentence, remedy, len(where), worst_of(rows, where))
+        yield Finding("bad", status, sentence, remedy, len(where), *worst_of(rows, where))
 
 
 def unsettled(rows: Rows) -> Iterator[Finding]:
@@ -107,7 +106,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         # The interval of twelve processes reaches from the third to the tenth of their medians, that of six over all.
         remedy = "more processes (measure.processes=12)"
     remedy += ", or a quieter machine"
-    yield Finding("warning", "unsettled", sentence, remedy, len(where), worst_of(rows, worst))
+    yield Finding("warning", "unsettled", sentence, remedy, len(where), *worst_of(rows, worst))
 
 
 def launch_bound(rows: Rows) -> Iterator[Finding]:
@@ -135,7 +134,7 @@ def _flagged(rows: Rows, mask: Mask, among: Mask, kind: tuple[str, str], remedy:
     if len(where):
         sentence = kind[1].format(often=share(where, among, "timing"))
         sentence += at(rows, int(where[0]), ", for instance ")
-        yield Finding("warning", kind[0], sentence, remedy, len(where), worst_of(rows, where))
+        yield Finding("warning", kind[0], sentence, remedy, len(where), *worst_of(rows, where))
 
 
 def not_repeatable(rows: Rows) -> Iterator[Finding]:
@@ -150,7 +149,7 @@ def not_repeatable(rows: Rows) -> Iterator[Finding]:
             f"{often}{at(rows, int(where[0]), ', for instance ')}",
             "deterministic=true",
             len(where),
-            worst_of(rows, where),
+            *worst_of(rows, where),
         )
 
 
@@ -169,7 +168,7 @@ def reduced(rows: Rows) -> Iterator[Finding]:
             f"reduced precision in {share(where, among, f'{dtype} result')} on {device} ({', '.join(methods)}); "
             f"worst: {rows.value('method', first)}{at(rows, first, ', ')}{much}"
         )
-        yield Finding("note", "reduced", sentence, "", len(where), worst_of(rows, worst))
+        yield Finding("note", "reduced", sentence, "", len(where), *worst_of(rows, worst))
 
 
 def slow_dtypes(rows: Rows) -> Iterator[Finding]:
@@ -218,7 +217,7 @@ def _slow_setting(rows: Rows, column: str, reference: str, value: str, told: tup
             f"{units.time(times[partner[first]])}{at(rows, first, ', ')} (timed apart, unpaired)",
             told[0],
             len(where),
-            worst_of(rows, worst),
+            *worst_of(rows, worst),
         )
 
 
@@ -229,7 +228,7 @@ def kept_alive(rows: Rows) -> Iterator[Finding]:
     """
     saved = rows.numbers("saved_bytes")
     is_baseline = rows.agree("method", "baseline")
-    group = rows.groups(KEY_COLUMNS)
+    group = rows.configuration
     of_baseline = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
     of_baseline[group[is_baseline]] = np.flatnonzero(is_baseline)
     partner = of_baseline[group]
@@ -246,7 +245,7 @@ def kept_alive(rows: Rows) -> Iterator[Finding]:
         )
         if np.count_nonzero(among) > 1:
             sentence += f"; it keeps more in {share(where, among, 'configuration')}"
-        yield Finding("note", "kept_alive", sentence, "", len(where), worst_of(rows, worst))
+        yield Finding("note", "kept_alive", sentence, "", len(where), *worst_of(rows, worst))
 
 
 def sampled(rows: Rows) -> Iterator[Finding]:
@@ -264,7 +263,7 @@ def sampled(rows: Rows) -> Iterator[Finding]:
         f"at least {units.share(checked[first])} of them{rest}{at(rows, first, '; smallest share: ')}"
     )
     remedy = "a larger reference.max_flops or reference.max_bytes"
-    yield Finding("note", "sampled", sentence, remedy, len(where), worst_of(rows, worst))
+    yield Finding("note", "sampled", sentence, remedy, len(where), *worst_of(rows, worst))
 
 
 FINDERS = (

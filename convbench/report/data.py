@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from ..facts.case import COLUMN_PREFIX
 from ..facts.key import KEY_COLUMNS
 from ..facts.record import COLUMNS
 from ..facts.settings import SETTINGS
 from ..results.files import environments
-from ..results.table import load, table_files
-from ..results.wording import (
-    CASE_COLUMNS,
-    CASE_SETTINGS,
-    RUN_SETTINGS,
-    case_name,
-    labels_of,
-    say,
-    value_of,
-)
+from ..results.finished import read_run, together
+from ..results.origin import damaged_lines
+from ..results.rows import Rows
+from ..results.table import table_files
+from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, value_of
 
 AXES = (*CASE_SETTINGS, *RUN_SETTINGS, "baseline", "method")
 """What a sweep can vary, by the names that a person writes."""
@@ -33,30 +29,33 @@ NOT_IN_LABELS = ("run", "method", "baseline", "measure")
 
 @dataclass(frozen=True)
 class Runs:
-    """`table`: the rows of all runs, one after the other, with what `add_axes` adds and the number of each row's
-    `configuration`, of which runs that are compared have one each. `environments`: (run's name,
-    environment); a run has one for every fingerprint it was measured under. `axes`: names of the columns
-    whose values differ between rows. `labels`: columns made from a cases file's further columns.
+    """`rows`: those of all runs, one after the other, with what `add_axes` adds and the number of each row's
+    `configuration`, of which runs that are compared have one each. `parts`: the runs' own rows. `environments`: (run's
+    name, environment); a run has one for every fingerprint it was measured under. `axes`: names of the columns whose
+    values differ between rows. `labels`: columns made from a cases file's further columns. `damaged`: lines of part
+    files that could not be read.
     """
 
     names: tuple[str, ...]
-    table: pd.DataFrame
+    rows: Rows
+    parts: tuple[Rows, ...]
     environments: tuple[tuple[str, Mapping[str, Any]], ...]
     axes: tuple[str, ...]
     labels: tuple[str, ...]
+    damaged: int
 
 
 def read_runs(paths: Sequence[Path]) -> Runs:
     """The runs at `paths` (folders or tables, as `table.load` takes them); raises InvalidValue."""
     names = run_names(paths)
-    tables = [load(path) for path in paths]
-    for name, table in zip(names, tables, strict=True):
-        table["run"] = pd.Series(name, index=table.index, dtype="string")
-    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
-    table["configuration"] = table.groupby(["run", *KEY_COLUMNS], sort=False, dropna=False).ngroup()
-    labels = add_axes(table)
-    environments = [(name, one) for name, path in zip(names, paths, strict=True) for one in read_environments(path)]
-    return Runs(names, table, tuple(environments), swept(table, labels), labels)
+    parts = tuple(read_run(path) for path in paths)
+    rows = together(parts)
+    rows.add("run", np.repeat(np.arange(len(parts)), [part.count for part in parts]), names)
+    rows.add_numbers("configuration", rows.groups(("run", *KEY_COLUMNS)))
+    labels = add_axes(rows)
+    found = [(name, one) for name, path in zip(names, paths, strict=True) for one in read_environments(path)]
+    damaged = sum(damaged_lines(folder) for path in paths for folder in {file.parent for file in table_files(path)})
+    return Runs(names, rows, parts, tuple(found), swept(rows, labels), labels, damaged)
 
 
 def run_names(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -78,22 +77,23 @@ def read_environments(path: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def add_axes(table: pd.DataFrame) -> tuple[str, ...]:
-    """Adds to `table` what a person would call the axes; returns the names of those from a cases file's labels.
+def add_axes(rows: Rows) -> tuple[str, ...]:
+    """Adds to `rows` what a person would call the axes; returns the names of those from a cases file's labels.
 
     Added are one column for every setting with a value per spatial axis (`kernel`: 9, or "3×5"), `case`
     (the case's short name), one column for every label, and `label`, which tells a configuration from the others.
     """
     for setting in COLUMN_PREFIX:
-        table[setting] = numbers_where_possible(per_distinct(table, SETTINGS[setting].columns, value_in(setting)))
+        add(rows, setting, SETTINGS[setting].columns, value_in(setting))
+        numbers_where_possible(rows, setting)
     case_columns = [column for setting in CASE_SETTINGS for column in SETTINGS[setting].columns]
-    table["case"] = per_distinct(table, case_columns, lambda row: case_name(dict(row)))
-    labels = add_labels(table)
-    varying = [axis for axis in swept(table, labels) if axis not in NOT_IN_LABELS]
+    add(rows, "case", case_columns, lambda row: case_name(dict(row)))
+    labels = add_labels(rows)
+    varying = [axis for axis in swept(rows, labels) if axis not in NOT_IN_LABELS]
     case_axes = [axis for axis in varying if axis in CASE_SETTINGS]
     if len(case_axes) > CASE_COLUMNS or not varying:
         varying = [*(a for a in varying if a in labels), "case", *(a for a in varying if a in RUN_SETTINGS)]
-    table["label"] = per_distinct(table, varying, label_of)
+    add(rows, "label", varying, label_of)
     return labels
 
 
@@ -101,44 +101,37 @@ def value_in(setting: str) -> Callable[[Mapping[str, Any]], str | None]:
     return lambda row: value_of(setting, dict(row))
 
 
-def numbers_where_possible(column: pd.Series[Any]) -> pd.Series[Any]:
-    """As Int64 where every value is a whole number."""
-    whole = column.dropna().str.fullmatch(r"\d+").all()
-    return column.astype("Int64") if whole else column
+def numbers_where_possible(rows: Rows, name: str) -> None:
+    """As integers where every value is a whole number."""
+    codes, values = rows.codes(name)
+    if all(value is None or re.fullmatch(r"\d+", value) for value in values):
+        rows.add(name, codes, [None if value is None else int(value) for value in values])
 
 
-def per_distinct(
-    table: pd.DataFrame, columns: Sequence[str], of: Callable[[Mapping[str, Any]], str | None]
-) -> pd.Series[Any]:
-    """`of` the known values of `columns` in every row, called once for every distinct combination."""
-    known: dict[tuple[Any, ...], str | None] = {}
-    out = []
-    for key in zip(*(plain(table[column]) for column in columns), strict=True):
-        if key not in known:
-            known[key] = of({name: v for name, v in zip(columns, key, strict=True) if v is not None})
-        out.append(known[key])
-    return pd.Series(out, index=table.index, dtype="string")
+def add(rows: Rows, name: str, columns: Sequence[str], of: Callable[[Mapping[str, Any]], Any]) -> None:
+    """A column that holds `of` the known values of `columns`, called once for every distinct combination."""
+    group = rows.groups(columns)
+    first = np.unique(group, return_index=True)[1]
+    made = [of(row) for row in rows.take(first.tolist(), columns)]
+    values = list(dict.fromkeys(made))
+    place = {value: i for i, value in enumerate(values)}
+    rows.add(name, np.array([place[value] for value in made], np.int64)[group], values)
 
 
-def plain(column: pd.Series[Any]) -> list[Any]:
-    """The column as Python's own values, None where unknown."""
-    return column.astype(object).where(column.notna(), None).tolist()
-
-
-def add_labels(table: pd.DataFrame) -> tuple[str, ...]:
+def add_labels(rows: Rows) -> tuple[str, ...]:
     """A column for every key of the JSON objects in `labels`; `label.` comes before a key that is a column's name."""
-    texts = plain(table["labels"])
-    parsed = {text: labels_of({"labels": text}) for text in dict.fromkeys(texts)}
+    parsed = {text: labels_of({"labels": text}) for text in rows.values("labels")}
     keys = dict.fromkeys(key for labels in parsed.values() for key in labels)
-    names = {key: f"label.{key}" if key in table.columns or key in ("label", *COLUMNS) else key for key in keys}
+    taken = ("run", "configuration", "case", "label", *COLUMN_PREFIX, *COLUMNS)
+    names = {key: f"label.{key}" if key in taken else key for key in keys}
     for key, name in names.items():
-        table[name] = pd.Series([parsed[text].get(key) for text in texts], index=table.index, dtype="string")
+        add(rows, name, ("labels",), lambda row, key=key: parsed[row["labels"]].get(key) if "labels" in row else None)  # type: ignore[misc]
     return tuple(names.values())
 
 
-def swept(table: pd.DataFrame, labels: Sequence[str]) -> tuple[str, ...]:
-    """The axes with more than one value in `table`."""
-    return tuple(axis for axis in ("run", *labels, *AXES) if table[axis].nunique() > 1)
+def swept(rows: Rows, labels: Sequence[str]) -> tuple[str, ...]:
+    """The axes with more than one value in `rows`."""
+    return tuple(axis for axis in ("run", *labels, *AXES) if len(rows.values(axis)) > 1)
 
 
 def label_of(row: Mapping[str, Any]) -> str:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
-import pyarrow as pa
+import numpy as np
 from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
-from ..facts.key import KEY_COLUMNS, ConfigurationKey
-from ..facts.record import FAILED, IMPOSSIBLE
 from ..findings import finders
 from ..findings.evidence import SEVERITIES, Finding
-from ..results.rows import Rows
+from ..results.rows import Indexes, Rows
 from . import summary
-from .data import Runs, plain
+from .data import Runs
 from .payload import MOST_ROWS, in_script, payload
-from .summary import PLACE, Place
+from .summary import Place
 
 HERE = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
@@ -34,19 +31,8 @@ MOST_REASONS = 40
 """Lines of the table of failures; more are no longer read."""
 
 
-OF_ONE_METHOD = ("wrong", IMPOSSIBLE, *FAILED, "not_repeatable")
-"""Kinds of findings whose sentence begins with the method that it is about."""
-
-CONCERNED: dict[str, tuple[str, Any]] = {
-    "wrong": ("accuracy", "fail"),
-    IMPOSSIBLE: ("speed", IMPOSSIBLE),
-    **{status: ("status", status) for status in FAILED},
-    "unsettled": ("converged", False),
-    "launch_bound": ("launch_bound", True),
-    "not_repeatable": ("repeatable", False),
-    "reduced": ("accuracy", "reduced"),
-}
-"""Kind of a finding → the column and the value that make a row one of its own."""
+COMPARISONS = ("slow_dtype", "slow_memory_format", "kept_alive")
+"""Kinds of findings that compare rows with one another."""
 
 
 def render(runs: Runs) -> str:
@@ -61,11 +47,11 @@ def render(runs: Runs) -> str:
         split=split,
         lines=lines,
         findings=found_in(runs),
-        concerned=CONCERNED,
-        failures=summary.failures(runs.table),
+        comparisons=COMPARISONS,
+        failures=summary.failures(runs.rows),
         most_reasons=MOST_REASONS,
-        baselines=" or ".join(runs.table["baseline"].dropna().unique()) or "the baseline",
-        fingerprints=list(runs.table["environment_id"].dropna().unique()),
+        baselines=" or ".join(runs.rows.values("baseline")) or "the baseline",
+        fingerprints=runs.rows.values("environment_id"),
         environments=environments(runs.environments),
         css=Markup(read("templates/report.css")),
         scripts=[Markup(script) for script in scripts],
@@ -91,49 +77,24 @@ def templates() -> jinja2.Template:
 
 def found_in(runs: Runs) -> list[tuple[str, Finding, list[Place]]]:
     """(run's name, finding, its rows), the gravest first; each run is searched by itself, as it was when it ended."""
-    found = []
-    for name in runs.names:
-        table = runs.table[runs.table["run"] == name]
-        every = finders.find(Rows(len(table), column_of(table)))
-        number = numbers(table)
-        named = [[number[key] for key in finding.configurations] for finding in every]
-        found += [
-            (name, finding, places(table[table["configuration"].isin(those)], finding))
-            for finding, those in zip(every, named, strict=True)
-        ]
+    found, before = [], 0
+    for name, part in zip(runs.names, runs.parts, strict=True):
+        for finding in finders.find(part):
+            found.append((name, finding, summary.places(runs.rows, concerned(runs.rows, finding, before))))
+        before += part.count
     return sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
 
 
-def numbers(table: pd.DataFrame) -> dict[ConfigurationKey, int]:
-    """Key of a configuration of one run → its number on the page."""
-    first = table.drop_duplicates("configuration")
-    keys = zip(*(plain(first[name]) for name in KEY_COLUMNS), strict=True)
-    return dict(zip((ConfigurationKey(*key) for key in keys), plain(first["configuration"]), strict=True))
+def concerned(rows: Rows, finding: Finding, before: int) -> Indexes:
+    """The rows of a finding in the configurations it names; all of theirs where it compares rows with one another.
 
-
-def places(rows: pd.DataFrame, finding: Finding) -> list[Place]:
-    """The finding's own among the `rows` of its configurations; all where it compares rows with one another."""
-    if finding.kind in CONCERNED:
-        column, wanted = CONCERNED[finding.kind]
-        rows = rows[(rows[column] == wanted).fillna(False)]
-    if finding.kind == "unsettled":
-        rows = summary.compared(rows)
-    if finding.kind in OF_ONE_METHOD:
-        rows = rows[[finding.sentence.startswith(f"{method} ") for method in rows["method"]]]
-    return list(dict.fromkeys(zip(*(plain(rows[name]) for name in PLACE), strict=True)))
-
-
-def column_of(table: pd.DataFrame) -> Callable[[str], Any]:
-    """What Rows asks for: a column as an Arrow array, None where all is unknown."""
-
-    def load(name: str) -> Any:
-        if name not in table or not table[name].notna().any():
-            return None
-        column = pa.array(table[name], from_pandas=True)
-        # The texts of several tables put together stay in as many pieces.
-        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-    return load
+    `before`: rows of the runs before the finding's own.
+    """
+    own = np.sort(np.array(finding.rows, np.int64)) + before
+    if finding.kind not in COMPARISONS:
+        return own
+    codes, _ = rows.codes("configuration")
+    return np.flatnonzero(np.isin(codes, codes[own]))
 
 
 def read(name: str) -> str:

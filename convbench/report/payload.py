@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from ..facts.case import COLUMN_PREFIX
 from ..facts.dtypes import DTYPES
 from ..facts.record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
 from ..facts.spec import Measure
-from .data import Runs, plain
-from .summary import is_impossible, is_wrong
+from ..findings import tally
+from ..results.rows import Rows
+from .data import Runs
 
 MOST_ROWS = 30_000
 """Rows a page can hold: about 10 MB, which phones still open."""
@@ -38,50 +40,52 @@ ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 def payload(runs: Runs) -> dict[str, Any]:
     """Columns (name, type, unit, meaning) and their values, rows' configurations, and what plots need; see core.js."""
-    table = runs.table
-    shown = sample(table)
+    rows = runs.rows
+    shown = sample(rows)
     columns = [*DERIVED, *runs.labels, *(name for name in COLUMNS if name != "labels")]
-    known = [name for name in dict.fromkeys(columns) if shown[name].notna().any()]
+    cells = {name: rows.cells(name, shown) for name in dict.fromkeys(columns)}
+    known = {name: values for name, values in cells.items() if any(value is not None for value in values)}
     return {
         "n": len(shown),
-        "total": len(table),
-        "columns": [description(name, "int" if shown[name].dtype == "Int64" else "str") for name in known],
-        "configuration": plain(shown["configuration"]),
-        "values": {name: packed(shown[name]) for name in known},
+        "total": rows.count,
+        "columns": [description(name, values) for name, values in known.items()],
+        "configuration": rows.cells("configuration", shown),
+        "values": {name: packed(values) for name, values in known.items()},
         "axes": [axis for axis in runs.axes if axis in known],
         "labels": list(runs.labels),
-        "margin": margin(table),
+        "margin": margin(rows),
         "bounds": BOUNDS,
         "order": {"status": STATUSES, "accuracy": VERDICTS, "speed": SPEEDS},
     }
 
 
-def margin(table: pd.DataFrame) -> float:
+def margin(rows: Rows) -> float:
     """The margin of the table's verdicts; the widest where runs with several are shown together."""
-    known = table["margin"].dropna()
-    return float(known.max()) if len(known) else Measure().margin
+    return max(rows.values("margin"), default=Measure().margin)
 
 
-def sample(table: pd.DataFrame) -> pd.DataFrame:
+def sample(rows: Rows) -> list[int]:
     """At most MOST_ROWS rows, in order: those that failed or were wrong, and a fixed random choice of the others."""
-    if len(table) <= MOST_ROWS:
-        return table
-    urgent: pd.Series[bool] = table["status"].isin(FAILED).fillna(False) | is_wrong(table) | is_impossible(table)
-    first = table[urgent].head(MOST_ROWS)
-    others = table[~urgent].sample(MOST_ROWS - len(first), random_state=0)
-    return pd.concat([first, others]).sort_index()
+    if rows.count <= MOST_ROWS:
+        return list(range(rows.count))
+    urgent = rows.equal("status", *FAILED) | tally.wrong(rows) | tally.impossible(rows)
+    first = np.flatnonzero(urgent)[:MOST_ROWS]
+    others = np.random.default_rng(0).choice(np.flatnonzero(~urgent), MOST_ROWS - len(first), replace=False)
+    chosen: list[int] = np.sort(np.concatenate([first, others])).tolist()
+    return chosen
 
 
-def description(name: str, kind: str) -> dict[str, str]:
+def description(name: str, values: Sequence[Any]) -> dict[str, str]:
     column = COLUMNS.get(name)
     if column is None:
+        kind = "int" if all(value is None or isinstance(value, int) for value in values) else "str"
         return {"name": name, "type": kind, "unit": "", "meaning": DERIVED.get(name, "a label of the cases file")}
     return {"name": name, "type": column.type.__name__, "unit": column.unit, "meaning": column.meaning}
 
 
-def packed(column: pd.Series[Any]) -> dict[str, Any]:
+def packed(column: Sequence[Any]) -> dict[str, Any]:
     """{"c": the constant}, {"d": distinct values, "i": each row's} where values repeat, or {"v": values}."""
-    values = [shortened(value) for value in plain(column)]
+    values = [shortened(value) for value in column]
     distinct = list(dict.fromkeys(values))
     if len(distinct) == 1:
         return {"c": distinct[0]}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from ..facts.record import FAILED, IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
-from .data import AXES, Runs, plain
+from ..facts.record import FAILED, IMPOSSIBLE, STATUSES
+from ..findings import tally
+from ..results.rows import Indexes, Rows
+from .data import AXES, Runs
 
 PLACE = ("configuration", "method")
 """The columns that tell a row of the page from the others."""
@@ -68,8 +70,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Overview:
+    """`damaged`: lines of the runs' part files that could not be read, and so are no rows."""
+
     configurations: int
     rows: int
+    damaged: int
     statuses: dict[str, int]
     accuracy: dict[str, int]
     speed: dict[str, int]
@@ -77,7 +82,6 @@ class Overview:
     fixed: tuple[Axis, ...]
     first: str | None
     last: str | None
-    versions: tuple[str, ...]
 
     @property
     def failed(self) -> int:
@@ -86,46 +90,26 @@ class Overview:
 
 def overview(runs: Runs) -> Overview:
     """The counts over all rows, and which settings were varied and which were not."""
-    table = runs.table
-    started = table["started_at"].dropna()
-    fixed = [axis for axis in AXES if axis not in runs.axes and table[axis].notna().any()]
+    rows = runs.rows
+    every = np.ones(rows.count, bool)
+    started = rows.values("started_at")
+    fixed = [axis for axis in AXES if axis not in runs.axes and rows.values(axis)]
     return Overview(
-        configurations=int(table["configuration"].nunique()),
-        rows=len(table),
-        statuses=counts(table["status"], STATUSES),
-        accuracy=counts(table["accuracy"], VERDICTS),
-        speed=counts(compared(table)["speed"], SPEEDS),
-        swept=tuple(axis_of(table, axis) for axis in runs.axes),
-        fixed=tuple(axis_of(table, axis) for axis in fixed),
-        first=str(started.min()) if len(started) else None,
-        last=str(started.max()) if len(started) else None,
-        versions=tuple(str(v) for v in table["convbench_version"].dropna().unique()),
+        configurations=len(rows.values("configuration")),
+        rows=rows.count,
+        damaged=runs.damaged,
+        statuses=tally.counts(rows, "status", STATUSES, every),
+        accuracy=tally.accuracies(rows, every),
+        speed=tally.speeds(rows, every),
+        swept=tuple(axis_of(rows, axis) for axis in runs.axes),
+        fixed=tuple(axis_of(rows, axis) for axis in fixed),
+        first=min(started, default=None),
+        last=max(started, default=None),
     )
 
 
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of methods that are not their own baseline."""
-    return table[(table["method"] != table["baseline"]).fillna(False)]
-
-
-def is_wrong(table: pd.DataFrame) -> pd.Series[bool]:
-    """The rows with a wrong gradient, whatever their status: a method that ran to its end can be wrong."""
-    return (table["accuracy"] == "fail").fillna(False).astype(bool)
-
-
-def is_impossible(table: pd.DataFrame) -> pd.Series[bool]:
-    """The rows whose gradient is right and whose time cannot be."""
-    return ((table["speed"] == IMPOSSIBLE) & ~is_wrong(table)).fillna(False).astype(bool)
-
-
-def counts(column: pd.Series[Any], order: Sequence[str]) -> dict[str, int]:
-    """How often each value occurs; those of `order` first, values that never occur left out."""
-    found = {str(value): int(n) for value, n in column.value_counts().items()}
-    return {value: found[value] for value in [*(v for v in order if v in found), *(v for v in found if v not in order)]}
-
-
-def axis_of(table: pd.DataFrame, name: str) -> Axis:
-    distinct = natural([value for value in plain(table[name].drop_duplicates()) if value is not None])
+def axis_of(rows: Rows, name: str) -> Axis:
+    distinct = natural(rows.values(name))
     return Axis(name, tuple(text(value) for value in distinct[:VALUES_SHOWN]), len(distinct))
 
 
@@ -143,75 +127,101 @@ def by_method(runs: Runs) -> tuple[tuple[str, ...], list[MethodLine]]:
 
     Where nothing was run (a device that is not there), one line stands for all methods.
     """
+    rows = runs.rows
     split = [axis for axis in ("run", "device", "dtype") if axis in runs.axes]
+    figures = Figures(rows)
     lines = []
-    for key, part in groups(runs.table, split):
-        if (part["status"] == "skipped").all():
-            methods = part["method"].nunique()
-            lines.append(method_line((*key, f"all {methods} methods" if methods > 1 else part["method"].iloc[0]), part))
+    for key, part in groups(rows, split, np.arange(rows.count)):
+        methods = groups(rows, ["method"], part)
+        if rows.equal("status", "skipped")[part].all():
+            name = f"all {len(methods)} methods" if len(methods) > 1 else methods[0][0][0]
+            lines.append(figures.line((*key, name), part))
         else:
-            lines += [method_line((*key, *method), rows) for method, rows in groups(part, ["method"])]
+            lines += [figures.line((*key, *method), own) for method, own in methods]
     return (*split, "method"), lines
 
 
-def groups(table: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    """The rows for each combination of values, in the order in which these appear."""
-    if not columns or table.empty:
-        yield from [] if table.empty else [((), table)]
-        return
-    for key, rows in table.groupby(list(columns), sort=False, dropna=False):
-        yield tuple("" if value is pd.NA else str(value) for value in key), rows
+def groups(rows: Rows, columns: Sequence[str], where: Indexes) -> list[tuple[tuple[str, ...], Indexes]]:
+    """The rows of `where` for each combination of values, in the order in which these appear."""
+    if not len(where):
+        return []
+    key = rows.groups(columns)[where]
+    found, first = np.unique(key, return_index=True)
+    out = []
+    for number, place in sorted(zip(found, first, strict=True), key=lambda one: one[1]):
+        (row,) = rows.take([int(where[place])], columns)
+        out.append((tuple(str(row.get(name, "")) for name in columns), where[key == number]))
+    return out
 
 
-def method_line(group: tuple[str, ...], rows: pd.DataFrame) -> MethodLine:
-    speedups = compared(rows)["speedup"].dropna()
-    three = (float(speedups.min()), float(speedups.median()), float(speedups.max())) if len(speedups) else None
-    return MethodLine(
-        group=group,
-        is_baseline=compared(rows).empty and bool((rows["status"] == "ok").any()),
-        rows=len(rows),
-        outcomes=counts(
-            rows["status"].mask(is_wrong(rows), "wrong").mask(is_impossible(rows), IMPOSSIBLE),
-            ("ok", "wrong", IMPOSSIBLE, *STATUSES),
-        ),
-        accuracy=counts(rows["accuracy"], VERDICTS),
-        speed=counts(compared(rows)["speed"], SPEEDS),
-        speedup=three,
-        timed=int(rows["time_s"].notna().sum()),
-        unconverged=int((rows["converged"] == False).fillna(False).sum()),  # noqa: E712 - element by element
-    )
+class Figures:
+    """The columns that the lines of the methods' table are made of, read once."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._speedup = np.where(tally.compared(rows), rows.numbers("speedup"), np.nan)
+        self._timed = rows.known("time_s")
+        self._unconverged = rows.equal("converged", False)
+        self._compared, self._ok = tally.compared(rows), rows.equal("status", "ok")
+
+    def line(self, group: tuple[str, ...], where: Indexes) -> MethodLine:
+        among = np.zeros(self._rows.count, bool)
+        among[where] = True
+        speedups = self._speedup[where]
+        known = speedups[~np.isnan(speedups)]
+        return MethodLine(
+            group=group,
+            is_baseline=not self._compared[where].any() and bool(self._ok[where].any()),
+            rows=len(where),
+            outcomes=tally.outcomes(self._rows, among),
+            accuracy=tally.accuracies(self._rows, among),
+            speed=tally.speeds(self._rows, among),
+            speedup=(float(known.min()), float(np.median(known)), float(known.max())) if len(known) else None,
+            timed=int(np.count_nonzero(self._timed[where])),
+            unconverged=int(np.count_nonzero(self._unconverged[where])),
+        )
 
 
-def failures(table: pd.DataFrame) -> list[Reason]:
+def failures(rows: Rows) -> list[Reason]:
     """Wrong results first, then impossible times, then what could not be measured, then what was skipped; in each the
     frequent reasons first."""
-    wrong = reasons(table[is_wrong(table)], lambda _: "wrong")
-    impossible = reasons(table[is_impossible(table)], lambda _: IMPOSSIBLE)
-    broken = reasons(table[table["status"].isin(FAILED)], str)
-    missing = reasons(table[~table["status"].isin([*FAILED, "ok"])], str)
-    return [*wrong, *impossible, *broken, *missing]
+    broken, ok = rows.equal("status", *FAILED), rows.equal("status", "ok")
+    return [
+        *reasons(rows, np.flatnonzero(tally.wrong(rows)), lambda _: "wrong"),
+        *reasons(rows, np.flatnonzero(tally.impossible(rows)), lambda _: IMPOSSIBLE),
+        *reasons(rows, np.flatnonzero(broken), str),
+        *reasons(rows, np.flatnonzero(~broken & ~ok), str),
+    ]
 
 
-def reasons(rows: pd.DataFrame, status: Callable[[str], str]) -> list[Reason]:
+def reasons(rows: Rows, where: Indexes, status: Callable[[str], str]) -> list[Reason]:
     """The rows grouped by status and reason, where reasons that differ in their numbers only count as one."""
-    groups: dict[tuple[str, str], list[tuple[str, str, int, str]]] = {}
-    columns = (plain(rows[name]) for name in ("status", "reason", "label", *PLACE))
-    for state, reason, label, configuration, method in zip(*columns, strict=True):
-        key = (status(state or ""), NUMBER.sub("#", reason or ""))
-        groups.setdefault(key, []).append((reason or "", label, configuration, method or ""))
-    found = [reason_of(state, members) for (state, _), members in groups.items()]
+    alike: dict[tuple[str, str], tuple[list[str], list[Indexes]]] = {}
+    for (state, reason), part in groups(rows, ("status", "reason"), where):
+        texts, parts = alike.setdefault((status(state), NUMBER.sub("#", reason)), ([], []))
+        texts.append(reason)
+        parts.append(part)
+    found = [
+        reason_of(rows, state, texts, np.sort(np.concatenate(parts))) for (state, _), (texts, parts) in alike.items()
+    ]
     return sorted(found, key=lambda one: -one.rows)
 
 
-def reason_of(status: str, members: Sequence[tuple[str, str, int, str]]) -> Reason:
-    texts, labels, configurations, methods = (tuple(dict.fromkeys(values)) for values in zip(*members, strict=True))
+def reason_of(rows: Rows, status: str, texts: Sequence[str], where: Indexes) -> Reason:
+    indexes = where.tolist()
+    labels, methods = (tuple(dict.fromkeys(rows.cells(name, indexes))) for name in ("label", "method"))
     return Reason(
         status=status,
-        methods=methods,
+        methods=tuple(method or "" for method in methods),
         reason=texts[0],
         alike=len(texts) > 1,
-        rows=len(members),
+        rows=len(where),
         examples=labels[:EXAMPLES],
-        configurations=len(configurations),
-        places=tuple(dict.fromkeys(member[-2:] for member in members)),
+        configurations=len(set(rows.cells("configuration", indexes))),
+        places=tuple(places(rows, where)),
     )
+
+
+def places(rows: Rows, where: Indexes) -> list[Place]:
+    """What tells these rows from the others of the page."""
+    return list(dict.fromkeys(zip(*(rows.cells(name, where.tolist()) for name in PLACE), strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..facts.key import KEY_COLUMNS
 from ..facts.record import COLUMNS, Record
 from .column_types import COLUMN_TYPES
 
@@ -55,6 +57,23 @@ class Rows:
 
         return cls(file.metadata.num_rows, load)
 
+    def column(self, name: str) -> Any:
+        """A column as an Arrow array; None where there is none."""
+        return self._load(name)
+
+    def add(self, name: str, codes: Codes, values: Sequence[Any]) -> None:
+        """A further column: row i holds values[codes[i]]."""
+        self._kept[name] = codes.astype(np.int32), list(values)
+
+    def add_numbers(self, name: str, numbers: Codes) -> None:
+        """A further column of whole numbers from 0 on."""
+        self.add(name, numbers, range(int(numbers.max(initial=-1)) + 1))
+
+    @cached_property
+    def configuration(self) -> Codes:
+        """For each row the number of its configuration."""
+        return self.groups(KEY_COLUMNS).astype(np.int32)
+
     def codes(self, name: str) -> tuple[Codes, list[Any]]:
         """(codes, values): row i holds values[codes[i]]; an unknown value is None and has a code like any other.
 
@@ -89,6 +108,9 @@ class Rows:
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric column as float64; unknown values are NaN."""
+        if name in self._kept:
+            codes, values = self._kept[name]
+            return np.array([np.nan if v is None else v for v in values], np.float64)[codes]
         column = self._load(name)
         if column is None:
             return np.full(self.count, np.nan)
@@ -109,6 +131,9 @@ class Rows:
 
     def known(self, name: str) -> Mask:
         """Where a column holds a value."""
+        if name in self._kept:
+            codes, values = self._kept[name]
+            return np.array([v is not None for v in values], bool)[codes]
         column = self._load(name)
         if column is None:
             return np.zeros(self.count, bool)
@@ -144,20 +169,23 @@ class Rows:
     def take(self, indexes: Sequence[int], names: Sequence[str] = tuple(COLUMNS)) -> list[Record]:
         """Some rows as dictionaries without their unknown values."""
         out: list[Record] = [{} for _ in indexes]
-        wanted = pa.Array.from_buffers(
-            pa.int64(), len(indexes), [None, pa.py_buffer(np.asarray(indexes, np.int64).tobytes())]
-        )
         for name in names:
-            if name in self._kept:
-                codes, known = self._kept[name]
-                values = [known[codes[i]] for i in indexes]
-            else:
-                column = self._load(name)
-                values = [] if column is None else column.take(wanted).to_pylist()
-            for row, value in zip(out, values, strict=False):
+            for row, value in zip(out, self.cells(name, indexes), strict=True):
                 if value is not None:
                     row[name] = value
         return out
+
+    def cells(self, name: str, indexes: Sequence[int]) -> list[Any]:
+        """A column's values in some rows; None where unknown."""
+        if name in self._kept:
+            codes, known = self._kept[name]
+            return [known[codes[i]] for i in indexes]
+        column = self._load(name)
+        if column is None:
+            return [None] * len(indexes)
+        where = pa.py_buffer(np.asarray(indexes, np.int64).tobytes())
+        values: list[Any] = column.take(pa.Array.from_buffers(pa.int64(), len(indexes), [None, where])).to_pylist()
+        return values
 
 
 def _plain(column: Any, kind: Any) -> npt.NDArray[Any]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS, Record
 from .column_types import COLUMN_TYPES
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FILES = ("results.parquet", "results.csv")
+
+NEEDED = ("config_id", "method", "status")
+"""Columns without which a file is no table of convbench."""
 
 
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -24,12 +28,27 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     flags boolean, texts string; unknown is <NA>. Columns that an older table lacks are all <NA>; columns
     that this version does not know stay, at the end. Raises InvalidValue, a ValueError.
     """
+    import pandas as pd
+
     path = Path(path)
     tables = [typed(read(file)) for file in table_files(path)]
     if not tables:
-        fault = "holds no results.parquet" if path.exists() else "does not exist"
-        raise InvalidValue("DIR", f"{path} {fault}; give the folder that a sweep wrote (its out=)")
+        raise none_found(path)
     return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def none_found(path: Path) -> InvalidValue:
+    fault = "holds no results.parquet" if path.exists() else "does not exist"
+    return InvalidValue("DIR", f"{path} {fault}; give the folder that a sweep wrote (its out=)")
+
+
+def unreadable(file: Path, error: Exception) -> InvalidValue:
+    reason = str(error).splitlines()[0]
+    return InvalidValue("DIR", f"{file} cannot be read as a table ({reason}); run the sweep again")
+
+
+def not_a_table(file: Path, missing: str) -> InvalidValue:
+    return InvalidValue("DIR", f"{file} is not a table of convbench: it has no column {missing}")
 
 
 def table_files(path: Path) -> list[Path]:
@@ -48,22 +67,24 @@ def _table_in(folder: Path) -> Path | None:
 
 def read(file: Path) -> pd.DataFrame:
     """The rows of one results.parquet or results.csv; raises InvalidValue for a file that is no such table."""
+    import pandas as pd
+
     try:
         if file.suffix == ".csv":
             table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=[""])
         else:
             table = pd.read_parquet(file, dtype_backend="numpy_nullable")
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidValue("DIR", f"{file} cannot be read as a table ({reason}); run the sweep again") from error
-    missing = [name for name in ("config_id", "method", "status") if name not in table]
-    if missing:
-        raise InvalidValue("DIR", f"{file} is not a table of convbench: it has no column {missing[0]}")
+        raise unreadable(file, error) from error
+    if missing := [name for name in NEEDED if name not in table]:
+        raise not_a_table(file, missing[0])
     return table
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the columns of `record.COLUMNS` first, in their order and types; raises InvalidValue."""
+    import pandas as pd
+
     columns = {}
     for name, column in COLUMNS.items():
         dtype = COLUMN_TYPES[column.type].pandas
@@ -80,6 +101,8 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _column(table: pd.DataFrame, name: str, dtype: Any) -> pd.Series[Any]:
+    import pandas as pd
+
     if name not in table:
         table = pd.DataFrame({name: pd.array([pd.NA] * len(table), dtype=dtype)}, index=table.index)
     column: Any = table[name]

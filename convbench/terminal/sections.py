@@ -14,6 +14,7 @@ from rich.text import Text
 from ..facts import units
 from ..facts.record import IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from ..facts.settings import SETTINGS
+from ..findings import tally
 from ..findings.evidence import Finding
 from ..findings.statements import bias_statement, notebook_figures
 from ..results.rows import Rows
@@ -59,8 +60,8 @@ class Context:
     """What the rows do not say.
 
     `folder` of the files; `illegal` combinations left out; configurations that are `missing` because the
-    sweep was stopped; how many were `asked` for, where that is known, and how many are `shown`; the
-    `environments` of the rows by id.
+    sweep was stopped; how many were `asked` for, where that is known, and how many are `shown`; `damaged`
+    lines of part files that could not be read; the `environments` of the rows by id.
     """
 
     folder: Path | None = None
@@ -68,6 +69,7 @@ class Context:
     missing: int = 0
     asked: int | None = None
     shown: int = SHOWN
+    damaged: int = 0
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -123,10 +125,14 @@ def totals(rows: Rows, shown: Content, width: int) -> Lines:
     parts = []
     for method in shown.methods:
         mine = rows.equal("method", method)
+        counted = {
+            "speed": tally.speeds(rows, mine),
+            "accuracy": tally.accuracies(rows, mine),
+            "status": tally.counts(rows, "status", STATUSES, mine),
+        }
         cells = [Text(method)]
         for column, word in words:
-            rival = column != "speed" or method != shown.baseline
-            number = int(np.count_nonzero(mine & rows.equal(column, word))) if rival else 0
+            number = counted[column].get(word, 0)
             cells.append(Text(units.count(number), style=f"{column}.{word}") if number else Text(""))
         parts.append([cells])
     table = Aligned([Column("method"), *(Column(word, True) for _, word in words)], parts).kept()
@@ -208,19 +214,17 @@ def _oversubscribed(environment: Mapping[str, Any]) -> list[Item]:
 def counts(rows: Rows, configured: int, context: Context) -> Lines:
     """Rows by status, wrong ones apart, why some were not measured, and what never became a row."""
     line = Text(f"{units.count(configured, 'configuration')}, {units.count(rows.count, 'row')}: ")
-    parts = []
-    wrong = rows.equal("status", "ok") & rows.equal("accuracy", "fail")
-    impossible = rows.equal("status", "ok") & rows.equal("speed", IMPOSSIBLE) & ~wrong
-    unbelievable = wrong | impossible
-    masks = [(status, f"status.{status}", rows.equal("status", status) & ~unbelievable) for status in STATUSES]
-    # Its status is ok, since it was measured; in a sentence that would say that nothing is amiss.
-    masks[1:1] = [("wrong", "accuracy.fail", wrong), ("impossible", "speed.impossible", impossible)]
-    for word, style, mask in masks:
-        number = int(np.count_nonzero(mask))
-        if number:
-            parts.append(Text(f"{units.count(number)} {word}", style=style))
+    styles = {"wrong": "accuracy.fail", IMPOSSIBLE: f"speed.{IMPOSSIBLE}"}
+    parts = [
+        Text(f"{units.count(number)} {word}", style=styles.get(word, f"status.{word}"))
+        for word, number in tally.outcomes(rows, np.ones(rows.count, bool)).items()
+    ]
     out: Lines = [line + Text(", ").join(parts)]
     out.extend(Item("  ", Text(reason, style="quiet")) for reason in _reasons(rows))
+    if context.damaged:
+        lines = units.count(context.damaged, "damaged line")
+        told = f"{lines} in the part files could not be read → the same command measures their rows again"
+        out.append(Text(told, style="severity.warning"))
     if context.illegal:
         what = units.count(context.illegal, "illegal combination")
         out.append(Text(f"{what} left out (on_illegal=error stops at the first and says why)"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..facts.key import KEY_COLUMNS
 from ..facts.record import FAILED, IMPOSSIBLE
-from ..results.rows import Rows
+from ..findings import tally
+from ..results.rows import Codes, Rows
 from ..results.wording import varying
 from .layouts import Content, Line, label_names
 
@@ -32,12 +32,7 @@ def badness(rows: Rows) -> npt.NDArray[np.float64]:
     return score
 
 
-def configurations(rows: Rows) -> npt.NDArray[np.int64]:
-    """For each row the number of its configuration."""
-    return rows.groups(KEY_COLUMNS)
-
-
-def worst(rows: Rows, group: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.int64]:
+def worst(rows: Rows, group: Codes, limit: int) -> npt.NDArray[np.int64]:
     """The numbers of at most `limit` configurations, the worst first; all of them in the table's order if they fit."""
     count = int(group.max(initial=-1)) + 1
     if count <= limit:
@@ -49,7 +44,7 @@ def worst(rows: Rows, group: npt.NDArray[np.int64], limit: int) -> npt.NDArray[n
 
 def content(rows: Rows, limit: int) -> tuple[Content, int]:
     """What the table shows, and of how many configurations."""
-    group = configurations(rows)
+    group = rows.configuration
     chosen = worst(rows, group, limit)
     where = np.flatnonzero(np.isin(group, chosen))
     place = {int(g): i for i, g in enumerate(chosen)}
@@ -70,4 +65,4 @@ def content(rows: Rows, limit: int) -> tuple[Content, int]:
         accuracy=verdicts[0] if len(verdicts) == 1 and shared else None,
         labels=label_names(lines),
     )
-    return shown, int(group.max(initial=-1)) + 1
+    return shown, tally.configurations(rows)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..findings.finders import find
 from ..results.files import environments
+from ..results.origin import damaged_lines
 from ..results.rows import Rows
 from . import screen, sections
 from .sections import Context, Item
@@ -22,7 +23,7 @@ def show(results_dir: Path, console: Console | None = None, context: Context | N
     """Prints the summary of the results.parquet in `results_dir` on standard output (or `console`)."""
     console = screen.console() if console is None else console
     context = Context(results_dir) if context is None else context
-    context = replace(context, environments=environments(results_dir))
+    context = replace(context, environments=environments(results_dir), damaged=damaged_lines(results_dir))
     path = results_dir / "results.parquet"
     if not path.is_file():
         console.print(Text(f"nothing was measured: there is no {path}"), soft_wrap=True)
