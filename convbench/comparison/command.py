@@ -8,15 +8,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import pandas as pd
+import numpy as np
 
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, VERDICTS, Record
+from ..results.finished import read_run
+from ..results.rows import Rows
 from ..results.run_file import runs
-from ..results.table import load, records, table_files
+from ..results.table import framed, records, table_files
 from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments
 from .comparison import Comparison
@@ -41,16 +43,17 @@ NAMING = tuple(dict.fromkeys([*(c.name for c in (*CASE, *SETTING)), "cache", "cu
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished run: its table, and its rows by the columns that decide."""
+    """One finished run: its table, and its rows by the columns that decide, which are only read."""
 
     path: Path
-    table: pd.DataFrame
+    table: Rows
     rows: list[Record]
 
     @classmethod
     def read(cls, path: Path) -> Run:
-        table = load(path)
-        rows = records(table, JUDGED)
+        table = read_run(path)
+        # Four times the memory would go into dictionaries.
+        rows = cast(list[Record], table.views(JUDGED))
         for number, row in enumerate(rows, 1):
             if problem := _damage(row):
                 raise InvalidValue(
@@ -125,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _duet(args: argparse.Namespace, policy: Policy) -> int:
     """The two sides of one folder, a duet's or a pull request's."""
-    rows = records(Run.read(args.base).table)
+    run = Run.read(args.base)
+    rows = run.table.take(range(run.table.count))
     if not is_duet(rows):
         raise InvalidValue(
             "compare",
@@ -161,7 +165,8 @@ def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy) -> Ga
     if not doubtful:
         return judgement
     keys = {finding.key for finding in doubtful}
-    rows = new.table[[Key.of(row) in keys for row in new.rows]]
+    where = [number for number, row in enumerate(new.rows) if Key.of(row) in keys]
+    rows = framed(new.table.take(where))
     print(f"measuring {len(keys)} suspects again …", file=sys.stderr)
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 
@@ -170,6 +175,8 @@ def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:
     """config_id → name for people."""
     rows: dict[str, Record] = {}
     for run in (new, base):
-        here = run.table[run.table["config_id"].isin(wanted - rows.keys())].drop_duplicates("config_id")
-        rows.update({row["config_id"]: row for row in records(here, NAMING)})
+        codes, known = run.table.codes("config_id")
+        here = np.isin(codes, [code for code, name in enumerate(known) if name in wanted - rows.keys()])
+        first = np.flatnonzero(here)[np.unique(codes[here], return_index=True)[1]]
+        rows.update({row["config_id"]: row for row in run.table.take(np.sort(first).tolist(), NAMING)})
     return {str(key[0]): name for key, name in distinct_names(rows.values()).items()}

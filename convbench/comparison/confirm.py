@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit, interrupted
 from ..results.table import load
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
 """Six fresh processes, whatever the run itself used: what differs from process to process is then in the interval. Each
@@ -30,6 +31,8 @@ def measure_again(rows: pd.DataFrame) -> pd.DataFrame:
 
     Raises InvalidValue where convbench refuses to run them.
     """
+    import pandas as pd
+
     with tempfile.TemporaryDirectory(prefix="convbench-confirm-") as folder, _stoppable():
         tables = [_run(group, words, Path(folder) / str(i)) for i, (group, words) in enumerate(_groups(rows))]
     return pd.concat(tables, ignore_index=True)
@@ -70,6 +73,8 @@ def _settings(key: Any) -> list[str]:
 
 
 def _known(value: Any) -> bool:
+    import pandas as pd
+
     return not pd.isna(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,19 @@ class Rows:
                     row[name] = value
         return out
 
+    def views(self, names: Sequence[str]) -> list[View]:
+        """Every row by some columns, for some 50 bytes a row and 8 more for each column."""
+        columns = {name: self._reader(name) for name in names}
+        return [View(columns, at) for at in range(self.count)]
+
+    def _reader(self, name: str) -> Callable[[int], Any]:
+        """The value of a column in a row; None where unknown."""
+        if name in COLUMNS and COLUMNS[name].type is float:
+            numbers, known = self.numbers(name), self.known(name)
+            return lambda at: float(numbers[at]) if known[at] else None
+        codes, values = self.codes(name)
+        return lambda at: values[codes[at]]
+
     def cells(self, name: str, indexes: Sequence[int]) -> list[Any]:
         """A column's values in some rows; None where unknown."""
         if name in self._kept:
@@ -186,6 +199,27 @@ class Rows:
         where = pa.py_buffer(np.asarray(indexes, np.int64).tobytes())
         values: list[Any] = column.take(pa.Array.from_buffers(pa.int64(), len(indexes), [None, where])).to_pylist()
         return values
+
+
+class View(Mapping[str, Any]):
+    """One row that is only read: its known values, found in the columns when they are asked for."""
+
+    __slots__ = ("_at", "_columns")
+
+    def __init__(self, columns: Mapping[str, Callable[[int], Any]], at: int) -> None:
+        self._columns, self._at = columns, at
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._columns[name](self._at)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, value in self._columns.items() if value(self._at) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _plain(column: Any, kind: Any) -> npt.NDArray[Any]:

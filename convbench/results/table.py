@@ -115,6 +115,13 @@ def _column(table: pd.DataFrame, name: str, dtype: Any) -> pd.Series[Any]:
     return out
 
 
+def framed(rows: Sequence[Record]) -> pd.DataFrame:
+    """Rows as `load` gives them."""
+    import pandas as pd
+
+    return typed(pd.DataFrame(list(rows)))
+
+
 def records(table: pd.DataFrame, names: Sequence[str] = tuple(COLUMNS)) -> list[Record]:
     """The rows as dicts of Python's own values: those of `names` that are columns, without the unknown ones."""
     names = [name for name in names if name in table]
