@@ -172,7 +172,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--a", good, "--b", str(tmp_path)], "is not a Python interpreter"),
         (
             ["--a", good, "--b", str(silent)],
-            "exit status 1: ModuleNotFoundError: No module named 'torch'",
+            "status 1: ModuleNotFoundError: No module named 'torch'",
         ),
         (["--a", good, "--b", good, "--processes", "5"], "gives no 95% interval; give at least 6"),
         (["--a", good, "--b", good, "isolation=none"], "isolation=none means nothing to a duet"),

@@ -14,15 +14,18 @@ from typing import Any
 
 import pytest
 
+import convbench
 from convbench import cli
 from convbench.duet.duel import Duel
 from convbench.duet.pair import Place
+from convbench.duet.passes import write
 from convbench.facts.case import InvalidValue
 from convbench.gate import command, sides
 from convbench.gate.repository import NoBase, Repository
 from convbench.gate.sides import base_side, own_methods
 from convbench.gate.worktree import checked_out
-from convbench.results import run_file
+from convbench.results import run_file, store
+from convbench.results.table import records
 from convbench.timing.samples import Samples
 from tests.repositories import RIGHT, SLOW, commit, git, repository
 
@@ -57,7 +60,7 @@ class Fight:
         assert places[0].folder is not None
         file = Path(places[0].folder) / "kernels.py"
         self.base_code = file.read_text() if file.exists() else ""
-        out.mkdir(parents=True, exist_ok=True)
+        store.prepare(out)
         for duel in duels:
             known = {k: v for k, v in duel.spec.columns().items() if v is not None}
             for side in "ab":
@@ -69,6 +72,7 @@ class Fight:
                 times = [[1e-3, 1e-3 * factor * (1 + 0.001 * process)]] * 6
                 arms = (duel.arm("a"), duel.arm("b"))
                 duel.parts.append(Samples(arms, 0, 0.03, 0.01, times, [[1, 1]] * 6, [[0, 1]] * 6, process))
+        write(out, duels)
         return None
 
 
@@ -99,6 +103,9 @@ def test_slower_code_is_red_and_its_revert_green(here: Path, fight: Fight, capsy
     assert entry["argv"] == ["gate", "--base", "main", METHOD, "out=red"]
     assert entry["git"] == {"base": base, "commit": head, "changed_files": 0}
     assert entry["sides"]["controls"] == ["autograd"]
+    rows = {row["method"]: row for row in records(convbench.load(here / "red"))}
+    assert [rows[f"kernels:grad_input@{side}"]["method_commit"] for side in "ab"] == [base, head]
+    assert [rows[f"autograd@{side}"]["commit"] for side in "ab"] == [base, head]
     git(here, "revert", "--no-edit", "HEAD")
     fight.slower = 1.0
     assert gate("--base", "main", METHOD, "out=green") == 0

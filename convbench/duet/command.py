@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..comparison.result import Policy
 from ..comparison.told import add_margin, add_output, of_pairs, tell
+from ..execution.commits import Commits
 from ..execution.outcome import Outcome, exit_code
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
@@ -91,7 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Pair(places) as pair:
         greetings = pair.hello()
     out = settings.out or drive.fresh_folder(Path("results").absolute())
-    duels = [Duel(spec, method) for spec in sweep for method in spec.arms]
+    commits = Commits()
+    duels = [
+        Duel(spec, method, commits=dict.fromkeys(NAMES, commits.columns(method)))
+        for spec in sweep
+        for method in spec.arms
+    ]
     signal = fight(places, duels, out, args.processes)
     rows = [row for duel in duels for row in rows_of(duel)]
     if args.out or args.format in (None, "terminal"):

@@ -14,6 +14,8 @@ from .pair import NAMES
 class Duel:
     """One method of a `configuration`: each side's row so far, and the samples of each pair of processes.
 
+    `commits`: the columns of either side that say which commits its code is of.
+
     `spec` is the configuration as this method alone measures it, in one pair of processes.
     """
 
@@ -21,6 +23,7 @@ class Duel:
     method: str
     rows: dict[str, Record] = field(default_factory=dict)
     parts: list[Samples] = field(default_factory=list)
+    commits: dict[str, Record] = field(default_factory=dict)
 
     @property
     def spec(self) -> Spec:

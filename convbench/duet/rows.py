@@ -26,7 +26,13 @@ def rows_of(duel: Duel) -> list[Record]:
     """Two rows, `method@a` (the baseline) and `method@b`; with the speed columns where both sides were timed."""
     out = []
     for name, row in sorted(duel.rows.items()):
-        values = {**row, "run_key": duel.spec.run_key, "method": duel.arm(name), "baseline": duel.arm("a")}
+        values = {
+            **row,
+            **duel.commits.get(name, {}),
+            "run_key": duel.spec.run_key,
+            "method": duel.arm(name),
+            "baseline": duel.arm("a"),
+        }
         values["equals_baseline"] = _same_result(duel.rows) if name == "b" else None
         if duel.parts and duel.timeable:
             values.update(_speed(duel, name))

@@ -16,6 +16,7 @@ from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
 from .budgeted import run_within
+from .commits import Commits
 from .interrupt import Interrupt, Interrupted, StopNow
 from .outcome import Observer, Outcome
 from .source import code_key
@@ -46,6 +47,7 @@ class Session:
         self.index = store.Index(run.out)
         self.measured = 0
         self._codes: dict[str, str] = {}
+        self._commits = Commits()
         self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
         self._worker: Worker = Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
 
@@ -75,6 +77,8 @@ class Session:
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
         """Appends what was measured; rows of the same configuration that were appended before count no more."""
         unit, codes = store.unit_of(spec), self.codes(spec)
+        for row in measured.records:
+            row.update(self._commits.columns(row["method"]))
         lines = [store.encode(position, unit, codes[row["method"]], row) for row in measured.records]
         with ExitStack() as steps:
             # The last to be entered is done first, and all are done whatever becomes of those before.

@@ -121,6 +121,10 @@ MEMORY = (
 PROVENANCE = (
     Column("environment_id", str, "", "fingerprint of the environment; details in environment.json"),
     Column("convbench_version", str, "", "version that wrote the row"),
+    Column("commit", str, "", "git: commit that the working directory was at; none outside of a repository"),
+    Column("dirty", bool, "", "git: files of that commit were changed since"),
+    Column("method_commit", str, "", "git: commit of the repository that the file of a method of one's own is in"),
+    Column("method_dirty", bool, "", "git: that file is in no commit as it is"),
     Column("started_at", str, "", "UTC time, ISO 8601"),
     Column("elapsed_s", float, "s", "wall time of the configuration, preparation and reference included"),
 )

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ from ..duet.duel import Duel
 from ..duet.pair import Pair, Place
 from ..duet.passes import fight
 from ..duet.rows import rows_of
+from ..execution.commits import Commits, columns
+from ..execution.git import State
 from ..facts.case import InvalidValue
 from ..facts.exits import interrupted
 from ..facts.spec import Spec
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NoBase as reason:
         nothing = GateResult(args.margin, no_base=str(reason))
         return _finish(Comparison(args.base, repository.new, nothing, Policy(args.margin), {}, paired=True), args)
-    duels = [Duel(spec, method) for spec in _specs(sweep, own, args) for method in spec.arms]
+    duels = _duels(_specs(sweep, own, args), own, base)
     out = settings.out or drive.fresh_folder(Path("results").absolute())
     with checked_out(repository.top, base) as tree:
         side = base_side(repository, tree, own, interpreter("--base-python", args.base_python or sys.executable))
@@ -121,6 +123,16 @@ def _specs(sweep: Sweep, own: Mapping[str, Path], args: argparse.Namespace) -> l
             "of yours: methods=[package.module:function]",
         )
     return specs
+
+
+def _duels(specs: Sequence[Spec], own: Collection[str], base: str) -> list[Duel]:
+    """Every method of every configuration, with the commits of both sides' code."""
+    new, there = Commits(), State(base, dirty=False)
+    sides = {
+        method: {"a": columns(there, there if method in own else None), "b": new.columns(method)}
+        for method in dict.fromkeys(arm for spec in specs for arm in spec.arms)
+    }
+    return [Duel(spec, method, commits=sides[method]) for spec in specs for method in spec.arms]
 
 
 def _greet(place: Place) -> None:
