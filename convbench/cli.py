@@ -120,6 +120,11 @@ def _run(arguments: list[str]) -> int:
     from .sweep.planned import composed
 
     found = composed(line)
+    if line.dry_run:
+        from .sweep import dry_run
+
+        dry_run.tell(found)
+        return Exit.GOOD
     return _conclude(_perform(found))
 
 

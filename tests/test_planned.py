@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from convbench import cli
+
 from .composed import plan
 
 PACKAGE = Path(__file__).parent.parent / "convbench"
@@ -45,3 +47,53 @@ def test_one_thing_of_hydra_s_own_is_imported() -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("hydra._internal")
     }
     assert found == {("launched", "hydra._internal.callbacks")}
+
+
+def test_a_dry_run_tells_the_plan(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "groups=1,3", "output_padding=0,1", "seed=0,1,0", "methods=[autograd,explicit],[autograd]"]
+    assert cli.main([*words, "--dry-run"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "6 rows: 4 configurations, autograd, explicit"
+    assert [line.endswith("· autograd") for line in told[1:5]] == [False, True, False, True]
+    assert all(line.startswith("  conv_transpose2d 1×4→1 17×17 k9") for line in told[1:5])
+    assert told[5:] == [
+        "18 illegal combinations left out (on_illegal=error stops at the first):",
+        "  12 × groups=3 must divide in_channels=4",
+        "  6 × output_padding=1 (axis h) must be smaller than stride=1 or dilation=1",
+        "skipped 2 duplicate combinations",
+        "nothing was run; the results would go to a new folder under results/",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_counts_what_is_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["measure=none", "methods=[autograd]", "size=5", "kernel=3", f"out={tmp_path}"]
+    assert cli.main([*words, "isolation=none"]) == 0
+    capsys.readouterr()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert cli.main(["-m", *words, "seed=range(100)", "--dry-run"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "100 rows: 100 configurations, autograd"
+    assert told[-2:] == [
+        "  … and 60 more configurations",
+        f"nothing was run; the results would go to {tmp_path}, which holds 1 configuration of them already",
+    ]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-m", "hydra/sweeper=basic", "kernel=3,5"], "there is no plan to show"),
+        (["methods=[nope_mod:f]"], "no module nope_mod in the working directory"),
+        (["kernal=3"], "did you mean kernel?"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_run_would(
+    capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    assert cli.main([*words, "--dry-run"]) == 2
+    assert expected in capsys.readouterr().err

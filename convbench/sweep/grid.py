@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import random
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, overload
 
 from ..execution.worker import check_budget, check_isolation
@@ -21,6 +22,9 @@ from .config import Settings, spec_of
 
 MOST = 10_000_000
 """Combinations that one sweep may have: their indices take 80 MB, and checking them takes minutes."""
+
+MOST_REASONS = 20
+"""Reasons that are told apart; a sweep may have as many as illegal combinations."""
 
 Values = Mapping[str, Any]
 
@@ -106,11 +110,20 @@ class Sweep(Sequence[Spec]):
 
 @dataclass(slots=True)
 class LeftOut:
-    """Combinations that a sweep does not run, and the reason of the first illegal one."""
+    """Combinations that a sweep does not run; `first` is the first illegal one's error, `reasons` counts what was
+    wrong with each, the first `MOST_REASONS` different reasons by themselves."""
 
     illegal: int = 0
     repeated: int = 0
     first: IllegalCase | None = None
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, error: IllegalCase) -> None:
+        self.illegal += 1
+        self.first = self.first or error
+        reason = str(error)
+        if reason in self.reasons or len(self.reasons) < MOST_REASONS:
+            self.reasons[reason] += 1
 
 
 def locate(grids: Sequence[Grid], position: int) -> tuple[Grid, int]:
@@ -160,8 +173,7 @@ def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left
                 raise
             if settings.on_illegal == "error":
                 raise IllegalCase(error.key, f"{error} (on_illegal=skip leaves it out)") from None
-            left_out.illegal += 1
-            left_out.first = left_out.first or error
+            left_out.add(error)
             continue
         check_isolation(settings.isolation, spec)
         check_budget(settings.budget_s, spec)

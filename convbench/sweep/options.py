@@ -43,6 +43,7 @@ class Line:
     config_name: str = "config"
     config_dir: str | None = None
     help: bool = False
+    dry_run: bool = False
     cfg: str | None = None
     package: str | None = None
     resolve: bool = False
@@ -77,6 +78,7 @@ def read(arguments: Sequence[str]) -> Line:
         config_name=args.config_name or "config",
         config_dir=args.config_dir,
         help=args.help,
+        dry_run=args.dry_run,
         cfg=args.cfg,
         package=args.package,
         resolve=args.resolve,
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("convbench", add_help=False, allow_abbrev=False)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
     for names, how in _OF_HYDRA:
         parser.add_argument(*names.split(), **how)
     parser.error = refuse  # type: ignore[method-assign]
