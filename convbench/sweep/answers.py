@@ -30,9 +30,12 @@ def answer(line: Line, commands: Sequence[str]) -> None:
             print(_cfg(line, line.cfg), end="")
         else:
             # Imported where Hydra is asked: what runs a sweep comes with it.
-            from . import foreign
+            from . import completing, foreign
 
-            foreign.by_hydra(line, lambda cfg: 0.0, line.of_hydra)
+            found, ask = completing.offered(line, commands)
+            print("\n".join(found), end="\n" if found else "")
+            if ask:
+                foreign.by_hydra(line, lambda cfg: 0.0, line.of_hydra)
 
 
 def _help(line: Line, commands: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -17,10 +17,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ..facts.case import IllegalCase, InvalidValue
 from . import cases
 from .composing import Composer
-from .config import RUN_KEYS, SPEC_KEYS, Schema, Settings, flat, folder, no_setting, setting, spec_of
+from .config import RUN_KEYS, SPEC_KEYS, TYPES, Settings, flat, folder, no_setting, setting, spec_of
 from .grid import Grid, Values
 
-_TYPES = get_type_hints(Schema)
 PROBED = 1000
 """Values of an axis that are checked on their own, so that the message is about them and not about a combination.
 What is beyond is checked with the combinations, which all are before anything runs."""
@@ -187,7 +186,7 @@ def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[
 
 def _typed(cfg: DictConfig, key: str, value: Any) -> Any:
     """The value as the schema reads it (`1` for a truth value is true). Raises OmegaConf's error where it cannot."""
-    if _is_interpolation(value) or _TYPES.get(key) in (Any, type(value)):
+    if _is_interpolation(value) or TYPES.get(key) in (Any, type(value)):
         return value
     scratch = copy.deepcopy(cfg)
     OmegaConf.update(scratch, key, value)

@@ -106,7 +106,7 @@ _NESTED = ("measure", "reference")
 _NO_SETTINGS = ("axes", "hydra")
 """Parts of a configuration that hold no settings of their own."""
 KEYS = frozenset(f.name for f in fields(Schema)) - {*_NESTED, *_NO_SETTINGS} | _MEASURE_KEYS | _REFERENCE_KEYS
-_TYPES = get_type_hints(Schema)
+TYPES = get_type_hints(Schema)
 
 
 def preset(name: str) -> Measure:
@@ -167,7 +167,7 @@ def setting(cfg: DictConfig, key: str) -> Any:
         return value.name
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True)
-    if isinstance(value, str) and _TYPES.get(key) is Any and OmegaConf.is_interpolation(node, name):
+    if isinstance(value, str) and TYPES.get(key) is Any and OmegaConf.is_interpolation(node, name):
         # Imported where it is needed: most configurations hold no such setting, and some commands compose nothing.
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
