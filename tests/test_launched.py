@@ -28,7 +28,7 @@ from convbench.sweep import launched, share
 from convbench.sweep.grid import Sweep
 from convbench.terminal.progress import Progress
 
-from .composed import configurations, run_settings
+from .composed import configurations, plan, run_settings
 
 TINY = ("measure=none", "size=4", "kernel=3", "in_channels=1", "methods=[autograd,explicit]")
 
@@ -233,6 +233,24 @@ def test_times_taken_in_company_are_warned_of(kind: str, expected: str, capsys: 
     assert expected in capsys.readouterr().err
     launched.warn_of_company(configurations(["measure=none"]), kind, Progress(1))
     assert not capsys.readouterr().err
+
+
+def test_a_job_has_the_launcher_of_the_driver(tmp_path: Path) -> None:
+    """Also where a file chose it: Hydra 1.4 refuses jobs that are composed to another one."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster/ours.yaml").write_text(
+        "# @package _global_\ndefaults: [override /hydra/launcher: joblib]\nhydra: {launcher: {n_jobs: 3}}\n"
+    )
+    found = plan(["-m", "seed=0,1", f"--config-dir={tmp_path}", "+cluster=ours", "measure=none,quick"])
+    assert found.launcher is not None
+    assert found.launcher.kind == "JoblibLauncher"
+    jobs: Any = found.launcher.jobs(tmp_path / "it's/jobs")
+    composed = found.launcher.loader.load_sweep_config(jobs.config, ["share=x"])
+    assert composed.hydra.launcher == found.launcher.config.hydra.launcher
+    assert composed.hydra.launcher.n_jobs == 3
+    assert composed.hydra.sweep.dir == str(tmp_path / "it's/jobs")
+    assert composed.share == "x"
 
 
 def test_paths_survive_hydra_s_grammar() -> None:

@@ -72,7 +72,9 @@ class Launcher:
         register()
         config = self.config.copy()
         config.hydra.sweep.dir = str(folder)
-        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder)}")
+        # A job is composed of these words. Hydra 1.4 wants it to have the launcher that the driver has, whichever
+        # word or file it came with.
+        config.hydra.overrides.hydra.extend([*config.hydra.overrides.task, f"hydra.sweep.dir={quoted(folder)}"])
         if "submitit" in config.hydra.launcher._target_:
             import submitit  # sets its logger up
 
