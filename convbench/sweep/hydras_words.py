@@ -49,7 +49,8 @@ def sweeping(line: Line, cfg: DictConfig, given: Sequence[Given]) -> bool:
         if g.key.startswith("axes."):
             raise no_setting(g.key)
         if g.swept:
-            how = "write one list as key=[a,b]" if g.override.is_choice_sweep() else "give one value"
+            listed = g.override.is_choice_sweep() and not g.group
+            how = "write one list as key=[a,b]" if listed else "give one of them"
             raise InvalidValue(g.key, f"{g.line} holds several values; add -m to sweep over them, or {how}")
     if saved_axes(cfg):
         raise InvalidValue("axes", "the configuration names axes to sweep over; add -m to do that")
@@ -60,6 +61,8 @@ def check(cfg: DictConfig, given: Sequence[Given], sweeping: bool) -> None:
     """Raises InvalidValue for what would otherwise be ignored."""
     launched = launches(cfg)
     for g in given:
+        if g.key == "share":
+            raise InvalidValue("share", "share= is how a launcher's job is told what to run; nobody else writes it")
         area, _, name = g.key.replace("hydra/", "hydra.").partition(".")
         if area != "hydra":
             continue

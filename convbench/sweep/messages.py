@@ -141,7 +141,7 @@ def _wrong_type(key: str, text: str) -> str:
         several = f"; several values to sweep over are written -m {key}={match[1]}, or under axes in a saved sweep"
         return (
             f"{key}={match[1]!r} is not allowed; give {_KINDS.get(match[2], match[2])}"
-            f"{several if ',' in match[1] else ''}"
+            f"{several if re.fullmatch('[^[]+,.*', match[1]) else ''}"
         )
     if "is not Optional" in text:
         return f"{key}=null is not allowed; {key} needs a value"

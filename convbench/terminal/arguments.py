@@ -41,6 +41,8 @@ class Arguments(argparse.ArgumentParser):
             if not name.startswith("-") or name == "-" or " " in name or NEGATIVE.fullmatch(word):
                 continue
             known = (*own, *self._passed_on)
+            if word == f"{name}=" and name in own:
+                raise InvalidValue(name, f"{word} has no value: write {self._shape(name)}, or leave it out")
             if name in known or (name.startswith("--") and any(option.startswith(name) for option in known)):
                 continue
             named = [option for option in known if option.startswith("--")]
@@ -77,7 +79,8 @@ class Arguments(argparse.ArgumentParser):
 
     def _action(self, name: str) -> argparse.Action:
         """The argument that argparse's messages call `name`."""
-        return next(a for a in self._actions if name in ("/".join(a.option_strings), a.metavar, a.dest))
+        shown = ((a, ("/".join(a.option_strings), a.metavar, a.dest, *a.option_strings)) for a in self._actions)
+        return next(action for action, names in shown if name in names)
 
     def _shape(self, name: str) -> str:
         """How an argument is written: `DIR`, `--out FILE`, `--format csv|markdown`."""
