@@ -10,6 +10,7 @@ VENV ?= .venv
 # versions that pyproject.toml allows instead of the pinned ones.
 export LOCK ?= lock.txt
 ARGS ?=
+JOBS ?= auto
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python .ci/install.py
@@ -27,8 +28,12 @@ bench: $(VENV)/run.stamp ## set up .venv and run the main job: three kernels, CP
 test: check test-fast ## formatting, lint, types and the fast tests; no GPU needed
 
 .PHONY: test-fast
-test-fast: $(VENV)/dev.stamp ## the fast tests alone
-	$(BIN)/python -m pytest $(ARGS)
+test-fast: $(VENV)/dev.stamp ## the fast tests alone, as many at once as there are cores (JOBS=0: one by one)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+
+.PHONY: check-repo
+check-repo: $(VENV)/dev.stamp ## the tests of what changes a few times a year: workflows, pins, lists of layers
+	$(BIN)/python -m pytest -m 'repo and not slow' --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills

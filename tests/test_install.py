@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.repo
 LOCK = (ROOT / "lock.txt").read_text(encoding="utf-8")
 
 OFFERED = ["2.15.0", "2.14.1", "2.13.0+cpu", "2.13.0", "2.9.1+cpu", "2.9.1", "2.9.0"]

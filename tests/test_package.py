@@ -29,6 +29,8 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+pytestmark = pytest.mark.repo
+
 TOP_LEVEL = {"convbench", "conf", "sweeps", "examples", "tests", "docs", ".ci", ".github"}
 
 

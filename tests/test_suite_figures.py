@@ -13,6 +13,8 @@ import pytest
 
 from .networks import Layer, walks
 
+pytestmark = pytest.mark.repo
+
 
 def visited(suite: str, network: str) -> list[Layer]:
     return walks(suite)[network].visited

@@ -15,7 +15,10 @@ import yaml
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
-pytestmark = pytest.mark.skipif(not WORKFLOWS, reason="the workflows are not part of a source distribution")
+pytestmark = [
+    pytest.mark.repo,
+    pytest.mark.skipif(not WORKFLOWS, reason="the workflows are not part of a source distribution"),
+]
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -209,7 +212,7 @@ def test_ci_sets_up_in_a_home_of_its_own(tmp_path: Path) -> None:
         ["bash", ROOT / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=60, check=True
     )
     calls = [line.split("|") for line in done.stdout.splitlines() if "|" in line]
-    assert [call[0] for call in calls] == ["--keep-going test", "test-slow"]
+    assert [call[0] for call in calls] == ["--keep-going test", "check-repo", "test-slow"]
     for _, own, venv, pip, uv, cert, held in calls:
         assert own != str(home)
         assert Path(venv).is_relative_to(own)
