@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from hydra.errors import MissingConfigException
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from convbench import __version__, cli
+from convbench import __version__, _version, cli
 from convbench.sweep import messages
 
 if sys.version_info >= (3, 11):
@@ -43,19 +42,62 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-def test_version_is_written_in_one_place() -> None:
-    assert "version" in PROJECT["project"]["dynamic"]
-    assert Version(__version__)
-    # Releases are headings of the changelog, which look back; everything else must read the one place.
-    kept = {ROOT / "convbench" / "_version.py", ROOT / "CHANGELOG.md", ROOT / "constraints.txt"}
-    files = [
-        p
-        for kind in ("py", "toml", "cff", "md", "yml")
-        for p in (*ROOT.glob(f"*.{kind}"), *ROOT.glob(f"convbench/**/*.{kind}"))
-    ]
-    assert files
-    pattern = re.compile(rf"(?:version|convbench)\W{{1,6}}{re.escape(__version__)}\b", re.IGNORECASE)
-    assert [str(p) for p in files if p not in kept and pattern.search(p.read_text(encoding="utf-8"))] == []
+@pytest.mark.parametrize(
+    ("described", "version"),
+    [
+        ("v0.1.0-0-g1a2b3c4", "0.1.0"),
+        ("v0.1.0-5-g1a2b3c4", "0.1.1.dev5+g1a2b3c4"),
+        ("v0.9.9-12-gabcdef0", "0.9.10.dev12+gabcdef0"),
+        ("v1.0.0rc1-0-g1a2b3c4", "1.0.0rc1"),
+        ("v1.0.0rc1-3-g1a2b3c4", "1.0.0rc2.dev3+g1a2b3c4"),
+    ],
+)
+def test_version_of_a_commit(described: str, version: str) -> None:
+    assert _version.of_description(described) == version
+    assert str(Version(version)) == version
+    tag = described.split("-")[0]
+    # Every commit comes after the tag before it, and no build before a tag after it.
+    assert Version(version) >= Version(tag)
+
+
+def test_version_comes_from_tags(tmp_path: Path) -> None:
+    """In a repository of its own: before any tag, at one, after one; and without .git as `git archive` writes it."""
+    top = tmp_path / "clone"
+    (top / "convbench").mkdir(parents=True)
+    shutil.copy(ROOT / "convbench" / "_version.py", top / "convbench")
+    (top / ".gitattributes").write_text("convbench/_version.py export-subst\n")
+
+    def git(*words: str) -> str:
+        own = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+        return run("git", *own, *words, cwd=top).strip()
+
+    def versions() -> list[str]:
+        """Of the checkout, and of its archive."""
+        program = "import runpy; print(runpy.run_path('convbench/_version.py')['__version__'])"
+        run("git", "archive", "-o", tmp_path / "archive.tar", "HEAD", cwd=top)
+        shutil.rmtree(tmp_path / "archive", ignore_errors=True)
+        with tarfile.open(tmp_path / "archive.tar") as archive:
+            archive.extractall(tmp_path / "archive")
+        return [run(sys.executable, "-c", program, cwd=where).strip() for where in (top, tmp_path / "archive")]
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    commit = git("rev-parse", "--short", "HEAD")
+    assert versions() == [f"0.1.0.dev1+g{commit}", f"0.1.0.dev0+g{commit}"]
+    git("tag", "v0.1.0")
+    assert versions() == ["0.1.0", "0.1.0"]
+    git("commit", "-q", "--allow-empty", "-m", "second")
+    later = f"0.1.1.dev1+g{git('rev-parse', '--short', 'HEAD')}"
+    assert versions() == [later, later]
+    # A build beside the checkout is older than what git says; without git it is all there is.
+    (top / "convbench" / "_built.py").write_text("version = '0.0.9'\n")
+    assert versions()[0] == later
+    shutil.rmtree(top / ".git")
+    program = "import runpy; print(runpy.run_path('convbench/_version.py')['__version__'])"
+    assert run(sys.executable, "-c", program, cwd=top).strip() == "0.0.9"
+    (top / "convbench" / "_built.py").unlink()
+    assert run(sys.executable, "-c", program, cwd=top).strip() == "0.1.0.dev0+unknown"
 
 
 def test_every_dependency_is_named_when_it_is_missing() -> None:
@@ -77,7 +119,8 @@ def test_installed_metadata_has_the_version() -> None:
         installed = metadata.version("convbench")
     except metadata.PackageNotFoundError:
         pytest.skip("runs from a checkout that is not installed")
-    assert installed == __version__
+    # An editable installation keeps the version of the commit that it was installed at.
+    assert installed == __version__ or Version(installed).is_devrelease or Version(__version__).is_devrelease
 
 
 def test_every_pinned_version_is_inside_the_declared_range() -> None:
@@ -135,6 +178,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("results/2026-01-31/results.csv", "results/reference/sweeps/leak.csv", "results/sweeps/leak.yaml"):
         (source / name).parent.mkdir(parents=True)
         (source / name).write_text("measured data")
+    (source / "convbench" / "_built.py").write_text(f"version = '{__version__}'\n")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source)
     built = {"sdist": list(out.glob("*.tar.gz")), "wheel": list(out.glob("*.whl"))}
     assert [len(files) for files in built.values()] == [1, 1]
@@ -166,7 +210,7 @@ def test_wheel_holds_package_configuration_and_license(archives: dict[str, Path]
     }
     assert {name.removeprefix("convbench/sweeps/") for name in names if name.startswith("convbench/sweeps/")} >= shipped
     assert "convbench/conf/config.yaml" in names
-    code = {str(p.relative_to(ROOT)) for p in (ROOT / "convbench").rglob("*.py")}
+    code = {str(p.relative_to(ROOT)) for p in (ROOT / "convbench").rglob("*.py")} | {"convbench/_built.py"}
     assert {name for name in names if name.endswith(".py")} == code
     assert "convbench/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
