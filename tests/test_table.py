@@ -118,7 +118,7 @@ def test_importing_convbench_is_free_of_everything_heavy() -> None:
         "heavy = {'torch', 'pandas', 'numpy', 'hydra', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert 'load' in dir(convbench) and convbench.__version__\n"
-        "assert callable(convbench.load) and 'pandas' in sys.modules and 'torch' not in sys.modules\n"
+        "assert callable(convbench.load) and 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
