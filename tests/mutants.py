@@ -14,8 +14,8 @@ from torch import Tensor
 
 from convbench.facts.spec import Spec
 from convbench.measurement import problem
-from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
+from convbench.methods.formulas import EXPLICIT
 
 from .settings import make_spec
 

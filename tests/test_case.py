@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 
 from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
 from convbench.facts.record import COLUMNS
-from convbench.measurement.gradients import forward
+from convbench.measurement.convolution import forward
 
 from . import naive
 from .settings import NOTEBOOK, cases

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 
 from convbench.facts.spec import Spec
-from convbench.measurement import gradients, problem, reference
-from convbench.measurement.gradients import EXPLICIT
+from convbench.measurement import convolution, problem, reference
 from convbench.measurement.problem import Problem
 from convbench.methods import METHODS, Unsupported, autograd
+from convbench.methods.formulas import EXPLICIT
 from convbench.methods.own import context_of, load
 
 from . import naive
@@ -104,7 +104,7 @@ def test_first_order_gradients_satisfy_the_trilinear_identity(spec: Spec) -> Non
     """Σ y·gy = Σ x·gx = Σ w·gw without a bias: a check that needs no reference."""
     made = problem.make(spec)
     x, w, gy, case = made.input, made.weight, made.grad_output, made.case
-    y = gradients.forward(x, w, None, case)
+    y = convolution.forward(x, w, None, case)
     through_output = (y * gy).sum()
     torch.testing.assert_close((x * EXPLICIT.grad_input(gy, w, case)).sum(), through_output, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close((w * EXPLICIT.grad_weight(x, gy, case)).sum(), through_output, rtol=1e-10, atol=1e-10)

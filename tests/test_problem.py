@@ -9,8 +9,8 @@ from hypothesis import given, settings
 
 from convbench.facts.spec import Spec
 from convbench.measurement import problem
-from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.notebook import Stream
+from convbench.methods.formulas import EXPLICIT
 
 from .settings import make_spec, specs
 

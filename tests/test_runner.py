@@ -22,8 +22,8 @@ from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference
 from convbench.measurement.columns import same
 from convbench.measurement.devices import Cpu
-from convbench.measurement.gradients import EXPLICIT
 from convbench.measurement.problem import Problem
+from convbench.methods.formulas import EXPLICIT
 from convbench.methods.own import load
 from convbench.timing import clocks
 from convbench.timing.cpu_clock import CpuClock

@@ -17,7 +17,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convbench.measurement import gradients, state
+from convbench.measurement import convolution, state
+from convbench.methods import formulas
 
 
 @pytest.fixture(autouse=True)
@@ -75,15 +76,15 @@ def _grad() -> None:
 
 
 def _own_function() -> None:
-    gradients.forward = lambda *args: None  # type: ignore[assignment]
+    convolution.forward = lambda *args: None  # type: ignore[assignment]
 
 
 def _own_method() -> None:
-    gradients.Contractions.forward = lambda *args: None  # type: ignore[method-assign, assignment]
+    formulas.Contractions.forward = lambda *args: None  # type: ignore[method-assign, assignment]
 
 
 def _own_code() -> None:
-    gradients.Contractions.grad_input.__code__ = (lambda self, *args: None).__code__
+    formulas.Contractions.grad_input.__code__ = (lambda self, *args: None).__code__
 
 
 def _clock() -> None:
@@ -119,9 +120,9 @@ CHANGES: dict[str, tuple[Callable[[], Any], str]] = {
     "flush denormal": (lambda: torch.set_flush_denormal(True), "flushing of denormal numbers"),
     "Tensor.double": (_double, "torch.Tensor.double"),
     "torch.autograd.grad": (_grad, "torch.autograd.grad"),
-    "a function of convbench's": (_own_function, "convbench.measurement.gradients.forward"),
-    "a method of convbench's": (_own_method, "convbench.measurement.gradients.Contractions.forward"),
-    "the code of a function": (_own_code, "the code of convbench.measurement.gradients.Contractions.grad_input"),
+    "a function of convbench's": (_own_function, "convbench.measurement.convolution.forward"),
+    "a method of convbench's": (_own_method, "convbench.methods.formulas.Contractions.forward"),
+    "the code of a function": (_own_code, "the code of convbench.methods.formulas.Contractions.grad_input"),
     "a clock": (_clock, "time.perf_counter_ns"),
 }
 

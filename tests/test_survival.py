@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from convbench.measurement import gradients, problem
+from convbench.measurement import convolution, problem
 
 from .settings import make_spec
 from .survival import may_kill, survived, touches_only_padding
@@ -48,7 +48,7 @@ def test_a_convolution_of_nothing_but_padding_dies_or_is_zero() -> None:
     assert done.returncode < 0 or (done.returncode, done.stdout) == (0, "0.0\n"), done.stderr
     made = problem.make(make_spec(op="conv1d", dtype="float16", size=1, kernel=1, stride=2, padding=1, dilation=2))
     with survived(made.spec):
-        assert not gradients.forward(made.input, made.weight, None, made.case).any()
+        assert not convolution.forward(made.input, made.weight, None, made.case).any()
 
 
 @pytest.mark.slow

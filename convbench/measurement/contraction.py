@@ -1,4 +1,4 @@
-"""The three contractions of gradients.py in float64, tap by tap, with slices and matrix products only.
+"""The three contractions of convolution.py in float64, tap by tap, with slices and matrix products only.
 
 No convolution kernel takes part. Every function works on a *doubled* operand: a leading axis of 2 holds the
 values and their absolute values, so that a result comes with B, the same contraction of the absolute
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from .gradients import last_axes
+from .convolution import last_axes
 
 PRODUCT_ELEMENTS = 2_000_000
 """Elements of an intermediate product, 16 MB: larger blocks are mapped anew by the allocator each time."""

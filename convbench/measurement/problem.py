@@ -12,7 +12,7 @@ from torch import Tensor
 from ..facts.case import ConvCase
 from ..facts.dtypes import DTYPES
 from ..facts.spec import Spec
-from . import gradients
+from .convolution import forward
 from .notebook import Stream
 
 FORMATS = {
@@ -161,6 +161,6 @@ def _notebook(spec: Spec, draw: Callable[[str], Tensor]) -> Problem:
     b = torch.from_numpy(stream.uniform((case.out_channels,), bound)) if case.bias else None
     x, target, w = (place(t.float(), spec) for t in (x, target, w))
     bias = None if b is None else place(b.float(), spec)
-    difference = gradients.forward(x, w, bias, case) - target
+    difference = forward(x, w, bias, case) - target
     loss = float(difference.double().square().sum())
     return Problem(spec, x, w, bias, 2 * difference, loss=loss, _draw=draw)

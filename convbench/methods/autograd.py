@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..measurement.gradients import forward
+from ..measurement.convolution import forward
 from ..measurement.problem import Problem
 from . import with_autograd
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..measurement.gradients import EXPLICIT
 from ..measurement.problem import Problem
+from .formulas import EXPLICIT
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

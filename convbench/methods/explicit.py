@@ -1,4 +1,4 @@
-"""The gradient as an ordinary convolution of torch's own (see gradients.py). Covers every case."""
+"""The gradient as an ordinary convolution of torch's own (see formulas.py). Covers every case."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..measurement.gradients import EXPLICIT
 from ..measurement.problem import Problem
+from .formulas import EXPLICIT
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

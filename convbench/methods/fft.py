@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..measurement.gradients import Contraction, Contractions, crop, last_axes
+from ..measurement.convolution import last_axes
 from ..measurement.problem import Problem
 from . import Unsupported
+from .formulas import Contraction, Contractions, crop
 from .zero_insert import insert_zeros
 
 

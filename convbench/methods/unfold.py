@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..measurement.gradients import Contractions, last_axes
+from ..measurement.convolution import last_axes
 from ..measurement.problem import Problem
 from . import Unsupported
+from .formulas import Contractions
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..measurement.gradients import EXPLICIT, Contraction, Contractions, grad_bias
 from ..measurement.problem import Problem
 from . import Unsupported
+from .formulas import EXPLICIT, Contraction, Contractions, grad_bias
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..measurement.gradients import CONV, last_axes
+from ..measurement.convolution import CONV, last_axes
 from ..measurement.problem import Problem
 from . import Unsupported
 

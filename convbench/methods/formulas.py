@@ -1,35 +1,18 @@
-"""The explicit gradients of every convolution, written with torch's forward operators.
+"""The explicit gradients of every convolution, written with torch's forward operators; methods are made of them.
 
-conv and conv_transpose are adjoint to each other, so all six operations share one geometry. The *small*
-side is conv's output or conv_transpose's input, the *large* side the other one; W has shape
-[a·g, b, *k] with a small and b large channels per group, and position o of the small side meets position
-i = o·s + t·d − p of the large side under tap t. Three contractions then make up everything:
-
-    to_small:  S[n, a, o] = Σ_{b, t} L[n, b, o·s + t·d − p] · W[a, b, t]
-    to_large:  L[n, b, i] = Σ_{a, t, o: i = o·s + t·d − p} S[n, a, o] · W[a, b, t]
-    to_weight: W[a, b, t] = Σ_{n, o} S[n, a, o] · L[n, b, o·s + t·d − p]
-
-conv forward and conv_transpose grad_input are to_small; conv grad_input and conv_transpose forward are
-to_large; grad_weight of both is to_weight. Source of the identities: Dumoulin and Visin, "A guide to
-convolution arithmetic for deep learning" (2016), with torch's output_padding and crops added.
+to_small, to_large and to_weight are the three contractions of measurement/convolution.py, which has the geometry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..facts.case import ConvCase
-
-if TYPE_CHECKING:
-    from .problem import Problem
-
-CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+from ..measurement.convolution import CONV, CONV_TRANSPOSE
+from ..measurement.problem import Problem
 
 Contraction = Callable[[Tensor, Tensor, ConvCase], Tensor]
 
@@ -103,11 +86,6 @@ def crop(tensor: Tensor, size: tuple[int, ...]) -> Tensor:
     return tensor
 
 
-def last_axes(index: Iterable[int | slice]) -> Any:
-    """The index that picks from the last axes and leaves the others alone."""
-    return (..., *index)
-
-
 def batch_into_groups(tensor: Tensor, groups: int) -> Tensor:
     """[N, g·c, …] → [c, g·N, …]: batch and channel swapped inside each group."""
     n, channels, *size = tensor.shape
@@ -148,12 +126,3 @@ def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
 
 
 EXPLICIT = Contractions(to_small, to_large, to_weight)
-
-
-def forward(problem_input: Tensor, weight: Tensor, bias: Tensor | None, case: ConvCase) -> Tensor:
-    """torch's own operation, bias included: what autograd differentiates."""
-    if case.transposed:
-        return CONV_TRANSPOSE[case.dims](
-            problem_input, weight, bias, case.stride, case.padding, case.output_padding, case.groups, case.dilation
-        )
-    return CONV[case.dims](problem_input, weight, bias, case.stride, case.padding, case.dilation, case.groups)
