@@ -160,6 +160,13 @@ def test_no_import_cycle() -> None:
     assert list(TopologicalSorter(graph).static_order())
 
 
+def test_no_two_modules_know_each_other() -> None:
+    """Not even inside functions, or for types alone."""
+    graph = {module: {name for name in own_imports(module) if "." in name} for module in modules()}
+    pairs = {(one, other) for one, known in graph.items() for other in known if one in graph.get(other, ())}
+    assert not pairs
+
+
 @pytest.mark.parametrize("module", sorted(PLAIN))
 def test_facts_know_no_framework(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(modules()[module])} & HEAVY
