@@ -9,6 +9,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from convbench.facts.case import IllegalCase, InvalidValue
+from convbench.facts.settings import owned
 from convbench.facts.spec import Budget, Measure, Spec
 
 NOTEBOOK: dict[str, Any] = {
@@ -31,11 +32,7 @@ NOTEBOOK: dict[str, Any] = {
     "order": 1,
     "fill": "normal",
     "seed": 0,
-    "threads": 1,
-    "tf32": False,
-    "cudnn_benchmark": False,
-    "deterministic": False,
-    "onednn": True,
+    **{setting.name: setting.usual for setting in owned("switch")},
     "methods": ["autograd", "explicit"],
     "baseline": "autograd",
     "timeout_s": 60.0,

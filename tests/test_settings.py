@@ -105,17 +105,16 @@ def test_a_switch_is_obeyed_and_makes_another_environment(setting: Any) -> None:
 
 SCRATCH = """
 from convbench.facts.record import COLUMNS
-from convbench.facts.spec import Switches
+from convbench.facts.spec import Spec
 from convbench.measurement import environment, switches
 from convbench.results import wording
 from convbench.sweep.config import Schema, KEYS
 from tests.settings import NOTEBOOK, make_spec
 
 try:
-    make_spec()
+    Spec.of({key: value for key, value in NOTEBOOK.items() if key != "scratch"})
 except KeyError as error:
     print("no value:", error)
-NOTEBOOK["scratch"] = False
 one, other = make_spec(), make_spec(scratch=True)
 print(one.config_id, one.config_id != other.config_id, one.run_key != other.run_key)
 ids = [environment.collect("cpu", spec.switches)["environment_id"] for spec in (one, other)]
