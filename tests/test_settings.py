@@ -138,8 +138,9 @@ def test_a_new_switch_cannot_be_forgotten_silently(tmp_path: Path) -> None:
     line = 'Setting("scratch", "switch", bool, "a new switch", False), '
     table.write_text(table.read_text(encoding="utf-8").replace('Setting("onednn"', f'{line}Setting("onednn"', 1))
     done = subprocess.run(
-        [sys.executable, "-c", SCRATCH], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", SCRATCH], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "no value: 'scratch'",
         f"{make_spec().config_id} True True",
