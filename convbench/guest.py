@@ -23,6 +23,7 @@ from .measurement.columns import accuracy_columns, same
 from .measurement.operands import changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
+from .methods.formulas import EXPLICIT
 from .timing.clocks import HostTimes, Reading
 from .timing.outside import Taken, contradiction
 from .timing.turns import Answer, Elsewhere, Lost
@@ -87,7 +88,7 @@ class Sets:
     def truth(self, seed: int) -> tuple[Problem, Reference]:
         if seed not in self._truths:
             made = problem.make(self._spec, seed)
-            self._truths[seed] = made, further.truth(made)
+            self._truths[seed] = made, further.truth(made, EXPLICIT.wanted)
         return self._truths[seed]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from convbench.measurement import further, problem, reference
+from convbench.methods.formulas import EXPLICIT
 
 from .settings import make_spec
 
@@ -29,7 +30,7 @@ CASES: list[dict[str, Any]] = [
 def test_it_is_what_the_reference_finds(settings: dict[str, Any]) -> None:
     spec = make_spec(**settings)
     made = problem.make(spec, seed=12345)
-    found, truth = further.truth(made), reference.compute(made, spec.budget)
+    found, truth = further.truth(made, EXPLICIT.wanted), reference.compute(made, spec.budget)
     assert found.index is None
     assert (found.terms, found.reduction_length) == (truth.terms, truth.reduction_length)
     scale = float(truth.magnitude.amax())
@@ -40,7 +41,7 @@ def test_it_is_what_the_reference_finds(settings: dict[str, Any]) -> None:
 def test_of_a_large_case_a_sample_is_known() -> None:
     made = problem.make(make_spec(op="conv2d", batch=8, in_channels=32, out_channels=32, size=40, kernel=3), seed=1)
     assert made.case.flops("input") > further.CHEAP
-    found = further.truth(made)
+    found = further.truth(made, EXPLICIT.wanted)
     assert found.index is not None
     assert found.identity is not None
 

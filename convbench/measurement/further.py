@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..facts.spec import Budget
 from . import reference
-from .gradients import EXPLICIT
 from .problem import Problem
 from .reference import Reference
 
@@ -28,15 +27,19 @@ a second)."""
 SMALL = Budget(max_flops=1e8, max_bytes=2e8)
 
 
-def truth(made: Problem) -> Reference:
-    """What `reference.compute` finds, for less."""
+Formula = Callable[[Problem], Callable[[], Tensor]]
+"""What `explicit` prepares: the caller's, as the judge imports no method."""
+
+
+def truth(made: Problem, formula: Formula) -> Reference:
+    """What `reference.compute` finds, for less, by a `formula` that is linear in each operand."""
     case = made.case
     if case.flops(made.wrt) > CHEAP or case.batch == 0 or math.prod(made.shape) == 0:
         budget = made.spec.budget
         least = Budget(min(budget.max_flops, SMALL.max_flops), min(budget.max_bytes, SMALL.max_bytes))
         return reference.compute(made, least)
     with torch.inference_mode():
-        expected, magnitude = (EXPLICIT.wanted(_mapped(made, of))().reshape(-1) for of in (Tensor.double, _size))
+        expected, magnitude = (formula(_mapped(made, of))().reshape(-1) for of in (Tensor.double, _size))
     return Reference(
         expected=expected.clone(),
         magnitude=magnitude.clone(),
