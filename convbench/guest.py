@@ -19,7 +19,7 @@ from torch import Tensor
 from .facts.spec import Spec
 from .measurement import further, problem
 from .measurement.accuracy import judge
-from .measurement.columns import accuracy_columns, same
+from .measurement.accuracy_columns import accuracy_columns, same
 from .measurement.operands import changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference

@@ -150,7 +150,7 @@ class Arm(pytest.Function):
 
 def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
-    from .measurement.columns import accuracy_columns
+    from .measurement.accuracy_columns import accuracy_columns
     from .measurement.devices import device_of, missing_device
     from .measurement.operands import Operands
     from .measurement.switches import switched

@@ -23,7 +23,7 @@ from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
 from .guest import Guest, Hosts, Sets
 from .measurement import environment, memory, problem, reference
-from .measurement.columns import accuracy_columns, same
+from .measurement.accuracy_columns import accuracy_columns, same
 from .measurement.devices import device_of, missing_device
 from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem

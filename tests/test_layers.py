@@ -49,7 +49,7 @@ PLAIN = {
     *(
         "timing.samples",
         "timing.figures",
-        "timing.observed",
+        "timing.conditions",
         "timing.allotment",
         "timing.nvml",
         "validation.trust",

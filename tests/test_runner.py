@@ -20,7 +20,7 @@ from convbench import runner
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference
-from convbench.measurement.columns import same
+from convbench.measurement.accuracy_columns import same
 from convbench.measurement.devices import Cpu
 from convbench.measurement.problem import Problem
 from convbench.methods.formulas import EXPLICIT
@@ -218,7 +218,7 @@ def test_equal_bytes_have_equal_hashes_whatever_their_layout(own: ModuleType) ->
 def test_results_beyond_the_limit_have_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 4 * 5 * 5 * 4
     for limit, hashed in ((size, True), (size - 1, False)):
-        monkeypatch.setattr("convbench.measurement.columns.HASHED_BYTES", limit)
+        monkeypatch.setattr("convbench.measurement.accuracy_columns.HASHED_BYTES", limit)
         assert ("result_hash" in run(small("explicit"))[0]["explicit"]) is hashed
 
 

@@ -21,7 +21,7 @@ from convbench.facts.key import ConfigurationKey
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call
-from convbench.timing.observed import CONDITIONS, OBSERVED
+from convbench.timing.conditions import CONDITIONS, OBSERVED
 from convbench.timing.rounds import ArmFailed
 from convbench.timing.samples import Samples, columns, combine
 

@@ -62,7 +62,7 @@ else:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class ReferenceBudget:
     """What the float64 reference of one configuration may cost.
 
     `max_flops`: multiply-adds × 2 for the reference and its error bound together. `max_bytes`: memory
@@ -147,7 +147,7 @@ class Spec:
     baseline: str
     switches: Switches
     measure: Measure
-    budget: Budget
+    budget: ReferenceBudget
     timeout_s: float
     check_repeatable: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -218,7 +218,7 @@ class Spec:
             methods=methods,
             switches=Switches(**switches),
             measure=Measure(**_group(values, "measure", Measure)),
-            budget=Budget(**_group(values, "reference", Budget)),
+            budget=ReferenceBudget(**_group(values, "reference", ReferenceBudget)),
             check_repeatable=deterministic == "check",
             labels=dict(values.get("labels") or {}),
             **{key: values[key] for key in (*_OWN, "baseline", "timeout_s")},
@@ -285,7 +285,7 @@ class Spec:
                 "methods": tuple(data["methods"]),
                 "switches": Switches(**data["switches"]),
                 "measure": Measure(**measure),
-                "budget": Budget(**data["budget"]),
+                "budget": ReferenceBudget(**data["budget"]),
             }
         )
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..facts.spec import Budget
+from ..facts.spec import ReferenceBudget
 from . import reference
 from .problem import Problem
 from .reference import Reference
@@ -24,7 +24,7 @@ CHEAP = 2e7
 """Operations up to which two convolutions in float64 take less than the samples' share of what they are for (5% of half
 a second)."""
 
-SMALL = Budget(max_flops=1e8, max_bytes=2e8)
+SMALL = ReferenceBudget(max_flops=1e8, max_bytes=2e8)
 
 
 Formula = Callable[[Problem], Callable[[], Tensor]]
@@ -36,7 +36,7 @@ def truth(made: Problem, formula: Formula) -> Reference:
     case = made.case
     if case.flops(made.wrt) > CHEAP or case.batch == 0 or math.prod(made.shape) == 0:
         budget = made.spec.budget
-        least = Budget(min(budget.max_flops, SMALL.max_flops), min(budget.max_bytes, SMALL.max_bytes))
+        least = ReferenceBudget(min(budget.max_flops, SMALL.max_flops), min(budget.max_bytes, SMALL.max_bytes))
         return reference.compute(made, least)
     with torch.inference_mode():
         expected, magnitude = (formula(_mapped(made, of))().reshape(-1) for of in (Tensor.double, _size))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..facts.spec import Budget
+from ..facts.spec import ReferenceBudget
 from . import contraction
 from .problem import Problem
 
@@ -76,7 +76,7 @@ class Reference:
         return 1.0 if self.elements == 0 else self.expected.numel() / self.elements
 
 
-def compute(problem: Problem, budget: Budget) -> Reference:
+def compute(problem: Problem, budget: ReferenceBudget) -> Reference:
     """The reference of a problem within the budget's operations and bytes."""
     case, wrt = problem.case, problem.wrt
     elements = math.prod(problem.shape)
@@ -162,13 +162,13 @@ def _channels(case: ConvCase) -> tuple[int, int]:
     return case.out_channels, case.in_channels
 
 
-def _affordable(case: ConvCase, terms: list[Term], elements: int, budget: Budget) -> bool:
+def _affordable(case: ConvCase, terms: list[Term], elements: int, budget: ReferenceBudget) -> bool:
     cost = len(terms) * contraction.flops(case)
     memory = 16 * elements + _bytes_per_sample(case, *_channels(case), terms[0].kind)
     return cost <= budget.max_flops and memory <= budget.max_bytes
 
 
-def _whole(case: ConvCase, terms: list[Term], bias: Tensor | None, budget: Budget) -> Tensor:
+def _whole(case: ConvCase, terms: list[Term], bias: Tensor | None, budget: ReferenceBudget) -> Tensor:
     """[2, elements]: the result and its magnitude, computed a part of the batch at a time."""
     shape = _grouped_shape(case, terms[0].kind)
     per_sample = _bytes_per_sample(case, *_channels(case), terms[0].kind)
@@ -236,7 +236,9 @@ def _sampled(case: ConvCase, terms: list[Term], bias: Tensor | None, index: Tens
     return both
 
 
-def _identity(case: ConvCase, terms: list[Term], bias: Tensor | None, seed: int, budget: Budget) -> Identity | None:
+def _identity(
+    case: ConvCase, terms: list[Term], bias: Tensor | None, seed: int, budget: ReferenceBudget
+) -> Identity | None:
     """The identity along the longer channel axis that the result has; None where even that is beyond the budget."""
     kind = terms[0].kind
     shape = _grouped_shape(case, kind)

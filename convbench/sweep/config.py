@@ -18,7 +18,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
 from ..facts.dtypes import DTYPES
 from ..facts.settings import owned
-from ..facts.spec import FILLS, MEMORY_FORMATS, WRT, Budget, Measure, Spec, number, one_of
+from ..facts.spec import FILLS, MEMORY_FORMATS, WRT, Measure, ReferenceBudget, Spec, number, one_of
 from ..methods import METHODS
 from ..results.objective import Objective
 
@@ -61,7 +61,7 @@ _WORDS: dict[str, Iterable[str]] = {
 CLOSED = {name: _closed(name, words) for name, words in _WORDS.items()}
 """Settings that take one of a few words."""
 MeasureSchema = _writable(Measure)
-BudgetSchema = _writable(Budget)
+ReferenceSchema = _writable(ReferenceBudget)
 
 
 _TYPED = {s.name: s.written or s.type for s in owned("case", "spec", "switch")}
@@ -81,7 +81,7 @@ class Schema(_Settings):  # type: ignore[misc]
     methods: Any = MISSING
     baseline: str = MISSING
     measure: MeasureSchema = field(default_factory=MeasureSchema)  # type: ignore[valid-type]
-    reference: BudgetSchema = field(default_factory=BudgetSchema)  # type: ignore[valid-type]
+    reference: ReferenceSchema = field(default_factory=ReferenceSchema)  # type: ignore[valid-type]
     timeout_s: float = MISSING
 
     axes: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Schema(_Settings):  # type: ignore[misc]
 
 
 _MEASURE_KEYS = frozenset(f"measure.{f.name}" for f in fields(Measure))
-_REFERENCE_KEYS = frozenset(f"reference.{f.name}" for f in fields(Budget))
+_REFERENCE_KEYS = frozenset(f"reference.{f.name}" for f in fields(ReferenceBudget))
 _NESTED = ("measure", "reference")
 _NO_SETTINGS = ("axes", "hydra")
 """Parts of a configuration that hold no settings of their own."""

@@ -16,7 +16,7 @@ from ..facts.record import IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from ..facts.settings import SETTINGS
 from ..findings import tally
 from ..findings.evidence import Finding
-from ..findings.statements import bias_statement, notebook_figures
+from ..findings.notebook import bias_statement, notebook_figures
 from ..results.rows import Rows
 from ..results.wording import phrases
 from . import layouts

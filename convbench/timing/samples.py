@@ -11,7 +11,7 @@ from typing import Any
 from ..facts.key import ConfigurationKey
 from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
-from .observed import CONDITIONS, OBSERVED, together
+from .conditions import CONDITIONS, OBSERVED, together
 
 
 @dataclass(frozen=True, slots=True)

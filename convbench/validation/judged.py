@@ -17,7 +17,7 @@ from .. import deceptions
 from ..execution.execute import RunOptions, driving, execute
 from ..facts.case import ConvCase
 from ..facts.record import Record
-from ..facts.spec import Budget, Measure, Spec, Switches
+from ..facts.spec import Measure, ReferenceBudget, Spec, Switches
 
 BASELINE, RIVAL, OWN_RIVAL = "autograd", "explicit", deceptions.method("honest:rival")
 GAIN = 1.25
@@ -160,7 +160,7 @@ def _spec(seed: int, methods: tuple[str, ...], measure: Measure, device: str) ->
         baseline=BASELINE,
         switches=Switches(),
         measure=measure,
-        budget=Budget(),
+        budget=ReferenceBudget(),
         timeout_s=60.0,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convbench.facts.record import Record
-from convbench.findings.statements import bias_statement, notebook_figures
+from convbench.findings.notebook import bias_statement, notebook_figures
 from convbench.results.rows import Rows
 from tests.made_up import row, spec
 
