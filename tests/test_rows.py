@@ -63,6 +63,24 @@ def test_taken_rows_leave_unknown_values_out_and_keep_integers(rows):
     assert type(rows.take([0])[0]["samples"]) is int
 
 
+def test_a_view_is_the_row_as_taken(rows):
+    names = ("method", "time_s", "samples", "converged", "op")
+    for view, taken in zip(rows.views(names), rows.take(range(rows.count), names), strict=True):
+        assert dict(view) == taken
+        assert len(view) == len(taken)
+        assert view.get("op", "none") == "none"
+        assert ("time_s" in view) == ("time_s" in taken)
+
+
+def test_an_added_column_is_like_any_other(rows):
+    rows.add("kernel", np.array([1, 0, 1, 2]), [3, None, 5])
+    assert rows.values("kernel") == [3, 5]
+    assert rows.known("kernel").tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(rows.numbers("kernel"), [np.nan, 3, np.nan, 5])
+    assert rows.cells("kernel", [0, 1]) == [None, 3]
+    assert rows.take([3], ("method", "kernel")) == [{"method": "a", "kernel": 5}]
+
+
 def test_columns_agree():
     rows = Rows.of([{"method": "a", "baseline": "a"}, {"method": "b", "baseline": "a"}, {"method": "c"}, {}])
     assert rows.agree("method", "baseline").tolist() == [True, False, False, False]
