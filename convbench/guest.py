@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -31,13 +31,24 @@ from .timing.turns import Answer, Elsewhere, Lost
 RESULT, EARLIER = 0, 1
 """Slots of the results' memory, as execution/side.py fills them."""
 
+STAGES = {"import": "its module", "preparation": "its preparation", "calls": "its calls"}
+"""When a method may change its process → who did it, in a sentence."""
+
 SWITCHED = 6
 """In one of so many samples in a row, which one nobody can foresee, the operands get new values: often enough that
 twenty pairs bring three single calls on new values, seldom enough to cost little."""
 
 
+IDLE_CPU_S = 0.02
+"""CPU seconds that a method's processes may take between its turns, in which they are halted: some time slices, until
+they are."""
+
+
 class Host(Protocol):
-    """The process that a method runs in; `ask` raises Lost."""
+    """The process that a method runs in; `ask` raises Lost. `idle_cpu_s`: CPU seconds that it and what it started took
+    between requests, since it was configured."""
+
+    idle_cpu_s: float
 
     def start(self) -> None: ...
     def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer: ...
@@ -105,11 +116,28 @@ class Guest(Elsewhere):
         self._taken: list[Taken] = []
         self._kept: tuple[int, bytearray] | None = None
         self._empty_s = 0.0
+        self._noted: list[str] = []
 
     def prepare(self, seed: int | None = None) -> dict[str, Any]:
         """Prepares the method on operands that it will not be asked about; `prepare_s`."""
         self._host.configure(self._spec, self._sets.prepared if seed is None else seed, self._bytes)
-        return self._ask("prepare", "prepare", method=self._method).said
+        said = self._ask("prepare", "prepare", method=self._method).said
+        for stage in STAGES:
+            self._heed(said.pop(stage, {}), stage)
+        return said
+
+    @property
+    def note(self) -> str | None:
+        """What the method changed in its process, and what was put back before it could matter; None for nothing."""
+        return "; ".join(dict.fromkeys(self._noted)) or None
+
+    def _heed(self, changes: Mapping[str, Sequence[str]], stage: str) -> None:
+        """Takes note of what the method changed in its process; raises Lost where a verdict may rest on it."""
+        if grave := changes.get("grave"):
+            said = f"{STAGES[stage]} changed {' and '.join(grave)}; a method must leave the process as it was"
+            raise Lost(accuracy="fail", reason=said)
+        if noted := changes.get("noted"):
+            self._noted.append(f"{STAGES[stage]} changed {' and '.join(noted)}; it was put back")
 
     def judge(self, made: Problem, truth: Reference) -> tuple[Tensor, dict[str, Any]]:
         """The result for the configuration's own operands, and the accuracy columns of the method's row."""
@@ -122,6 +150,7 @@ class Guest(Elsewhere):
             return got, {"accuracy": "fail", "reason": reason}
         if self._spec.check_repeatable:
             row["repeatable"] = same(got, self._call(self._spec.seed))
+        self._heed(self._ask("changes", "accuracy").said, "calls")
         return got, row
 
     def _contradicted(self, got: Tensor) -> str | None:
@@ -166,7 +195,9 @@ class Guest(Elsewhere):
         answer = self._ask("sample", "timing", calls=calls, anew=anew, warm=warm)
         if answer.said["wrong"]:
             raise Lost(accuracy="fail", reason=f"when it was timed: {answer.said['wrong']}")
-        reading = Reading(**answer.said["reading"])
+        reading = Reading(**answer.said["reading"])._replace(cpu_s=None)
+        if self._spec.device == "cpu" and answer.cpu_s is not None:  # not what the process says of itself
+            reading = reading._replace(cpu_s=answer.cpu_s / answer.wall_s * reading.spent_s)
         self._taken.append(Taken(calls, reading, _outer(answer), anew, warm))
         return reading
 
@@ -182,8 +213,17 @@ class Guest(Elsewhere):
             judged = judge(self._tensor(result), *self._sets.truth(seed))
             if judged.verdict == "fail":
                 return f"what a timed call returned is wrong for its operands (seed={seed}): {judged.reason}"
+        try:
+            self._heed(self._ask("changes", "timing").said, "calls")
+        except Lost as lost:
+            return str(lost)
         if self._spec.device != "cpu":
             return None
+        if self._host.idle_cpu_s > IDLE_CPU_S:
+            return (
+                f"its processes computed for {self._host.idle_cpu_s:.2g} s while it was not their turn, beside the "
+                "methods that they are compared with"
+            )
         return contradiction(self._taken, self._empty_s, self._bytes)
 
     def memory(self) -> dict[str, int | None]:

@@ -110,6 +110,8 @@ def run(
     elapsed = time.perf_counter() - begun
     for method in todo:
         method.row["elapsed_s"] = elapsed
+        if method.guest is not None and method.row["status"] == "ok" and not method.row.get("reason"):
+            method.row["reason"] = method.guest.note
     rows = [record(m.row) for m in todo]
     raw = [s.to_dict() for s in samples]
     return Result(rows, raw, found, configuration.ceilings, configuration.once_s, configuration.spent)

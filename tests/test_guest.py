@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from convbench.execution.family import family_of
 from convbench.execution.guests import Guests
 from convbench.facts.record import Record
 from convbench.facts.spec import Measure
@@ -86,7 +87,7 @@ DECEIVING = {
     "clones": "right only for the values that it was prepared on",
     "remembers": "what was timed is not what computes the gradient",
     "looks_at_its_caller": "what was timed is not what computes the gradient",
-    "slow_clock": "its clock cannot be right",
+    "slow_clock": "its preparation changed convbench.timing.cpu_clock.perf_counter_ns",
     "uninitialised_later": "what a timed call returned is wrong for its operands",
     "thread": "",
     "lazy": "a subclass of torch.Tensor",
@@ -144,3 +145,37 @@ def test_guest_that_ended_between_two_configurations_is_started_again(guests: Gu
         time.sleep(0.01)
     assert rows_of(guests, method, measure=Measure(enabled=False))["plainly"]["status"] == "ok"
     assert len(children()) == 1
+
+
+def test_what_a_method_changes_in_its_process_is_said(guests: Guests) -> None:
+    names = ("at_its_top", "in_its_calls", "sets_a_variable")
+    rows = rows_of(guests, *(f"tests.meddling:{name}" for name in names))
+    top, calls, variable = (rows[name] for name in names)
+    assert (top["accuracy"], variable["accuracy"], calls["accuracy"]) == ("ok", "ok", "fail")
+    assert top["reason"] == "its module changed threads (1 → 2); it was put back"
+    assert variable["reason"].endswith("; its calls changed environment variables; it was put back")
+    assert calls["reason"] == "its calls changed onednn (True → False); a method must leave the process as it was"
+    assert "time_s" not in calls
+    again = rows_of(guests, "tests.meddling:at_its_top")["at_its_top"]
+    assert again["reason"] == top["reason"], "its module is not imported again"
+
+
+@pytest.mark.parametrize("name", ["thread", "fork"])
+def test_nothing_of_a_method_runs_when_it_is_not_its_turn(guests: Guests, name: str) -> None:
+    row = rows_of(guests, f"tests.meddling:{name}", measure=Measure(enabled=False))[name]
+    assert row["accuracy"] == "ok"
+    host = guests.of(f"tests.meddling:{name}")
+    assert host._child is not None
+    before = host._child.cpu_s
+    time.sleep(0.2)
+    after = host._child.cpu_s
+    assert before is not None
+    assert after is not None
+    assert after - before < 0.02
+    family = family_of(host._child._process._process.pid)
+    assert len(family) == (2 if name == "fork" else 1)
+    host.close()
+    until = time.monotonic() + 10
+    while any(map(alive, family)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(map(alive, family)), "what it started ends with it"

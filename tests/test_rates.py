@@ -61,15 +61,26 @@ def test_without_ceilings_the_share_stays_unknown() -> None:
 
 def test_a_time_below_the_least_is_impossible_whatever_it_is_compared_with() -> None:
     known = Work(10, 20, least_s=2e-3)
-    assert known.verdict(2e-3) == {}
-    caught = known.verdict(1e-6)
+    assert known.verdict({"time_s": 2e-3, "speed": "faster"}) == {}
+    caught = known.verdict({"time_s": 1e-6})
     assert caught["speed"] == "impossible"
     assert "1.00 µs" in caught["reason"]
     assert "2.00 ms" in caught["reason"]
     assert Work.of_row(known.rates(1.0)) == known
-    assert Work(10, 20).verdict(1e-9) == {}
+    assert Work(10, 20).verdict({"time_s": 1e-9}) == {}
+
+
+@pytest.mark.parametrize("said, now", [("faster", "inconclusive"), ("equivalent", "inconclusive"), ("slower", None)])
+def test_more_cores_than_the_row_says_are_no_speedup(said: str, now: str | None) -> None:
+    known = Work(10, 20, threads=2)
+    assert known.verdict({"time_s": 1.0, "speed": said, "cpus": 2.2}) == {}
+    found = known.verdict({"time_s": 1.0, "speed": said, "cpus": 3.96})
+    assert found == {"reason": "its calls kept 4.0 cores busy where threads=2"} | ({"speed": now} if now else {})
+    again = Work.of_row({"flops": 10, "bytes": 20, "threads": 2, "cpus": 3.96, "speed": now, "reason": "…"})
+    assert again.verdict({"time_s": 1.0, "speed": said, "cpus": None}) == found, "samples do not tell of it"
+    assert again.verdict({"time_s": 1.0, "speed": said, "cpus": 1.0}) == {"reason": None}
 
 
 def test_a_time_that_was_impossible_and_is_not_any_more_has_no_reason() -> None:
     known = Work.of_row({"flops": 10, "bytes": 20, "least_s": 2e-3, "speed": "impossible", "reason": "it took 1 µs"})
-    assert known.verdict(3e-3) == {"reason": None}
+    assert known.verdict({"time_s": 3e-3}) == {"reason": None}

@@ -32,7 +32,18 @@ FOLLOWS = (
 SAME = 1e-9
 """Relative difference up to which a value counts as the same; rates may have been rounded in another order."""
 
-READ = (*KEY_COLUMNS, "method", "baseline", "flops", "bytes", "ceiling_tflops", "ceiling_gbps", "least_s")
+READ = (
+    *KEY_COLUMNS,
+    "method",
+    "baseline",
+    "flops",
+    "bytes",
+    "ceiling_tflops",
+    "ceiling_gbps",
+    "least_s",
+    "threads",
+    "cpus",
+)
 
 
 @dataclass(slots=True)

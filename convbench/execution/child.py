@@ -128,8 +128,15 @@ class Child:
 
     @property
     def cpu_s(self) -> float | None:
-        """CPU seconds of all threads of the process, by the kernel's account; None where it does not tell."""
+        """CPU seconds of the process and all that it started; None where the system does not tell."""
         return self._process.cpu_s
+
+    def halt(self) -> None:
+        """Stops the process and all that it started between two requests."""
+        self._process.halt()
+
+    def resume(self) -> None:
+        self._process.resume()
 
     def _send(self, request: dict[str, Any]) -> None:
         rest = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")

@@ -49,6 +49,8 @@ class Host:
         self._device = "cpu"
         self._child: Child | None = None
         self._results: SharedBytes | None = None
+        self._cpu_s: float | None = None
+        self.idle_cpu_s = 0.0
 
     def start(self) -> None:
         if self._child is None:
@@ -65,9 +67,16 @@ class Host:
         assert self._child is not None
         try:
             self._child.ready()
-            before_cpu, before = self._child.cpu_s, time.perf_counter()
+            before_cpu = self._child.cpu_s
+            if self._cpu_s is not None and before_cpu is not None:
+                self.idle_cpu_s += max(0.0, before_cpu - self._cpu_s)
+            self._child.resume()
+            before = time.perf_counter()
             said = self._child.ask(do, within_s if phase else OWN_WORK_S, **words)
-            wall_s, cpu = time.perf_counter() - before, self._child.cpu_s
+            wall_s = time.perf_counter() - before
+            # Nothing of it runs while others are timed: no thread, no timer, no process that it started.
+            self._child.halt()
+            cpu = self._cpu_s = self._child.cpu_s
         except Death as death:
             self.close()
             raise Lost(status=death.status, reason=f"{death.reason} ({phase or do})") from None
@@ -79,7 +88,7 @@ class Host:
 
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None:
         """Makes the operands there, and room for results; a process that ended since it was last used starts again."""
-        self._device = spec.device
+        self._device, self.idle_cpu_s = spec.device, 0.0
         for last in (False, True):
             self.start()
             assert self._results is not None
@@ -102,4 +111,4 @@ class Host:
             self._child.close()
         if self._results is not None:
             self._results.close()
-        self._child = self._results = None
+        self._child = self._results = self._cpu_s = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..facts.record import OUT_OF_MEMORY
+from . import family
 from .stage import CUT_OFF
 
 START_S = 300.0
@@ -61,17 +62,24 @@ class Process:
             cwd=folder,
         )
         self.pidfd = _pidfd(self._process.pid)
+        self._halted: list[int] = []
 
     @property
     def cpu_s(self) -> float | None:
-        """CPU seconds of all its threads by the kernel's account, ended ones included; None where it does not tell."""
-        if sys.platform != "linux":
-            return None
-        try:
-            # The process's CPU clock as clock_getcpuclockid(3) makes it: ~pid, and CPUCLOCK_SCHED.
-            return time.clock_gettime(~self._process.pid << 3 | 2)
-        except OSError:
-            return None
+        """CPU seconds of it and of whatever it started and that still lives; None where the system does not tell."""
+        return family.cpu_seconds(self._halted or family.family_of(self._process.pid))
+
+    def halt(self) -> None:
+        """Stops it with all that it started, threads and processes: nothing of it runs until `resume`."""
+        while (found := family.family_of(self._process.pid)) != self._halted:
+            # One may have started another since they were listed.
+            family.send(found, signal.SIGSTOP)
+            self._halted = found
+
+    def resume(self) -> None:
+        """Lets it go on; nothing where it was not halted."""
+        family.send(self._halted, signal.SIGCONT)
+        self._halted = []
 
     def died(self, last_words: Callable[[], str]) -> Ending:
         """What ended a process that has closed its pipes: its exit status, its last words, the system's counters."""
@@ -95,10 +103,12 @@ class Process:
         return bool(gone.poll(EXIT_S * 1000))
 
     def kill(self) -> None:
-        """Ends the process and everything that it started and that stayed in its process group."""
+        """Ends the process and everything that it started."""
         if self._process.returncode is None:
+            started = family.family_of(self._process.pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            family.send(started, signal.SIGKILL)
             self._process.wait()
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from ..facts.spec import Spec
-from ..measurement import problem
+from ..measurement import identities, problem, state
 from ..measurement.accuracy import wrong_kind
 from ..measurement.devices import device_of
 from ..measurement.operands import Operands, operands_of
@@ -48,6 +48,9 @@ class Side:
         self._arm: Arm | None = None
         self._held: Tensor | None = None
         self._wrong: str | None = None
+        self._functions = identities.capture()
+        self._was: state.State | None = None
+        self._imported: dict[str, dict[str, list[str]]] = {}
 
     def close(self) -> dict[str, Any]:
         """Gives back what is prepared, and the switches of before."""
@@ -75,12 +78,23 @@ class Side:
         self._arm = self._held = None
         self._clock = clock_for(spec.device, spec.measure)
         self._preparation.enter_context(self._clock.context())
+        self._was = state.capture(self._functions)
         begun = time.perf_counter()
         loaded = load(method)
+        imported_s = time.perf_counter() - begun
+        # Of the first import; later ones do nothing.
+        found = self.changes("import")
+        imported = self._imported.setdefault(method, found)
+        begun = time.perf_counter()
         call = loaded(made)
         device_of(spec.device).synchronize()
         self._arm = Arm(method, call, context_of(loaded))
-        return {"prepare_s": time.perf_counter() - begun}
+        took_s = imported_s + time.perf_counter() - begun
+        return {"prepare_s": took_s, "import": imported, "preparation": self.changes("preparation")}
+
+    def changes(self, stage: str = "calls") -> dict[str, list[str]]:
+        """What the method's code has changed in this process since it was last asked, undone as far as it can be."""
+        return state.sorted_out([] if self._was is None else state.restore(self._was), stage)
 
     def call(self, seed: int) -> dict[str, Any]:
         """One call on the operands of `seed`, handed over at once; then what the call before it returned, once more.
@@ -110,6 +124,7 @@ class Side:
         (self._arm,) = clock.ready([arm])
         gc.collect()
         gc.disable()
+        self._was = state.capture(self._functions)
         told = {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
         return {**told, "cuda_graph_error": clock.conditions().get("cuda_graph_error")}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..facts.spec import Spec
+from .family import adopt_orphans
 from .guests import Guests
 from .shared import SharedBytes
 from .stage import CUT_OFF, IDLE, START, Stage
@@ -227,6 +228,8 @@ def main(arguments: Sequence[str]) -> None:
     stage.seal()
     pipe = Pipe(requests, replies, stage)
     results = SharedBytes(results_fd[0]) if results_fd else None
+    if results is not None:  # a user's own method: what it starts stays in sight
+        adopt_orphans()
     guests = Guests(allowance or None, pipe.stage)
     from .. import runner  # torch comes along, before the limit, which is meant for the configurations
 

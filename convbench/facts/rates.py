@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .dtypes import DTYPES
 from .record import IMPOSSIBLE
 from .spec import Spec
 from .units import time
+
+SPARE_CPUS = 0.25
+"""Cores beyond `threads` that nobody minds: what reads a clock, and what ends when a call does."""
 
 RATES = ("tflops", "gbps", "ceiling_share")
 """Columns that follow from the time and what else is in the row."""
@@ -20,7 +23,8 @@ class Work:
     """What a call computes and moves at least, and what the machine reached at most, where that is known.
 
     `flops`: operations of the direct algorithm; `moved`: bytes; the ceilings in TFLOP/s and GB/s; `least_s`: no
-    algorithm takes less (limits.least_time). `doubted`: an earlier time was below that.
+    algorithm takes less (limits.least_time). `threads` that a call may use, and the `cpus` that an earlier measurement
+    saw at work. `doubted`: there was something to say against an earlier one.
     """
 
     flops: int
@@ -28,29 +32,55 @@ class Work:
     ceiling_tflops: float | None = None
     ceiling_gbps: float | None = None
     least_s: float | None = None
+    threads: int | None = None
+    cpus: float | None = None
     doubted: bool = False
 
     @classmethod
     def of(cls, spec: Spec, ceilings: Mapping[str, float]) -> Work:
         """Of a configuration; `ceilings` by the names of their columns."""
         moved = spec.case.elements_moved(spec.wrt) * DTYPES[spec.dtype].bytes
-        return cls(spec.case.flops(spec.wrt), moved, ceilings.get("ceiling_tflops"), ceilings.get("ceiling_gbps"))
+        return cls(
+            spec.case.flops(spec.wrt),
+            moved,
+            ceilings.get("ceiling_tflops"),
+            ceilings.get("ceiling_gbps"),
+            threads=spec.switches.threads,
+        )
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Work:
         """Of a row that has been timed before."""
-        ceilings = row.get("ceiling_tflops"), row.get("ceiling_gbps")
-        return cls(row["flops"], row["bytes"], *ceilings, row.get("least_s"), row.get("speed") == IMPOSSIBLE)
+        known: dict[str, Any] = {
+            n: row.get(n) for n in ("ceiling_tflops", "ceiling_gbps", "least_s", "threads", "cpus")
+        }
+        work = cls(row["flops"], row["bytes"], **known)
+        return replace(work, doubted=row.get("speed") == IMPOSSIBLE or work.crowded(row) is not None)
 
-    def verdict(self, time_s: float | None) -> dict[str, Any]:
-        """`speed` and `reason` of a time that no call can take, whatever it is compared with; else nothing to add."""
-        if not time_s or not self.least_s or time_s >= self.least_s:
-            return {"reason": None} if self.doubted else {}
-        said = (
-            f"{time(time_s)} a call is impossible: at the rates that this machine reached, no algorithm takes less "
-            f"than {time(self.least_s)}"
-        )
-        return {"speed": IMPOSSIBLE, "reason": said}
+    def verdict(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """`speed` and `reason` where there is something to say against the figures `found`; else nothing to add.
+
+        A time below the least is impossible, whatever it is compared with. A method that had more cores than the row
+        says is not faster than a baseline that had not, nor its equal: that is inconclusive.
+        """
+        time_s = found["time_s"]
+        if time_s and self.least_s and time_s < self.least_s:
+            said = (
+                f"{time(time_s)} a call is impossible: at the rates that this machine reached, no algorithm takes less "
+                f"than {time(self.least_s)}"
+            )
+            return {"speed": IMPOSSIBLE, "reason": said}
+        if (crowded := self.crowded(found)) is not None:
+            unlike = found.get("speed") in ("faster", "equivalent")
+            return {"reason": crowded} | ({"speed": "inconclusive"} if unlike else {})
+        return {"reason": None} if self.doubted else {}
+
+    def crowded(self, found: Mapping[str, Any]) -> str | None:
+        """What to say of a method that used more cores than it was given; None where it did not or nobody knows."""
+        cpus = self.cpus if found.get("cpus") is None else found["cpus"]
+        if cpus is None or self.threads is None or cpus <= self.threads + SPARE_CPUS:
+            return None
+        return f"its calls kept {cpus:.1f} cores busy where threads={self.threads}"
 
     def rates(self, time_s: float | None) -> dict[str, Any]:
         """The table's columns flops, bytes, tflops, gbps, least_s and the ceilings', for a call that takes `time_s`.

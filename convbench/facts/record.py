@@ -94,6 +94,9 @@ SPEED = (
     Column("margin", float, "", "share either way within which `speed` calls two times equivalent"),
     Column("converged", bool, "", "the interval reached the requested precision"),
     Column("measured_s", float, "s", "time spent inside timed regions"),
+    Column(
+        "cpus", float, "", "CPU: seconds of CPU time in a second of its calls; above `threads` it had more than them"
+    ),
     Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "CUDA: synchronized wall time of one call"),

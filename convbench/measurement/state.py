@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -36,16 +36,51 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`what` is no longer as it was; `undone`: it is again."""
+    """`what` is no longer as it was; `undone`: it is again. `function`: a name stood for another one."""
 
     what: str
     before: str
     after: str
     undone: bool
+    function: bool = False
 
     def __str__(self) -> str:
         values = f" ({self.before} → {self.after})" if self.before or self.after else ""
         return f"{self.what}{values}" + ("" if self.undone else ", which cannot be undone")
+
+
+HARMLESS = (
+    "environment variables",
+    "working directory",
+    "signal handlers",
+    "garbage collector",
+    "garbage collector's thresholds",
+    "garbage collector's callbacks",
+)
+"""What libraries set when they are first used, and what decides nothing of a result or of a time by itself."""
+
+UNSAID = ("running Python threads",)
+"""Threads that wait are nobody's business; those that work show in the CPU seconds."""
+
+
+def sorted_out(changes: Sequence[Change], stage: str) -> dict[str, list[str]]:
+    """Of a method's changes in one of its stages those that are `grave`, as a verdict may rest on them, and those that
+    are only `noted`.
+
+    What is put back before the first call had no effect on it: in the stage `import` nothing is grave but the
+    replacing of functions of convbench's and of Python's, in `preparation` that of any function. In `calls` everything
+    is that is not harmless.
+    """
+    out: dict[str, list[str]] = {"grave": [], "noted": []}
+    for change in changes:
+        grave = {
+            "import": change.function and not change.what.startswith(("torch.", "the code of torch.")),
+            "preparation": change.function,
+            "calls": change.function or change.what not in HARMLESS,
+        }[stage]
+        if change.what not in UNSAID:
+            out["grave" if grave else "noted"].append(str(change))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +91,9 @@ class State:
     functions: identities.Identities
 
 
-def capture() -> State:
-    """The state of this process and thread now."""
-    return State({name: _read(part) for name, part in PARTS.items()}, identities.capture())
+def capture(functions: identities.Identities | None = None) -> State:
+    """The state of this process and thread now; with `functions` as they were when those were captured."""
+    return State({name: _read(part) for name, part in PARTS.items()}, functions or identities.capture())
 
 
 def restore(before: State) -> list[Change]:
@@ -66,7 +101,7 @@ def restore(before: State) -> list[Change]:
 
     A function first, since the others may be what is called to put the rest back.
     """
-    found = [Change(name, "", "", undone=True) for name in before.functions.restore()]
+    found = [Change(name, "", "", undone=True, function=True) for name in before.functions.restore()]
     for name, part in PARTS.items():
         was, now = before.values[name], _read(part)
         if _same(was, now):

@@ -29,12 +29,13 @@ class Arm:
 
 
 class Reading(NamedTuple):
-    """One sample: seconds of device time per call, seconds spent inside its timed regions, and whether the device
-    may have waited for the host."""
+    """One sample: seconds of device time per call, seconds spent inside its timed regions, whether the device may have
+    waited for the host, and the CPU seconds that the timed regions took where the host is the device."""
 
     seconds: float
     spent_s: float
     late: bool = False
+    cpu_s: float | None = None
 
 
 class HostTimes(NamedTuple):

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
 from pathlib import Path
 from statistics import median
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 from typing import Any
 
 from ..facts.spec import Measure
@@ -52,10 +52,12 @@ class CpuClock:
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         parts = min(calls, PARTS)
         sizes = [calls // parts + (part < calls % parts) for part in range(parts)]
+        begun_cpu, begun = process_time(), perf_counter()
         spent = [self._part(call, size) for size in sizes[:-1]]
         spent.append(self._part(call, sizes[-1]) if take is None else self._taken(call, sizes[-1], take))
         per_call = median([seconds / size for seconds, size in zip(spent, sizes, strict=True)])
-        self._readings.append(Reading(per_call, sum(spent)))
+        cpus = (process_time() - begun_cpu) / (perf_counter() - begun)
+        self._readings.append(Reading(per_call, sum(spent), cpu_s=cpus * sum(spent)))
 
     def _part(self, call: Call, calls: int) -> float:
         if self._flush is not None:

@@ -16,4 +16,4 @@ def figures(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     The passes of one process (the visits under a time budget) are one Samples: merge them first.
     """
     found = combine(parts, method, baseline, measure)
-    return {**found, **work.rates(found["time_s"]), **work.verdict(found["time_s"])}
+    return {**found, **work.rates(found["time_s"]), **work.verdict(found)}

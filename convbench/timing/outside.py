@@ -69,9 +69,10 @@ def contradiction(taken: Sequence[Taken], empty_s: float, result_bytes: int) -> 
             )
     if not loops or not singles:
         return None
-    # A single call has no parts of which the median would leave out what other processes had of the core.
-    single = median_low([min(one.reading.seconds, one.outer_s) for one in singles])
     loop = median([one.reading.seconds for one in loops])
+    # A single call has no parts of which the median would leave out what other processes had of the core; from outside
+    # it took no more than the request without the call before it.
+    single = median_low([min(one.reading.seconds, max(0.0, one.outer_s - loop * one.warm)) for one in singles])
     if single > SINGLE * loop + SINGLE_S:
         return (
             f"a call on new values took {time(single)} and one in a loop of {loops[0].calls} {time(loop)}: "

@@ -96,6 +96,7 @@ class _Session:
     batch: int = 1
     late: Counter[str] = field(default_factory=Counter)
     spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    cpu_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def warm_up(self) -> list[int]:
         """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
@@ -159,9 +160,10 @@ class _Session:
         return "pairs"
 
     def observe(self, samples: Samples, calls: list[int]) -> None:
-        """Adds `measured_s`, and where the host is not the device `enqueue_s`, `wall_s` and `launch_bound`."""
+        """Adds `measured_s`, `cpus`, and where the host is not the device `enqueue_s`, `wall_s` and `launch_bound`."""
         for arm, n in zip(self.arms, calls, strict=True):
-            samples.per_arm[arm.name] = {"measured_s": self.spent_s[arm.name]}
+            spent_s, cpu_s = self.spent_s[arm.name], self.cpu_s[arm.name]
+            samples.per_arm[arm.name] = {"measured_s": spent_s, "cpus": cpu_s / spent_s if cpu_s and spent_s else None}
             self.stage(arm.name, "timing")
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
@@ -189,6 +191,7 @@ class _Session:
                 row[a] = _rounded(reading.seconds)
                 self.late[self.arms[a].name] += reading.late
                 self.spent_s[self.arms[a].name] += reading.spent_s
+                self.cpu_s[self.arms[a].name] += reading.cpu_s or 0.0
             samples.times.append(row)
             samples.calls.append(list(calls))
             samples.order.append(order)

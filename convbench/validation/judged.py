@@ -118,12 +118,16 @@ def touches(found: Rows, alone: Rows) -> list[str]:
         row = found.get((position, method), {"status": "missing"})
         who = method.rpartition(":")[2] + (" of the next configuration" if position else "")
         if row["status"] != "ok":
-            out.append(f"{who}: {row['status']}")
+            out.append(f"{who}: {row['status']}{_reason(row)}")
         elif row.get("accuracy") != before.get("accuracy"):
-            out.append(f"{who}: accuracy {row.get('accuracy')}")
+            out.append(f"{who}: accuracy {row.get('accuracy')}{_reason(row)}")
         elif (ratio := _ratio(row, before)) > SLOWED:
             out.append(f"{who} {ratio:.1f}× slower")
     return out
+
+
+def _reason(row: Record) -> str:
+    return f" ({row['reason']})" if row.get("reason") else ""
 
 
 def _ratio(row: Record, before: Record) -> float:
