@@ -102,14 +102,16 @@ def restore(before: State) -> list[Change]:
     A function first, since the others may be what is called to put the rest back.
     """
     found = [Change(name, "", "", undone=True, function=True) for name in before.functions.restore()]
-    for name, part in PARTS.items():
-        was, now = before.values[name], _read(part)
-        if _same(was, now):
-            continue
-        if part.write is not None:
-            with suppress(Exception):  # looked at below
-                part.write(was)
-        found.append(Change(name, _said(was), _said(now), undone=_same(was, _read(part))))
+    for names in (MODES, [name for name in PARTS if name not in MODES]):
+        now = {name: _read(PARTS[name]) for name in names}
+        changed = [name for name in names if not _same(before.values[name], now[name])]
+        for name in changed:
+            if (write := PARTS[name].write) is not None:
+                with suppress(Exception):  # looked at below
+                    write(before.values[name])
+        for name in changed:
+            was = before.values[name]
+            found.append(Change(name, _said(was), _said(now[name]), undone=_same(was, _read(PARTS[name]))))
     return found
 
 
@@ -224,8 +226,10 @@ TIMERS = tuple(
 
 PRECISIONS = [("generic", "all"), *((b, o) for b in ("cuda", "mkldnn") for o in ("all", "conv", "matmul", "rnn"))]
 
+MODES = ("default device", "modes of torch.overrides")
+"""Put back before everything else: what makes a tensor would pass through them."""
+
 PARTS: dict[str, Part] = {
-    # Before everything that makes a tensor.
     "default device": Part(_default_device, torch.set_default_device),
     # After the default device, which is one of the modes and goes by its own way.
     "modes of torch.overrides": Part(
