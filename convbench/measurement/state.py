@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -105,14 +105,22 @@ def restore(before: State) -> list[Change]:
     for names in (MODES, [name for name in PARTS if name not in MODES]):
         now = {name: _read(PARTS[name]) for name in names}
         changed = [name for name in names if not _same(before.values[name], now[name])]
-        for name in changed:
-            if (write := PARTS[name].write) is not None:
-                with suppress(Exception):  # looked at below
-                    write(before.values[name])
+        if changed:
+            _put_back(names, before)
+            # Putting one back may move another: torch's older switches for TF32 set newer ones.
+            _put_back(names, before)
         for name in changed:
             was = before.values[name]
             found.append(Change(name, _said(was), _said(now[name]), undone=_same(was, _read(PARTS[name]))))
     return found
+
+
+def _put_back(names: Iterable[str], before: State) -> None:
+    for name in names:
+        part = PARTS[name]
+        if part.write is not None and not _same(before.values[name], _read(part)):
+            with suppress(Exception):  # the caller looks at what became of it
+                part.write(before.values[name])
 
 
 def _read(part: Part) -> Any:
