@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .facts.case import InvalidValue, did_you_mean
 from .facts.exits import Exit, interrupted
+from .facts.plain import printable
 
 if TYPE_CHECKING:
     from .sweep.drive import Run
@@ -54,31 +57,73 @@ DEPENDENCIES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit code; `argv` is without the program's name."""
+    from .terminal.streams import nowhere, unbroken
+
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with unbroken():
+        code = _guarded(arguments)
+        try:
+            sys.stdout.flush()
+        except OSError as error:  # a disk that is full, behind a redirection
+            nowhere(sys.stdout)
+            code = _refuse(_of_system(error))
+    return code
+
+
+def _guarded(arguments: list[str]) -> int:
+    """The exit code, whatever is raised."""
     try:
-        _check_directory()
-        if arguments[:1] == ["--version"]:
-            print(f"convbench {__version__}")
-            return Exit.GOOD
-        if arguments and _is_command(arguments[0]):
-            return _command(arguments[0], arguments[1:])
-        return _run(arguments)
-    except ModuleNotFoundError as error:
-        missing = DEPENDENCIES.get((error.name or "").partition(".")[0])
-        if missing is None:
-            raise
-        return _refuse(
-            f"{missing} is missing in {sys.executable}; activate the environment that it is installed in "
-            "(after make: . .venv/bin/activate), or pip install . in a clone"
-        )
+        return _dispatch(arguments)
     except InvalidValue as error:
         return _refuse(str(error))
     except KeyboardInterrupt as stop:
         return interrupted(int(getattr(stop, "signal", signal.SIGINT)))
-    except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not complain about it when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ImportError as error:
+        fault = _of_import(error)
+        if fault:
+            return _refuse(fault)
+        traceback.print_exc()
+    except OSError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        return _refuse(_of_system(error))
+    except Exception:
+        traceback.print_exc()
+    return Exit.BROKEN
+
+
+def _dispatch(arguments: list[str]) -> int:
+    _check_directory()
+    if arguments[:1] == ["--version"]:
+        print(f"convbench {__version__}")
         return Exit.GOOD
+    if arguments and _is_command(arguments[0]):
+        return _command(arguments[0], arguments[1:])
+    return _run(arguments)
+
+
+def _of_import(error: ImportError) -> str:
+    """What to do about a package that cannot be imported, or nothing where convbench itself is at fault."""
+    missing = DEPENDENCIES.get((error.name or "").partition(".")[0])
+    if isinstance(error, ModuleNotFoundError) and missing is not None:
+        return (
+            f"{missing} is missing in {sys.executable}; activate the environment that it is installed in "
+            "(after make: . .venv/bin/activate), or pip install . in a clone"
+        )
+    if "cannot open shared object file" in str(error):
+        return f"a library cannot be loaded: {error}"
+    return ""
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused, in a sentence."""
+    hint = {
+        errno.EMFILE: "; allow more of them (ulimit -n)",
+        errno.ENOSPC: "; free some space",
+        errno.EACCES: "; give a place that you may use",
+    }.get(error.errno or 0, "")
+    what = f"{error.filename!r}: " if error.filename else ""
+    return f"the system refuses what is needed: {what}{error.strerror or error}{hint}"
 
 
 def _check_directory() -> None:
@@ -167,7 +212,7 @@ def _conclude(run: Run) -> int:
 
 
 def _refuse(text: str) -> int:
-    print(f"convbench: {shortened(text)}", file=sys.stderr)
+    print(f"convbench: {shortened(printable(text))}", file=sys.stderr)
     return Exit.MISTAKE
 
 

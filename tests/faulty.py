@@ -11,6 +11,7 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -215,6 +216,55 @@ def leaves_a_fork(problem: Any) -> Call:
     def call() -> Any:
         if os.fork() == 0:
             time.sleep(3600)
+        return right()
+
+    return call
+
+
+def _daemon(**settings: Any) -> None:
+    """A process in a session of its own, whose number goes into the file CONVBENCH_CALLS."""
+    process = subprocess.Popen(["sleep", "3600"], start_new_session=True, **settings)
+    with open(os.environ["CONVBENCH_CALLS"], "a") as file:
+        file.write(f"{process.pid}\n")
+    process.returncode = 0  # Nobody waits for it.
+
+
+def starts_a_daemon(problem: Any) -> Call:
+    """The right answer, and a process that no signal to this one's group reaches."""
+    right = _right(problem)
+
+    def call() -> Any:
+        _daemon()
+        return right()
+
+    return call
+
+
+def starts_a_bare_daemon(problem: Any) -> Call:
+    """The same with an empty environment."""
+    right = _right(problem)
+
+    def call() -> Any:
+        _daemon(env={})
+        return right()
+
+    return call
+
+
+def starts_a_daemon_and_dies(problem: Any) -> Call:
+    def call() -> None:
+        _daemon()
+        os.abort()
+
+    return call
+
+
+def naps(problem: Any) -> Call:
+    """The right answer, three seconds later."""
+    right = _right(problem)
+
+    def call() -> Any:
+        time.sleep(3)
         return right()
 
     return call

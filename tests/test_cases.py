@@ -12,11 +12,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from convbench.cli import main
 from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
 from convbench.facts.record import COLUMNS
 from convbench.sweep.cases import READERS, read
 from convbench.sweep.config import folder
 from convbench.sweep.grid import Grid, choose
+from convbench.sweep.planned import planned
 
 from .composed import configurations, run_settings
 from .settings import NOTEBOOK
@@ -246,3 +248,31 @@ def test_every_case_column_of_the_table_is_read() -> None:
     per_axis = {f"{p}_{a}" for p in ("in", "kernel", "stride", "pad", "dil", "output_padding") for a in "dhw"}
     assert decided | per_axis <= READERS.keys()
     assert not {"method", "status", "time_s", "config_id"} & READERS.keys()
+
+
+def test_a_list_of_cases_never_decides_which_code_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the module that a line names nor the package around it, not even to see whether it is there."""
+    package = tmp_path / "foreign"
+    package.mkdir()
+    (package / "__init__.py").write_text("open('imported', 'w')")
+    (tmp_path / "evil.py").write_text("open('imported', 'w')")
+    monkeypatch.chdir(tmp_path)
+    for name in ("evil:f", "foreign.nosuch:f"):
+        path = written(tmp_path, f"in_h,baseline\n17,autograd\n17,{name}\n")
+        assert main([f"cases={path}", "measure=none", f"out={tmp_path / 'out'}"]) == 2
+        said = capsys.readouterr().err
+        assert f"{path} line 3, column baseline: {name} names code" in said
+        assert f"methods=[…,{name}]" in said
+        assert not (tmp_path / "imported").exists()
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("methods=[explicit,mine:f]",), ("baseline=mine:f",), ("-m", "baseline=autograd,mine:f")]
+)
+def test_code_that_the_command_line_names_may_stand_in_a_list(tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = written(tmp_path, "in_h,baseline\n17,mine:f\n")
+    sweep = planned([*words, f"cases={path}"]).sweep
+    assert {spec.baseline for spec in sweep} <= {"mine:f", "autograd"}

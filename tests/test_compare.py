@@ -19,6 +19,8 @@ import pytest
 from convbench import cli
 from convbench.comparison import command as compare
 from convbench.comparison import confirm
+from convbench.comparison.confirm import check_trusted
+from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
 from convbench.results.table import typed
 from tests.simulated import config_id, row, timed_row
@@ -272,3 +274,13 @@ def test_signal_ends_the_second_measurement_and_leaves_nothing(
     assert run(*runs, "--confirm") == 128 + number
     assert signal.getsignal(number) is before
     assert not list(tmp_path.glob("convbench-confirm-*"))
+
+
+@pytest.mark.parametrize("own", [{"method": "evil:f"}, {"method": "explicit", "baseline": "evil:f"}])
+def test_confirm_runs_no_code_that_only_a_table_names(own: dict[str, str]) -> None:
+    rows = typed(pd.DataFrame([row(0, "explicit"), {**row(1, "explicit"), **own}]))
+    check_trusted(rows, ["evil:f"])
+    check_trusted(rows, ["all"])
+    check_trusted(rows[:1], [])
+    with pytest.raises(InvalidValue, match=r"would run code that the table names: evil:f; .* --trust evil:f, or"):
+        check_trusted(rows, ["other:f"])

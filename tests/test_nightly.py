@@ -384,3 +384,11 @@ def test_script_is_run_by_the_interpreter_that_has_convbench(script: ModuleType,
     assert script.convbench("--version") == 0
     assert script.sys.executable == sys.executable
     assert "convbench" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("sweep", ["../..", "/etc", "..", ".", "a/b"])
+def test_a_sweep_s_name_never_leads_out_of_the_baselines(nightly: ModuleType, sweep: str) -> None:
+    folder = nightly.folder_of(sweep)
+    assert Path("/home/baselines", folder).resolve().parent == Path("/home/baselines")
+    assert nightly.folder_of("kernels") == "kernels"
+    assert len({nightly.folder_of(name) for name in ("a/b", "a_b", "a.b/..", "a//b")}) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..facts.markdown import escape
+from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
-from ..results.files import environments
-from ..results.table import load, records, table_files
+from ..results.files import environments, replacing
+from ..results.table import load, pieces, records, table_files
 from ..results.wording import distinct_names, labels_of
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
@@ -56,18 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=tuple(FORMATS), required=True, help="what to write")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write there instead of to standard output")
     args = parser.parse_args(argv)
-    text = FORMATS[args.format](Run.read(args.run))
+    texts = FORMATS[args.format](args.run)
     if args.out is None:
-        sys.stdout.write(text)
+        for text in texts:
+            sys.stdout.write(text)
         return 0
-    with writing(args.out):
-        args.out.write_text(text, encoding="utf-8")
+    with writing(args.out), replacing(args.out) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        for text in texts:
+            file.write(text)
     return 0
 
 
-def as_csv(run: Run) -> str:
-    """The table as CSV with every column, unknown cells empty."""
-    return str(run.table.to_csv(index=False))
+def as_csv(path: Path) -> Iterator[str]:
+    """The table as CSV with every column, unknown cells empty, a piece at a time."""
+    for number, piece in enumerate(pieces(path)):
+        for name, column in piece.items():
+            if isinstance(column.dtype, pd.StringDtype):
+                piece[name] = column.str.replace(FORMULA_CELL, r"'\1", regex=True)
+        yield str(piece.to_csv(index=False, header=number == 0))
 
 
 def as_markdown(run: Run) -> str:
@@ -204,9 +211,13 @@ def _machine_info(environment: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-FORMATS: dict[str, Callable[[Run], str]] = {
-    "pytest-benchmark": as_pytest_benchmark,
-    "gha": as_gha,
+def _whole(made: Callable[[Run], str]) -> Callable[[Path], Iterable[str]]:
+    return lambda path: [made(Run.read(path))]
+
+
+FORMATS: dict[str, Callable[[Path], Iterable[str]]] = {
+    "pytest-benchmark": _whole(as_pytest_benchmark),
+    "gha": _whole(as_gha),
     "csv": as_csv,
-    "markdown": as_markdown,
+    "markdown": _whole(as_markdown),
 }

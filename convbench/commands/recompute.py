@@ -14,6 +14,7 @@ from ..facts.key import KEY_COLUMNS, ConfigurationKey
 from ..facts.rates import RATES, Work
 from ..facts.spec import Measure
 from ..results import store
+from ..results.arrow import for_people
 from ..results.files import replacing
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
@@ -100,7 +101,7 @@ def recompute(out: Path) -> Recomputed:
     table = _with_columns(table, rows)
     with replacing(out / "results.parquet") as parquet, replacing(out / "results.csv") as csv:
         pyarrow.parquet.write_table(table, parquet)
-        pyarrow.csv.write_csv(table, csv)
+        pyarrow.csv.write_csv(for_people(table), csv)
     return found
 
 

@@ -22,7 +22,7 @@ from ..results.table import framed, records, table_files
 from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments
 from .comparison import Comparison
-from .confirm import measure_again
+from .confirm import check_trusted, measure_again
 from .gate import judge
 from .pairs import Sides, is_duet
 from .result import GateResult, Key, Policy
@@ -92,6 +92,13 @@ def parser() -> Arguments:
     )
     add_output(out)
     out.add_argument("--confirm", action="store_true", help="measure suspects again in fresh processes before failing")
+    out.add_argument(
+        "--trust",
+        metavar="METHOD",
+        action="append",
+        default=[],
+        help="with --confirm: run this method of your own, which the table names (all: every one that it names)",
+    )
     add_margin(out)
     out.add_argument(
         "--spread",
@@ -119,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     base = Run.read(args.base)
     judgement = judge(base.rows, new.rows, policy)
     if args.confirm:
-        judgement = _confirmed(judgement, base, new, policy)
+        judgement = _confirmed(judgement, base, new, policy, args.trust)
     names = _names(shown(judgement, args.format), base, new)
     comparison = Comparison(str(args.base), str(args.new), judgement, policy, names)
     tell(comparison, args.format, args.out)
@@ -160,13 +167,14 @@ def _environments(words: list[str]) -> int:
     return duet(["--a", words[0], "--b", words[1], *words[2:]])
 
 
-def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy) -> GateResult:
+def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy, trust: Sequence[str]) -> GateResult:
     doubtful = suspects(judgement)
     if not doubtful:
         return judgement
     keys = {finding.key for finding in doubtful}
     where = [number for number, row in enumerate(new.rows) if Key.of(row) in keys]
     rows = framed(new.table.take(where))
+    check_trusted(rows, trust)
     print(f"measuring {len(keys)} suspects again …", file=sys.stderr)
     return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
 

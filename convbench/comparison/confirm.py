@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +24,18 @@ may be as short as usual, for many pairs in one process say nothing about the ot
 
 STDERR = 2
 """The new run's own output goes where it cannot be mistaken for the comparison's."""
+
+
+def check_trusted(rows: pd.DataFrame, trust: Collection[str]) -> None:
+    """Raises InvalidValue where `rows` name code of somebody's own that is not among `trust`: a table is data."""
+    named = {name for column in ("method", "baseline") for name in rows[column].dropna() if ":" in name}
+    unknown = sorted(named - set(trust))
+    if unknown and "all" not in trust:
+        raise InvalidValue(
+            "--confirm",
+            f"--confirm would run code that the table names: {', '.join(unknown)}; if you trust it, add "
+            f"{' '.join(f'--trust {name}' for name in unknown)}, or --trust all",
+        )
 
 
 def measure_again(rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
+from .pauses import LOOKS, Pauses
 from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Process, late
 from .shared import SharedBytes
 from .stage import GUEST, IDLE, Mark, Stage
@@ -150,14 +151,16 @@ class Child:
         """The child's next answer, asleep until something happens. Raises Death and Interrupted."""
         wait_s = 0.0
         told = False
+        pauses = Pauses()
         while True:
             self._take(wait_s)
+            pauses.waited(wait_s)
             if (answer := self._next_answer()) is not None:
                 return answer
             if (patience := self._interrupt.patience() if self._interrupt else math.inf) <= 0:
                 raise Interrupted
             mark = self._stage.read()
-            passed = time.monotonic() - mark.started
+            passed = pauses.passed_s(mark.started)
             allowed = deadlines.of(mark)
             if passed >= allowed:
                 self._check_late(mark, allowed)
@@ -166,7 +169,7 @@ class Child:
                 late()
             # What begins right after this look must not be late for longer than it may last.
             left = allowed - passed if told else allowed / 2 - passed
-            wait_s = min(patience, left, deadlines.method_s / 2)
+            wait_s = min(patience, left, deadlines.method_s / 2, allowed / LOOKS)
 
     def _check_late(self, mark: Mark, allowed: float) -> None:
         # A mark may have been read between its two halves; a child that has moved on is not late.

@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 from ..facts.record import OUT_OF_MEMORY
 from . import family
 from .stage import CUT_OFF
+from .strays import Brood
 
 START_S = 300.0
 """A process that has not imported torch by then never will (a cold network drive takes a minute)."""
@@ -51,6 +52,7 @@ class Process:
         folder: str | None = None,
     ) -> None:
         self._oom_kills = _oom_kills()
+        self._brood = Brood()
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -58,11 +60,12 @@ class Process:
             stderr=said,
             pass_fds=passed,
             start_new_session=True,
-            env=env,
+            env={**(os.environ if env is None else env), **self._brood.variable},
             cwd=folder,
         )
         self.pidfd = _pidfd(self._process.pid)
         self._halted: list[int] = []
+        self._ended = False
 
     @property
     def cpu_s(self) -> float | None:
@@ -103,13 +106,16 @@ class Process:
         return bool(gone.poll(EXIT_S * 1000))
 
     def kill(self) -> None:
-        """Ends the process and everything that it started."""
+        """Ends the process and everything that it started, wherever that has moved to."""
         if self._process.returncode is None:
             started = family.family_of(self._process.pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             family.send(started, signal.SIGKILL)
             self._process.wait()
+        if not self._ended:
+            self._brood.end()
+            self._ended = True
 
     def close(self) -> None:
         """Ends the process and gives back what belonged to it; it must not be used afterwards."""

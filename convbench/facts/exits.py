@@ -17,6 +17,8 @@ class Exit(IntEnum):
     """Some configurations could not be measured, or were skipped under strict=true."""
     UNTRUSTED = 4
     """Nothing to compare with, or an environment that cannot be trusted."""
+    BROKEN = 5
+    """A fault of convbench itself: a traceback says which."""
 
 
 def interrupted(signal: int) -> int:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..facts.plain import FORMULA_CELL
 from ..facts.record import Column
 from .column_types import COLUMN_TYPES
 
@@ -79,3 +80,14 @@ def schema_of(columns: Iterable[Column]) -> pa.Schema:
         for c in columns
     ]
     return pa.schema(fields, {"pandas": json.dumps(pandas)})
+
+
+def for_people(rows: pa.Table) -> pa.Table:
+    """The same table for a CSV file: no text in it is a formula for a spreadsheet."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            rows = rows.set_column(place, field, pc.replace_substring_regex(rows.column(place), FORMULA_CELL, r"'\1"))
+    return rows

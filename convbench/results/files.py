@@ -17,14 +17,25 @@ UNFINISHED = ".unfinished"
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, which becomes `path` when all is written and goes away otherwise.
 
-    Whoever opens `path` meanwhile sees the old file or the new one, never half of one.
+    Whoever opens `path` meanwhile sees the old file or the new one, never half of one. A link is followed, and what is
+    no file (a device, a pipe) is written to as it is.
     """
+    if path.is_symlink() and not _is_open_already(path):
+        path = path.resolve()
+    if _is_open_already(path) or (path.exists() and not path.is_file()):
+        yield path
+        return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _is_open_already(path: Path) -> bool:
+    """Whether a path names something that is open already, wherever that leads."""
+    return str(path.absolute()).startswith(("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"))
 
 
 def environments(folder: Path) -> dict[str, dict[str, Any]]:

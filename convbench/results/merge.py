@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..facts.key import ConfigurationKey
 from ..facts.record import COLUMNS, SAMPLE_COLUMNS
-from .arrow import parse, schema_of
+from .arrow import for_people, parse, schema_of
 from .earlier import Earlier, Mark, mark_of
 from .files import UNFINISHED, replacing
 from .folder import refused
@@ -220,7 +220,7 @@ def _write_results(out: Path, lines: _Lines, carried: _Carried) -> None:
         blocks = itertools.chain((parse(block, schema) for block in lines.blocks()), carried.blocks(schema))
         while group := list(itertools.islice(blocks, ROW_GROUP)):
             for rows in group:
-                csv.write_table(rows)
+                csv.write_table(for_people(rows))
             parquet.write_table(pa.concat_tables(group))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
+from ..facts.plain import NEUTRALISED
 from ..facts.record import COLUMNS, Record
 from .column_types import COLUMN_TYPES
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILES = ("results.parquet", "results.csv")
+PIECE = 8192
+"""Rows that are held at a time where a table need not be held as a whole: some 50 MB."""
 
 NEEDED = ("config_id", "method", "status")
 """Columns without which a file is no table of convbench."""
@@ -43,12 +47,27 @@ def none_found(path: Path) -> InvalidValue:
 
 
 def unreadable(file: Path, error: Exception) -> InvalidValue:
-    reason = str(error).splitlines()[0]
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return InvalidValue("DIR", f"{file} cannot be read as a table ({reason}); run the sweep again")
 
 
 def not_a_table(file: Path, missing: str) -> InvalidValue:
     return InvalidValue("DIR", f"{file} is not a table of convbench: it has no column {missing}")
+
+
+def pieces(path: Path) -> Iterator[pd.DataFrame]:
+    """The table that `load` reads, PIECE rows at a time, in the memory of one piece. Raises InvalidValue as `load`."""
+    files = table_files(path)
+    if not files:
+        yield load(path)
+    further = dict.fromkeys(name for file in files for name in _columns(file) if name not in COLUMNS)
+    for file in files:
+        for piece in _read(file, PIECE):
+            yield typed(piece).reindex(columns=[*COLUMNS, *further])
+
+
+def _columns(file: Path) -> list[str]:
+    return list(next(_read(file, 1)).columns)
 
 
 def table_files(path: Path) -> list[Path]:
@@ -67,18 +86,62 @@ def _table_in(folder: Path) -> Path | None:
 
 def read(file: Path) -> pd.DataFrame:
     """The rows of one results.parquet or results.csv; raises InvalidValue for a file that is no such table."""
+    (table,) = _read(file, None)
+    return table
+
+
+def _read(file: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+    """The rows of one file, so many at a time or all at once; one empty table where there are none."""
+    try:
+        for table in _of_csv(file, rows) if file.suffix == ".csv" else _of_parquet(file, rows):
+            if missing := [name for name in NEEDED if name not in table]:
+                raise not_a_table(file, missing[0])
+            yield table
+    except InvalidValue:
+        raise
+    except Exception as error:  # a damaged file makes its readers raise anything
+        raise unreadable(file, error) from error
+
+
+def _of_parquet(file: Path, rows: int | None) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
-    try:
-        if file.suffix == ".csv":
-            table = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=[""])
-        else:
-            table = pd.read_parquet(file, dtype_backend="numpy_nullable")
-    except (OSError, ValueError) as error:
-        raise unreadable(file, error) from error
-    if missing := [name for name in NEEDED if name not in table]:
-        raise not_a_table(file, missing[0])
-    return table
+    if rows is None:
+        yield pd.read_parquet(file, dtype_backend="numpy_nullable", page_checksum_verification=True)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file, page_checksum_verification=True) as parquet:
+        empty = parquet.schema_arrow.empty_table()
+        batches = (pa.Table.from_batches([batch]) for batch in parquet.iter_batches(rows))
+        for table in batches if parquet.metadata.num_rows else [empty]:
+            yield table.to_pandas(types_mapper=_nullable)
+
+
+def _nullable(kind: Any) -> Any:
+    """The type by which pandas can hold a column with unknown values; None where Arrow's own way is as good."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind) and pa.types.is_signed_integer(kind):
+        return pd.Int64Dtype()
+    if pa.types.is_floating(kind):
+        return pd.Float64Dtype()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pd.StringDtype()
+    return pd.BooleanDtype() if pa.types.is_boolean(kind) else None
+
+
+def _of_csv(file: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    read = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=[""], chunksize=rows or sys.maxsize)
+    with read:
+        for table in read:
+            for name in table.columns:
+                table[name] = table[name].str.replace(NEUTRALISED, r"\1", regex=True)
+            yield table
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from .composing import Composer
 from .config import RUN_KEYS, SPEC_KEYS, TYPES, Settings, flat, folder, no_setting, setting, spec_of
 from .grid import Grid, Values
 
+METHOD_KEYS = ("methods", "baseline")
 PROBED = 1000
 """Values of an axis that are checked on their own, so that the message is about them and not about a combination.
 What is beyond is checked with the combinations, which all are before anything runs."""
@@ -180,6 +181,8 @@ def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[
     table = None
     if values["cases"]:
         table = cases.read(find_cases(str(values["cases"]), hydra), {*axes, *(g.key for g in given)})
+        chosen = [base[key] for key in METHOD_KEYS] + [value for key in METHOD_KEYS for value in axes.get(key, ())]
+        table.check_trusted({name for value in chosen for name in ([value] if isinstance(value, str) else value or ())})
     derived = _written_in_terms_of_others(own, axes)
     return Grid(base, axes, table, _Derive(own, derived) if derived else None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,21 @@ class Cases:
     path: Path
     rows: Sequence[Row]
     labels: Sequence[str]
+
+    def check_trusted(self, named: Collection[str]) -> None:
+        """Raises InvalidValue for a line that names code of somebody's own which the command line does not name.
+
+        A list of cases is data: what it holds must not decide what is imported.
+        """
+        for row in self.rows:
+            baseline = str(row.settings.get("baseline", ""))
+            if ":" in baseline and baseline not in named:
+                raise self.error(
+                    row,
+                    "baseline",
+                    f"{baseline} names code, and a list of cases must not decide what is run; if you trust it, "
+                    f"name it among the methods: methods=[…,{baseline}]",
+                )
 
     def settings(self, index: int, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """What one line decides; axes that it leaves out take the configuration's value.

@@ -61,7 +61,6 @@ class Grid:
         """(setting, `module:function`) for the user's own methods anywhere in the product."""
         values: list[tuple[str, Any]] = [(key, self.base[key]) for key in ("methods", "baseline")]
         values += [(key, value) for key in ("methods", "baseline") for value in self.axes.get(key, ())]
-        values += [("baseline", row.settings.get("baseline")) for row in (self.cases.rows if self.cases else ())]
         for key, value in values:
             for name in [value] if isinstance(value, str) else value or ():
                 # Written in terms of other settings: known only configuration by configuration.

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,6 +21,7 @@ from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
 from ..results.wording import configuration_name
 from . import screen
+from .views import Nothing, View
 
 REDRAW_S = 0.2
 """Shortest time between two drawings of the bar; one drawing costs milliseconds, one configuration may cost less."""
@@ -69,15 +70,6 @@ class Tally:
         """`2 failed, 1 wrong`, or the empty string."""
         parts = [f"{units.count(n)} {what}" for n, what in ((self.failed, "failed"), (self.wrong, "wrong")) if n]
         return ", ".join(parts)
-
-
-class View(Protocol):
-    """Shows a tally; `note` is for one configuration that has just ended."""
-
-    def changed(self, tally: Tally) -> None: ...
-    def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None: ...
-    def say(self, text: str) -> None: ...
-    def close(self, tally: Tally) -> None: ...
 
 
 class Bar:
@@ -237,12 +229,12 @@ class Progress:
         tally.earlier += already_done
         if not self._whole:
             tally.total += total
-        self._open().changed(tally)
+        self._show(lambda view: view.changed(tally))
 
     def start(self, spec: Spec) -> None:
         self.tally.current = spec
         self._started = self._clock()
-        self._open().changed(self.tally)
+        self._show(lambda view: view.changed(self.tally))
 
     def finish(self, spec: Spec, records: Sequence[Record]) -> None:
         self.finished(spec, records, self._clock() - self._started)
@@ -254,7 +246,7 @@ class Progress:
         tally.count(records)
         if elapsed_s > tally.slowest_s:
             tally.slowest, tally.slowest_s = spec, elapsed_s
-        self._open().note(tally, spec, records)
+        self._show(lambda view: view.note(tally, spec, records))
 
     def end(self, outcome: object) -> None:
         """Closes the view unless more parts of the sweep are to come; an interrupted sweep has none."""
@@ -266,7 +258,7 @@ class Progress:
         if self._view is None:
             self._console.print(Text(text), soft_wrap=True)
         else:
-            self._view.say(text)
+            self._show(lambda view: view.say(text))
 
     def warn(self, problem: str, remedy: str) -> None:
         """A warning with what to do about it."""
@@ -274,7 +266,7 @@ class Progress:
 
     def close(self) -> None:
         if self._view is not None:
-            self._view.close(self.tally)
+            self._show(lambda view: view.close(self.tally))
             self._view = None
 
     def __enter__(self) -> Progress:
@@ -282,6 +274,13 @@ class Progress:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _show(self, act: Callable[[View], None]) -> None:
+        """Does something to the view; a terminal that goes away, or anything else, ends the showing and no sweep."""
+        try:
+            act(self._open())
+        except (Exception, SystemExit):
+            self._view = Nothing()
 
     def _open(self) -> View:
         if self._view is None:

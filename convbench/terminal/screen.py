@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+from collections.abc import Iterable
 from typing import TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.theme import Theme
 
+from ..facts.plain import printable
+from .streams import Unbroken
+
+SIZES, SIZE = ("COLUMNS", "LINES"), re.compile("[1-9][0-9]{0,3}")
+"""Variables that tell a terminal's size, and what is one; anything else would end rich, or fill the memory."""
 PIPE_WIDTH = 120
 """Columns where the output is no terminal: a log should not change with the window somebody ran it in."""
 
@@ -106,7 +114,21 @@ def console(stream: TextIO | None = None) -> Console:
     """A console on `stream` (default: standard output): as wide as the terminal, or PIPE_WIDTH (COLUMNS wins) in a
     pipe, where nothing but text is written. NO_COLOR and FORCE_COLOR are heeded."""
     stream = sys.stdout if stream is None else stream
+    if not isinstance(stream, Unbroken):
+        stream = cast(TextIO, Unbroken(stream))
     if (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
         stream = cast(TextIO, Encodable(stream))
-    width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
-    return Console(file=stream, width=width, theme=THEME, highlight=False, emoji=False, markup=False)
+    environ = {name: value for name, value in os.environ.items() if name not in SIZES or SIZE.fullmatch(value)}
+    width = None if stream.isatty() or "COLUMNS" in environ else PIPE_WIDTH
+    return Harmless(
+        file=stream, width=width, theme=THEME, highlight=False, emoji=False, markup=False, _environ=environ
+    )  # fmt: skip
+
+
+class Harmless(Console):
+    """Spells out the control characters of whatever is printed; rich's own are no text and pass."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else printable(segment.text)
+            yield segment if text is segment.text else Segment(text, segment.style)

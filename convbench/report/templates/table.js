@@ -94,8 +94,10 @@ function toggleColumn(name, wanted) {
 }
 
 // RFC 4180: every row that passes the filter, in the order shown, the columns shown, values in the table's own units.
+// No text is a formula for a spreadsheet: it gets an apostrophe, as in results.csv.
 function asCsv() {
-  const quoted = (v) => { const text = v === null || v === undefined ? "" : String(v); return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text; };
+  const plain = (v) => typeof v === "string" ? v.replace(/^('*[=+\-@\t\r])/, "'$1") : String(v);
+  const quoted = (v) => { const text = v === null || v === undefined ? "" : plain(v); return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text; };
   const lines = [table.columns, ...table.rows.map((row) => table.columns.map((name) => value(name, row)))];
   return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
 }
