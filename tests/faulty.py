@@ -259,6 +259,18 @@ def starts_a_daemon_and_dies(problem: Any) -> Call:
     return call
 
 
+def negated_lazily(problem: Any) -> Call:
+    """The right answer, of which torch has only noted that it is the negative of what stands in memory."""
+    right = _right(problem)
+
+    def call() -> Any:
+        import torch
+
+        return torch._neg_view(right().neg())  # type: ignore[attr-defined]
+
+    return call
+
+
 def naps(problem: Any) -> Call:
     """The right answer, three seconds later."""
     right = _right(problem)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from convbench.cli import main
 from convbench.execution.execute import RunOptions, driving, execute
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
@@ -326,3 +327,36 @@ def test_damaged_lines_are_counted_beside_the_table(tmp_path: Path) -> None:
 def test_a_folder_whose_name_is_no_utf8_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"out='.*\\udcff' is not UTF-8, which tables need"):
         store.prepare(tmp_path / os.fsdecode(b"\xff"))
+
+
+@pytest.mark.parametrize("name", ["samples.parquet", "results.parquet"])
+@pytest.mark.parametrize(
+    "words", [["recompute"], ["export", "--format", "pytest-benchmark"], ["export", "--format", "csv"]]
+)
+def test_a_damaged_table_is_one_sentence_for_every_command(
+    run: RunOptions, name: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One byte in the middle of the data, another in the file's own description, and a file that is cut off."""
+    sweep(run, range(2), measure=Measure())
+    path = run.out / name
+    whole = path.read_bytes()
+    told = words[-1] != "csv" or name == "results.parquet"
+    calm = ran(run.out, words, capsys)
+    for place in (*range(20, len(whole) - 8, max(1, len(whole) // 12)), None):
+        content = bytearray(whole[: -20 if place is None else None])
+        if place is not None:
+            content[place] ^= 255
+        path.write_bytes(content)
+        code, out, err = ran(run.out, words, capsys)
+        # A byte that nobody reads, in the name of the program that wrote the file for instance, changes nothing.
+        assert (code, err.count("\n")) == (2, 1) or ((code, out, err) == calm and place is not None) or not told, err
+
+
+def ran(out: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """A command's exit code, output and error, on the tables as they are."""
+    tables = {path: path.read_bytes() for path in (out / "results.parquet", out / "results.csv")}
+    code = main([words[0], str(out), *words[1:]])
+    for path, content in tables.items():
+        path.write_bytes(content)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err

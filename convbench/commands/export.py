@@ -18,7 +18,7 @@ from ..facts.markdown import escape
 from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
-from ..results.files import environments, replacing
+from ..results.files import environments, readable, replacing
 from ..results.table import load, pieces, records, table_files
 from ..results.wording import distinct_names, labels_of
 from ..terminal.arguments import Arguments, writing
@@ -154,7 +154,15 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
             f"{run.path} holds no raw samples, from which pytest-benchmark's minimum, quartiles and deviation come; "
             "run the sweep with measure.samples=true",
         )
-    kept = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    found = []
+    for file in files:
+        with readable(file, "run the sweep again, which writes it anew"):
+            found += _of_samples(run, file)
+    return found
+
+
+def _of_samples(run: Run, file: Path) -> list[dict[str, Any]]:
+    kept = pd.read_parquet(file, page_checksum_verification=True)
     kept["labels"] = kept["labels"].astype(object).where(kept["labels"].notna(), None)
     samples = {
         ConfigurationKey.of(group.iloc[0].to_dict()): Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]

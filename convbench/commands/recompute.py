@@ -15,7 +15,7 @@ from ..facts.rates import RATES, Work
 from ..facts.spec import Measure
 from ..results import store
 from ..results.arrow import for_people
-from ..results.files import replacing
+from ..results.files import readable, replacing
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from ..timing.figures import figures
@@ -88,19 +88,21 @@ def recompute(out: Path) -> Recomputed:
     import pyarrow.csv
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(out / "results.parquet")
-    samples = _samples(out / "samples.parquet")
-    names = [name for name in dict.fromkeys((*READ, *FOLLOWS, *RATES)) if name in table.column_names]
-    rows = table.select(names).to_pylist()
+    with readable(out / "results.parquet", "run the sweep again, which writes it anew"):
+        table = pyarrow.parquet.read_table(out / "results.parquet", page_checksum_verification=True)
+        names = [name for name in dict.fromkeys((*READ, *FOLLOWS, *RATES)) if name in table.column_names]
+        rows = table.select(names).to_pylist()
     found = Recomputed()
-    for row in rows:
-        parts = samples.get(ConfigurationKey.of(row), [])
-        if any(row["method"] in part.arms for part in parts) and row["time_s"] is not None:
-            found.rows += 1
-            _update(row, speed_columns(row, parts), found)
+    with readable(out / "samples.parquet", "run the sweep again, which writes it anew"):
+        samples = _samples(out / "samples.parquet")
+        for row in rows:
+            parts = samples.get(ConfigurationKey.of(row), [])
+            if any(row["method"] in part.arms for part in parts) and row["time_s"] is not None:
+                found.rows += 1
+                _update(row, speed_columns(row, parts), found)
     table = _with_columns(table, rows)
     with replacing(out / "results.parquet") as parquet, replacing(out / "results.csv") as csv:
-        pyarrow.parquet.write_table(table, parquet)
+        pyarrow.parquet.write_table(table, parquet, write_page_checksum=True)
         pyarrow.csv.write_csv(for_people(table), csv)
     return found
 
@@ -123,7 +125,7 @@ def _samples(path: Path) -> dict[ConfigurationKey, list[Samples]]:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
         for batch in file.iter_batches():
             yield from batch.to_pylist()
 

@@ -46,8 +46,13 @@ def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
 def _hash(tensor: Tensor) -> str | None:
     if tensor.numel() * tensor.element_size() > HASHED_BYTES:
         return None
-    data = tensor.detach().contiguous().cpu().view(torch.uint8).numpy()
+    data = _stored(tensor).cpu().view(torch.uint8).numpy()
     return hashlib.sha256(data.tobytes()).hexdigest()[:16]
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """The tensor as its values stand in memory: a negation or conjugation that torch has only noted is carried out."""
+    return tensor.detach().resolve_conj().resolve_neg().contiguous()
 
 
 def same(a: object, b: object) -> bool:
@@ -58,5 +63,5 @@ def same(a: object, b: object) -> bool:
         return False
     # As integers, so that NaN equals NaN and 0 differs from −0.
     integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}.get(a.element_size(), torch.uint8)
-    one, other = (t.detach().contiguous().view(-1).view(integers) for t in (a, b))
+    one, other = (_stored(t).view(-1).view(integers) for t in (a, b))
     return torch.equal(one, other)

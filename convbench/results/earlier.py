@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..facts.case import InvalidValue
+from .files import readable
 from .lines import unit_named
 
 if TYPE_CHECKING:
@@ -41,12 +43,12 @@ class Earlier:
         """None where there is no table, or none that can be read."""
         if not path.is_file():
             return None
-        import pyarrow as pa
         import pyarrow.parquet
 
         try:
-            return cls(pyarrow.parquet.read_table(path))
-        except (pa.ArrowException, OSError, KeyError):
+            with readable(path, ""):
+                return cls(pyarrow.parquet.read_table(path, page_checksum_verification=True))
+        except InvalidValue:
             return None
 
     def rows(self, places: Sequence[int], schema: pa.Schema) -> pa.Table:

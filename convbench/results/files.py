@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..facts.case import InvalidValue
+
 UNFINISHED = ".unfinished"
 """How the name of a file ends that is being written, and that of one whose writer was killed."""
 
@@ -36,6 +38,18 @@ def replacing(path: Path) -> Iterator[Path]:
 def _is_open_already(path: Path) -> bool:
     """Whether a path names something that is open already, wherever that leads."""
     return str(path.absolute()).startswith(("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"))
+
+
+@contextmanager
+def readable(file: Path, remedy: str) -> Iterator[None]:
+    """Around reading `file` and what it holds: whatever a damaged one makes its readers raise is an InvalidValue."""
+    try:
+        yield
+    except InvalidValue:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise InvalidValue("DIR", f"{file} cannot be read ({reason}); {remedy}") from error
 
 
 def environments(folder: Path) -> dict[str, dict[str, Any]]:

@@ -52,11 +52,18 @@ def _parquet(file: Path) -> Rows:
     try:
         rows = Rows.read(file)
         names = pq.read_schema(file).names
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file makes its readers raise anything
         raise unreadable(file, error) from error
     if missing := [name for name in NEEDED if name not in names]:
         raise not_a_table(file, missing[0])
-    return Rows(rows.count, _checked(rows.column))
+
+    def column(name: str) -> Any:
+        try:
+            return rows.column(name)
+        except Exception as error:
+            raise unreadable(file, error) from error
+
+    return Rows(rows.count, _checked(column))
 
 
 def _csv(file: Path) -> Rows:

@@ -214,7 +214,7 @@ def _write_results(out: Path, lines: _Lines, carried: _Carried) -> None:
     with (
         replacing(out / "results.parquet") as table,
         replacing(out / "results.csv") as text,
-        pyarrow.parquet.ParquetWriter(table, schema) as parquet,
+        pyarrow.parquet.ParquetWriter(table, schema, write_page_checksum=True) as parquet,
         pyarrow.csv.CSVWriter(text, schema) as csv,
     ):
         blocks = itertools.chain((parse(block, schema) for block in lines.blocks()), carried.blocks(schema))
@@ -243,7 +243,10 @@ def _write_samples(out: Path) -> dict[str, int]:
         return sizes
     schema = schema_of(SAMPLE_COLUMNS)
     left = _samples_left(out, latest, schema)
-    with replacing(out / "samples.parquet") as table, pyarrow.parquet.ParquetWriter(table, schema) as parquet:
+    with (
+        replacing(out / "samples.parquet") as table,
+        pyarrow.parquet.ParquetWriter(table, schema, write_page_checksum=True) as parquet,
+    ):
         for path, offset, length in latest.values():
             with reading(path) as file:
                 file.seek(offset)

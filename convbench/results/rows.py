@@ -47,7 +47,7 @@ class Rows:
     @classmethod
     def read(cls, path: Path) -> Rows:
         """Rows of a results.parquet; each column is read when it is asked for and not kept."""
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         present = set(file.schema_arrow.names)
 
         def load(name: str) -> Any:

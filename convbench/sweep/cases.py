@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, IllegalCase, InvalidValue, did_you_mean
+from ..facts.plain import as_written
 from ..facts.record import COLUMNS, SETTING
 from ..facts.settings import owned
 
 NOT_READ = frozenset({"method", "measure", "config_id", "run_key"})
 """Setting columns of a table that say how its rows came about, not what to compute."""
 
+BATCH = 8192
+"""Rows of a table that are read at a time."""
 LABELS = "labels"
 """The table's own column of labels, a JSON object."""
 
@@ -79,10 +84,10 @@ class Row:
     per_axis: Mapping[tuple[str, str], int]
     labels: Mapping[str, str]
 
-    def identity(self) -> Any:
-        """Equal for lines that say the same."""
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in self.settings.items()}
-        return frozenset(settings.items()), frozenset(self.per_axis.items()), frozenset(self.labels.items())
+    def identity(self) -> bytes:
+        """Equal for lines that say the same; 16 bytes, for there may be hundreds of thousands."""
+        told = (sorted(self.settings.items()), sorted(self.per_axis.items()), sorted(self.labels.items()))
+        return hashlib.blake2b(repr(told).encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +180,35 @@ def read(path: Path, overridden: Iterable[str] = ()) -> Cases:
     lines = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     try:
         header = _header(path, next(lines, (1, []))[1], frozenset(overridden))
-        rows: dict[Any, Row] = {}
-        for line, cells in lines:
-            row = _row(path, line, cells, header)
-            rows.setdefault(row.identity(), row)
+        rows = list(_distinct(path, lines, header))
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, InvalidValue):
             raise
         raise InvalidValue("cases", f"cases={path} cannot be read: {error}") from error
     if not rows:
         raise InvalidValue("cases", f"{path} has no line below its header")
-    return Cases(
-        path, list(rows.values()), [name for name in header if name and name not in READERS and name != LABELS]
-    )
+    return Cases(path, rows, [name for name in header if name and name not in READERS and name != LABELS])
+
+
+def _distinct(path: Path, lines: Iterable[tuple[int, Sequence[str]]], header: Sequence[str]) -> Iterator[Row]:
+    """The first of the lines that say the same."""
+    told = [place for place, name in enumerate(header) if name]
+    last: Sequence[str] = ()
+    seen: set[bytes] = set()
+    for line, cells in lines:
+        if len(cells) != len(header):
+            raise InvalidValue(
+                "cases", f"{place(path, line)}: {len(cells)} cells for the header's {len(header)} columns"
+            )
+        # The rows of a configuration stand together in a table, one per method.
+        if cells is last:
+            continue
+        last, here = cells, [cells[place] for place in told]
+        row = _row(path, line, here, [header[place] for place in told])
+        identity = row.identity()
+        if identity not in seen:
+            seen.add(identity)
+            yield row
 
 
 def _header(path: Path, names: Sequence[str], overridden: frozenset[str]) -> list[str]:
@@ -238,8 +259,6 @@ def _is_result(column: str) -> bool:
 
 
 def _row(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Row:
-    if len(cells) != len(header):
-        raise InvalidValue("cases", f"{place(path, line)}: {len(cells)} cells for the header's {len(header)} columns")
     settings: dict[str, Any] = {}
     per_axis: dict[tuple[str, str], int] = {}
     labels: dict[str, str] = {}
@@ -257,10 +276,15 @@ def _row(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> 
     return Row(line, settings, per_axis, labels)
 
 
+@lru_cache(4096)
+def _read_as(column: str, cell: str) -> Any:
+    return READERS[column][0](cell)
+
+
 def _cell(path: Path, line: int, column: str, cell: str) -> Any:
-    reader, kind = READERS[column]
+    kind = READERS[column][1]
     try:
-        return reader(cell)
+        return _read_as(column, cell)
     except (ValueError, OverflowError):
         raise InvalidValue("cases", f"{place(path, line, column)}: {cell!r} is not {kind}") from None
 
@@ -278,17 +302,30 @@ def _csv(path: Path) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(file, strict=True)
         for cells in reader:
             if any(cells) and not cells[0].startswith("#"):
-                yield reader.line_num, cells
+                # results.csv has an apostrophe before what a spreadsheet would take for a formula.
+                yield reader.line_num, [as_written(cell) if cell.startswith("'") else cell for cell in cells]
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """As _csv; the header counts as line 1, so that the first row is line 2 as in the same table's .csv."""
+    """As _csv; the header counts as line 1, so that the first row is line 2 as in the same table's .csv.
+
+    Columns that say how a row came out are left empty, unread.
+    """
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowException as error:
-        raise ValueError(str(error)) from error
-    yield 1, list(table.column_names)
-    for line, row in enumerate(zip(*(column.to_pylist() for column in table.columns), strict=True), start=2):
-        yield line, ["" if value is None else str(value) for value in row]
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            yield 1, list(names)
+            read = [name for name in names if not _is_result(name)]
+            line, before, cells = 1, None, []
+            for batch in file.iter_batches(BATCH, columns=read):
+                columns = {name: batch.column(name).to_pylist() for name in read}
+                unread = [None] * len(batch)
+                for row in zip(*(columns.get(name, unread) for name in names), strict=True):
+                    line += 1
+                    if row != before:
+                        before, cells = row, ["" if value is None else str(value) for value in row]
+                    yield line, cells
+    except Exception as error:  # a damaged file makes its readers raise anything
+        raise ValueError(str(error) or type(error).__name__) from error
