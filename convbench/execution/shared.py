@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 
@@ -19,9 +18,11 @@ class SharedBytes:
         self.fd = anonymous_file(mmap.PAGESIZE) if fd is None else fd
         self._pages: mmap.mmap | None = None
         self._slot_bytes = 0
-        if fd is None and hasattr(fcntl, "F_ADD_SEALS"):
-            # Whoever reads a page that the other side has cut off is killed.
-            with contextlib.suppress(OSError):
+        if fd is None:
+            # Whoever reads a page that the other side has cut off is killed. Only Linux has seals.
+            with contextlib.suppress(ImportError, AttributeError, OSError):
+                import fcntl
+
                 fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _F_SEAL_SHRINK)
 
     def hold(self, slot_bytes: int, slots: int) -> None:
