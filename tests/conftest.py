@@ -12,6 +12,10 @@ from hypothesis import HealthCheck, settings
 # Set before anything imports torch, and inherited by every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# oneDNN 3.12's kernels for AMX give wrong bfloat16 convolutions where the kernel is wide and there is padding
+# (docs/findings.md); the right methods of these tests would not be right there.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
+
 # A shell without job control starts its background jobs with SIGINT ignored, which children inherit; the tests
 # of interrupts would then wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
