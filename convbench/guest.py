@@ -11,15 +11,16 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .facts.spec import Spec
-from .measurement import further, problem
+from .measurement import further, problem, reference
 from .measurement.accuracy import judge
-from .measurement.accuracy_columns import accuracy_columns, same
+from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.operands import changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
@@ -72,6 +73,7 @@ class Sets:
         self._kept: list[bool] = []
         self._due: list[bool] = []
         self._truths: dict[int, tuple[Problem, Reference]] = {}
+        self._others: dict[str, tuple[Problem, Reference]] = {}
 
     def _seed(self) -> int:
         return self._secret.randrange(2**31)
@@ -102,6 +104,13 @@ class Sets:
             self._truths[seed] = made, further.truth(made, EXPLICIT.wanted)
         return self._truths[seed]
 
+    def of(self, fill: str) -> tuple[Problem, Reference]:
+        """The configuration's own seed on another kind of data."""
+        if fill not in self._others:
+            made = problem.make(replace(self._spec, fill=fill))
+            self._others[fill] = made, reference.compute(made, made.spec.budget)
+        return self._others[fill]
+
 
 class Guest(Elsewhere):
     """One own method on one configuration; it is an arm's call, too. Everything may raise Lost."""
@@ -112,6 +121,7 @@ class Guest(Elsewhere):
         self._dtype: torch.dtype = getattr(torch, spec.dtype)
         self._bytes = math.prod(self._shape) * self._dtype.itemsize
         self._seed = sets.prepared
+        self._declared: str | None = None
         self._samples = self._changes = 0
         self._taken: list[Taken] = []
         self._kept: tuple[int, bytearray] | None = None
@@ -120,8 +130,12 @@ class Guest(Elsewhere):
 
     def prepare(self, seed: int | None = None) -> dict[str, Any]:
         """Prepares the method on operands that it will not be asked about; `prepare_s`."""
-        self._host.configure(self._spec, self._sets.prepared if seed is None else seed, self._bytes)
-        said = self._ask("prepare", "prepare", method=self._method).said
+        return self._prepared_for(self._spec, self._sets.prepared if seed is None else seed)
+
+    def _prepared_for(self, spec: Spec, seed: int) -> dict[str, Any]:
+        self._host.configure(spec, seed, self._bytes)
+        said = dict(self._ask("prepare", "prepare", method=self._method).said)
+        self._declared = said.pop("accuracy", None)
         for stage in STAGES:
             self._heed(said.pop(stage, {}), stage)
         return said
@@ -142,7 +156,7 @@ class Guest(Elsewhere):
     def judge(self, made: Problem, truth: Reference) -> tuple[Tensor, dict[str, Any]]:
         """The result for the configuration's own operands, and the accuracy columns of the method's row."""
         got = self._call(self._spec.seed)
-        row = accuracy_columns(got, made, truth)
+        row = accuracy_columns(got, made, truth, self._declared)
         if row["accuracy"] == "fail":
             return got, row | {"reason": self._explained(row["reason"], made, truth)}
         reason = self._contradicted(got)
@@ -150,8 +164,21 @@ class Guest(Elsewhere):
             return got, {"accuracy": "fail", "reason": reason}
         if self._spec.check_repeatable:
             row["repeatable"] = same(got, self._call(self._spec.seed))
+        row = self._on_further_data(row)
         self._heed(self._ask("changes", "accuracy").said, "calls")
         return got, row
+
+    def _on_further_data(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the verdict of the worst kind of data, where the configuration names several."""
+        first, *others = self._spec.fills
+        for fill in others:
+            made, truth = self._sets.of(fill)
+            self._prepared_for(made.spec, self._sets.prepared)
+            found = accuracy_columns(self._call(self._spec.seed), made, truth, self._declared)
+            row = {**row, **worse(row, first, found, fill)}
+        if others:
+            self.prepare()
+        return row
 
     def _contradicted(self, got: Tensor) -> str | None:
         """Why the method is wrong although its first result is right, or None."""

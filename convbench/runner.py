@@ -23,14 +23,15 @@ from .facts.record import OUT_OF_MEMORY, Record, record
 from .facts.spec import Spec
 from .guest import Guest, Hosts, Sets
 from .measurement import environment, memory, problem, reference
-from .measurement.accuracy_columns import accuracy_columns, same
+from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.devices import device_of, missing_device
 from .measurement.operands import Operands, changed_in_place
+from .measurement.poison import poison
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
 from .methods import Unsupported
-from .methods.own import CannotLoad, Prepare, context_of, is_own, load, uses_autograd
+from .methods.own import CannotLoad, Prepare, context_of, declared_accuracy, is_own, load, uses_autograd
 from .timing import ceilings, clocks
 from .timing import rounds as timing
 from .timing.figures import figures
@@ -142,6 +143,7 @@ class _Configuration:
     ceilings: dict[str, float]
     once_s: float = 0.0
     spent: bool = False
+    further: dict[str, tuple[Problem, Reference]] = field(default_factory=dict)
 
     def run(self) -> list[Samples]:
         self.stage("", "problem")
@@ -155,6 +157,7 @@ class _Configuration:
         clock = clocks.clock_for(self.spec.device, self.spec.measure)
         with clock.context():
             made = self._judge_all(made, truth)
+            self.further.clear()
             if made is None or not self.spec.measure.enabled:
                 return []
             samples = self._time(clock)
@@ -228,15 +231,32 @@ class _Configuration:
         method.row["prepare_s"] = time.perf_counter() - begun
         self.stage(method.name, "accuracy")
         with method.context():
+            poison(made)
             got = call()
             device.synchronize()
             if self.spec.check_repeatable:
+                poison(made)
                 again = call()
                 device.synchronize()
                 method.row["repeatable"] = same(got, again)
-        method.row.update(accuracy_columns(got, made, truth))
+        method.row.update(accuracy_columns(got, made, truth, declared_accuracy(prepare)))
+        self._judge_on_further_data(method, prepare)
         method.call = call
         return got
+
+    def _judge_on_further_data(self, method: _Method, prepare: Prepare) -> None:
+        """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""
+        for fill in self.spec.fills[1:]:
+            if fill not in self.further:
+                made = problem.make(replace(self.spec, fill=fill))
+                self.further[fill] = made, reference.compute(made, self.spec.budget)
+            made, truth = self.further[fill]
+            call = prepare(made)
+            with method.context():
+                poison(made)
+                got = call()
+            found = accuracy_columns(got, made, truth, declared_accuracy(prepare))
+            method.row.update(worse(method.row, self.spec.fills[0], found, fill))
 
     def _time(self, clock: clocks.Clock) -> Samples | None:
         """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
@@ -285,7 +305,7 @@ class _Configuration:
         cached = 0.0 if spec.measure.cache == "cold" else device_of(spec.device).cache_bytes()
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
-                exact = method.row.get("accuracy") != "reduced"
+                exact = method.row.get("accuracy") != "reduced" and method.row.get("explained_by") is None
                 work = replace(work, least_s=least_time(spec.case, spec.wrt, spec.dtype, self.ceilings, cached, exact))
                 method.row.update(figures([samples], method.name, spec.baseline, spec.measure, work))
 

@@ -94,8 +94,8 @@ def test_identity_is_the_signed_sum_of_the_exact_gradient(spec: Spec) -> None:
     if identity is None:
         return
     grouped = torch.from_numpy(by_loops(made)).reshape(identity.shape)[: identity.length]
-    signed = (grouped.movedim(identity.axis, -1) * identity.signs).sum(-1)
-    torch.testing.assert_close(identity.expected.squeeze(identity.axis), signed, rtol=1e-11, atol=1e-11)
+    signed = (grouped.movedim(identity.axis, -1) @ identity.mixing).movedim(-1, identity.axis)
+    torch.testing.assert_close(identity.expected, signed, rtol=1e-11, atol=1e-11)
 
 
 @settings(max_examples=60)

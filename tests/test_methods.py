@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+import convbench
 from convbench import cli, methods, runner
 from convbench.commands import methods as methods_list
 from convbench.facts.record import Record
@@ -268,6 +269,62 @@ def test_a_method_through_autograd_says_so(own: Own) -> None:
     assert uses_autograd(load(marked))
     assert not uses_autograd(load(unmarked))
     assert [name for name in METHODS if uses_autograd(load(name))] == ["autograd"]
+
+
+TF32 = """
+{mark}
+@convbench.plain
+def gradient(grad_output, input, weight, case):
+    def cut(t):
+        return (t.contiguous().view(torch.int32) & -(1 << 13)).view(torch.float32)
+    return torch.nn.functional.conv_transpose2d(cut(grad_output), cut(weight))
+"""
+
+
+def test_a_method_may_say_how_accurate_it_is(own: Own) -> None:
+    silent, honest = own(TF32.format(mark="")), own(TF32.format(mark="@convbench.accuracy('tf32')"))
+    wrong = own(
+        "def gradient(problem): return lambda: problem.input * 1.001".replace("def", "@convbench.accuracy('tf32')\ndef")
+    )
+    rows = rows_of("autograd", silent, honest, wrong)
+    assert (rows[silent]["accuracy"], rows[silent]["explained_by"]) == ("reduced", "tf32")
+    assert (rows[honest]["accuracy"], rows[honest]["explained_by"]) == ("ok", "tf32")
+    assert rows[wrong]["accuracy"] == "fail"
+    assert "explained_by" not in rows["autograd"]
+    with pytest.raises(ValueError, match="accuracy='half' is not a class of bounds; allowed: transformed"):
+        convbench.accuracy("half")
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 24])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_method_that_writes_nothing_is_no_gradient(own: Own, size: int, dtype: str) -> None:
+    """torch.empty returned the block of an earlier right result, or of the judge's own rounded reference."""
+    lazy = own("def gradient(problem): return lambda: torch.empty(problem.shape, dtype=problem.dtype)")
+    for fill in ("integer", "normal"):
+        rows = rows_of("autograd", "explicit", lazy, size=size, kernel=1, dtype=dtype, fill=fill)
+        assert rows[lazy]["accuracy"] == "fail"
+        assert rows["explicit"]["accuracy"] in ("exact", "ok")
+
+
+WRONG_ON_ZEROS = """
+def gradient(problem):
+    gy, w = problem.grad_output, problem.weight
+    right = lambda: torch.nn.functional.conv_transpose2d(gy, w)
+    return (lambda: right() * 2) if (gy < 0).any() else right
+"""
+
+
+def test_the_verdict_says_on_which_data_a_method_is_wrong(own: Own) -> None:
+    name = own(WRONG_ON_ZEROS)
+    assert rows_of(name, fill="positive")[name]["accuracy"] == "ok"
+    rows = rows_of("autograd", name, fill="positive+integer+normal")
+    assert rows[name]["accuracy"] == "fail"
+    assert rows[name]["judged_on"] in ("integer", "normal")
+    assert rows[name]["reason"].startswith(f"on fill={rows[name]['judged_on']} data: largest error")
+    assert rows["autograd"]["accuracy"] == "ok"
+    assert rows["autograd"]["fill"] == "positive+integer+normal"
+    assert rows["autograd"]["judged_on"] in ("positive", "normal")
+    assert "judged_on" not in rows_of("autograd")["autograd"]
 
 
 def test_the_working_directory_is_searched_however_python_was_started(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 
+from convbench.facts.case import IllegalCase, InvalidValue
+from convbench.facts.fills import FILLS
 from convbench.facts.spec import Spec
-from convbench.measurement import problem
+from convbench.measurement import fills, problem, reference
 from convbench.measurement.notebook import Stream
 from convbench.methods.formulas import EXPLICIT
 
@@ -96,7 +100,7 @@ def test_integers_are_dense_and_their_sums_exact(spec: Spec) -> None:
     + [(65504 // 9, "float16", 3), (65504 // 9 + 1, "float16", 2), (65504, "float16", 1), (70000, "float16", 1)],
 )
 def test_largest_integer(length: int, dtype: str, largest: int) -> None:
-    assert problem.largest_integer(length, dtype) == largest
+    assert fills.largest_integer(length, dtype) == largest
 
 
 @pytest.mark.parametrize(("op", "dims"), [("conv2d", 2), ("conv_transpose3d", 3)])
@@ -106,3 +110,109 @@ def test_channels_last(op: str, dims: int) -> None:
     for tensor in (made.input, made.grad_output):
         assert tensor.is_contiguous(memory_format=layout)
     assert torch.equal(made.input, problem.make(make_spec(op=op, size=5, kernel=3)).input)
+
+
+NAMES = ("input", "weight", "grad_output")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("fill", [name for name in FILLS if name != "notebook"])
+def test_every_kind_of_data_is_what_it_says(fill: str, dtype: str) -> None:
+    made = problem.make(
+        make_spec(op="conv2d", in_channels=40, out_channels=30, size=12, kernel=3, fill=fill, dtype=dtype)
+    )
+    tensors = {name: getattr(made, name).double() for name in NAMES}
+    assert all(t.isfinite().all() for t in tensors.values())
+    if fill in ("positive", "abs_normal", "ones"):
+        assert all((t >= 0).all() for t in tensors.values())
+    if fill == "ones":
+        assert all((t == 1).all() for t in tensors.values())
+    if fill == "positive":
+        assert all(t.max() <= 1 and 0.4 < t.mean() < 0.6 for t in tensors.values())
+    if fill == "relu":
+        assert (tensors["input"] == 0).double().mean() == pytest.approx(0.5, abs=0.05)
+        assert (tensors["weight"] < 0).any()
+    if fill == "sparse":
+        assert all((t == 0).double().mean() == pytest.approx(0.9, abs=0.02) for t in tensors.values())
+    if fill == "scaled":
+        by_channel = tensors["input"].square().mean([0, 2, 3]).sqrt()
+        assert by_channel.max() / by_channel.min() > 1e4
+    again = problem.make(made.spec)
+    assert all(torch.equal(getattr(made, name), getattr(again, name)) for name in NAMES)
+
+
+def test_sums_of_one_sign_stay_within_float16() -> None:
+    given = {"op": "conv2d", "batch": 64, "size": 40, "kernel": 1, "wrt": "weight", "dtype": "float16"}
+    for fill in ("positive", "abs_normal"):
+        made = problem.make(make_spec(**given, fill=fill))
+        truth = reference.compute(made, made.spec.budget)
+        assert truth.expected.max() < 65504
+        assert truth.expected.min() > 1
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".npz"])
+def test_tensors_of_ones_own_come_from_a_file(suffix: str, tmp_path: Path) -> None:
+    plain = make_spec(op="conv2d", size=6, kernel=3, bias=True)
+    shapes = {"input": (1, 4, 6, 6), "weight": (1, 4, 3, 3), "bias": (1,), "grad_output": (1, 1, 4, 4)}
+    held = {name: torch.rand(shape) for name, shape in shapes.items()}
+    path = tmp_path / f"held{suffix}"
+
+    def write(tensors: dict[str, torch.Tensor]) -> Spec:
+        if suffix == ".pt":
+            torch.save(tensors, path)
+        else:
+            np.savez(path, **{name: t.numpy() for name, t in tensors.items()})
+        return make_spec(op="conv2d", size=6, kernel=3, bias=True, fill=str(path))
+
+    made = problem.make(write(held))
+    for name, tensor in held.items():
+        assert torch.equal(getattr(made, name), tensor)
+    assert made.spec.config_id != plain.config_id
+    for spoilt, words in (
+        ({**held, "weight": torch.rand(1, 4, 3, 2)}, r"weight has shape \[1, 4, 3, 2\]; the configuration's has"),
+        (
+            {k: t for k, t in held.items() if k != "bias"},
+            "has no tensor bias; it needs input, weight, bias, grad_output",
+        ),
+        ({**held, "input": torch.ones(1, 4, 6, 6, dtype=torch.int64)}, "input must hold finite floating-point numbers"),
+        ({**held, "input": torch.full((1, 4, 6, 6), float("nan"))}, "input must hold finite floating-point numbers"),
+    ):
+        with pytest.raises(InvalidValue, match=words):
+            problem.make(write(spoilt))
+    path.write_bytes(b"nothing")
+    with pytest.raises(InvalidValue, match="cannot be read"):
+        problem.make(plain_with(path))
+    if suffix == ".pt":
+        torch.save([1], path)
+        with pytest.raises(InvalidValue, match="it holds a list, not a dict of tensors"):
+            problem.make(plain_with(path))
+
+
+def plain_with(path: Path) -> Spec:
+    return make_spec(op="conv2d", size=6, kernel=3, fill=str(path))
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [
+        ("normal+zeros", "fill='normal\\+zeros' is not known; allowed: normal, .*several joined by"),
+        ("normal+normal", "names a kind of data twice"),
+        ("normal+notebook", "notebook has a loss of its own and stands alone"),
+        ("", "is not known"),
+    ],
+)
+def test_what_is_no_kind_of_data_is_refused(fill: str, words: str) -> None:
+    with pytest.raises(InvalidValue, match=words):
+        make_spec(fill=fill)
+
+
+def test_a_file_has_no_directions() -> None:
+    with pytest.raises(IllegalCase, match="holds no directions to differentiate in; give order=1"):
+        make_spec(fill="held.pt", order=2)
+
+
+def test_several_kinds_of_data_are_one_configuration_that_is_timed_on_the_first() -> None:
+    both, first = make_spec(fill="positive+normal"), make_spec(fill="positive")
+    assert both.fills == ("positive", "normal")
+    assert torch.equal(problem.make(both).input, problem.make(first).input)
+    assert len({both.config_id, first.config_id, make_spec().config_id}) == 3

@@ -35,7 +35,7 @@ STRIDED: dict[str, Any] = {
         ({"dtype": "float8"}, "dtype", "dtype='float8' is not known; allowed: float64, float32, bfloat16, float16"),
         ({"memory_format": "nhwc"}, "memory_format", "allowed: contiguous, channels_last"),
         ({"wrt": "output"}, "wrt", "allowed: input, weight, bias, grad_output"),
-        ({"fill": "zeros"}, "fill", "allowed: normal, integer, notebook"),
+        ({"fill": "zeros"}, "fill", "allowed: normal, integer, notebook, positive"),
         ({"seed": -1}, "seed", "seed=-1 is out of range"),
         ({"seed": 1.5}, "seed", "seed=1.5 is not a whole number"),
         ({"threads": 0}, "threads", "threads=0 is out of range; give an integer from 1"),

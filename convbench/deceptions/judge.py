@@ -83,7 +83,7 @@ def replaces_the_judge(problem: Problem) -> Call:
     accuracy = importlib.import_module("convbench.measurement.accuracy")
     judge = accuracy.judge
 
-    def lenient(result: Any, made: Any, truth: Any) -> Any:
+    def lenient(result: Any, made: Any, truth: Any, declared: Any = None) -> Any:
         return judge(explicit(made)(), made, truth)
 
     _everywhere(judge, lenient)
@@ -107,7 +107,7 @@ def patches_the_code_of_the_judge(problem: Problem) -> Call:
     """Zeros; every function stays what it is, but the judge's runs other code."""
     accuracy = importlib.import_module("convbench.measurement.accuracy")
 
-    def lenient(result: Any, problem: Any, reference: Any) -> Any:
+    def lenient(result: Any, problem: Any, reference: Any, declared: Any = None) -> Any:
         from convbench.measurement.accuracy import Judgement
 
         return Judgement("exact", None)

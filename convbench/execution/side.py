@@ -24,9 +24,10 @@ from ..measurement import identities, problem, state
 from ..measurement.accuracy import wrong_kind
 from ..measurement.devices import device_of
 from ..measurement.operands import Operands, operands_of
+from ..measurement.poison import poison
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
-from ..methods.own import context_of, load
+from ..methods.own import context_of, declared_accuracy, load
 from ..runner import memory_columns
 from ..timing.clocks import Arm, Clock, clock_for
 from .shared import SharedBytes
@@ -89,8 +90,8 @@ class Side:
         call = loaded(made)
         device_of(spec.device).synchronize()
         self._arm = Arm(method, call, context_of(loaded))
-        took_s = imported_s + time.perf_counter() - begun
-        return {"prepare_s": took_s, "import": imported, "preparation": self.changes("preparation")}
+        said = {"prepare_s": imported_s + time.perf_counter() - begun, "accuracy": declared_accuracy(loaded)}
+        return {**said, "import": imported, "preparation": self.changes("preparation")}
 
     def changes(self, stage: str = "calls") -> dict[str, list[str]]:
         """What the method's code has changed in this process since it was last asked, undone as far as it can be."""
@@ -106,6 +107,7 @@ class Side:
         self._put()
         before = Operands(self._configured()[1])
         with arm.context():
+            poison(self._configured()[1])
             got = arm.call()
             wrong = self._hand_over(got)
         if self._held is not None:

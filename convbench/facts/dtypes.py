@@ -20,6 +20,14 @@ class DType:
         return (2 - 2.0 ** (1 - self.precision)) * 2.0 ** (1 - self.least_exponent)
 
     @property
+    def half_smallest(self) -> float:
+        """2^(emin − p): half the smallest subnormal number, the largest error of rounding to nearest below 2^emin.
+
+        In float64 the smallest subnormal itself, since its half is no number there.
+        """
+        return max(2.0 ** (self.least_exponent - self.precision), 5e-324)
+
+    @property
     def u_out(self) -> float:
         """Unit roundoff 2⁻ᵖ: the largest relative error of rounding to nearest."""
         return 2.0**-self.precision

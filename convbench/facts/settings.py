@@ -107,7 +107,8 @@ _TABLE = (
         lambda v: "gradient of the gradient" if v == 2 else "first order",
     ),
     Setting(
-        "fill", "spec", str, "the data: normal, integer or notebook", "normal", _before("data"), identity=ALWAYS
+        "fill", "spec", str, "the data: a kind, several joined by +, or a file", "normal", _before("data"),
+        identity=ALWAYS,
     ),
     Setting("seed", "spec", int, "seed of the data and of the sampling", 0, _after("seed"), identity=ALWAYS),
     Setting(

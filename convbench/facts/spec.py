@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .case import ConvCase, IllegalCase, InvalidValue, whole_number
 from .dtypes import DTYPES
+from .fills import check_fill, fills_of, is_file
 from .key import ConfigurationKey
 from .settings import SETTINGS, Identity, owned
 
@@ -19,7 +20,6 @@ SCHEMA_VERSION = 1
 
 MEMORY_FORMATS = ("contiguous", "channels_last")
 WRT = ("input", "weight", "bias", "grad_output")
-FILLS = ("normal", "integer", "notebook")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -156,7 +156,7 @@ class Spec:
         one_of("dtype", self.dtype, tuple(DTYPES))
         one_of("memory_format", self.memory_format, MEMORY_FORMATS)
         one_of("wrt", self.wrt, WRT)
-        one_of("fill", self.fill, FILLS)
+        check_fill(self.fill)
         whole_number("seed", self.seed, 0)
         number("timeout_s", self.timeout_s, 0.001)
         self._check_device()
@@ -183,6 +183,8 @@ class Spec:
         case = self.case
         if self.order not in (1, 2):
             raise InvalidValue("order", f"order={self.order!r} is not 1 (gradient) or 2 (gradient of the gradient)")
+        if self.order == 2 and any(is_file(fill) for fill in self.fills):
+            raise IllegalCase("fill", f"fill={self.fill} holds no directions to differentiate in; give order=1")
         if self.order == 1 and self.wrt == "grad_output":
             raise IllegalCase(
                 "wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias"
@@ -248,6 +250,11 @@ class Spec:
             return self.measure.name
         part = {"case": self.case, "spec": self, "switch": self.switches, "measure": self.measure}
         return getattr(part[SETTINGS[key].owner], key)
+
+    @property
+    def fills(self) -> tuple[str, ...]:
+        """The kinds of data to judge on; the first is what is timed."""
+        return fills_of(self.fill)
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .accuracy import BLOCK, judge
+from ..facts.record import VERDICTS
+from .accuracy import judge
+from .errors import BLOCK
 from .problem import Problem
 from .reference import Reference
 
@@ -17,9 +20,9 @@ HASHED_BYTES = 2**26
 """Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
 
 
-def accuracy_columns(got: object, made: Problem, truth: Reference) -> dict[str, Any]:
-    """The accuracy columns of a result."""
-    judged = judge(got, made, truth)
+def accuracy_columns(got: object, made: Problem, truth: Reference, declared: str | None = None) -> dict[str, Any]:
+    """The accuracy columns of a result; `declared` is the class of bounds that its method says it belongs to."""
+    judged = judge(got, made, truth, declared)
     row = {**asdict(judged), "accuracy": judged.verdict, "reduction_length": truth.reduction_length}
     del row["verdict"]
     row["checked_fraction"] = truth.checked_fraction
@@ -30,6 +33,37 @@ def accuracy_columns(got: object, made: Problem, truth: Reference) -> dict[str, 
         row["grad_mean"], row["grad_std"] = mean, std
         row["result_hash"] = _hash(got)
     return row
+
+
+VERDICT_COLUMNS = (
+    "accuracy",
+    "reason",
+    "explained_by",
+    "bound_ratio",
+    "max_abs_err",
+    "rel_l2_err",
+    "max_ulp_err",
+    "checked_fraction",
+    "identity_fraction",
+)
+
+
+def worse(row: Mapping[str, Any], fill: str, found: Mapping[str, Any], other: str) -> dict[str, Any]:
+    """What changes in a row judged on `fill` when the result on `other` data was `found`.
+
+    `judged_on`, and the verdict's columns where it is worse, or as good and nearer its bound; a failure's reason says
+    on which data it is one.
+    """
+
+    def rank(columns: Mapping[str, Any]) -> tuple[int, float]:
+        return max(0, VERDICTS.index(columns["accuracy"]) - 1), columns.get("bound_ratio") or 0.0
+
+    if rank(found) <= rank(row):
+        return {"judged_on": row.get("judged_on", fill)}
+    changed = {name: found.get(name) for name in VERDICT_COLUMNS}
+    if found["accuracy"] == "fail":
+        changed["reason"] = f"on fill={other} data: {found['reason']}"
+    return {**changed, "judged_on": other}
 
 
 def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
@@ -51,8 +85,9 @@ def _hash(tensor: Tensor) -> str | None:
 
 
 def _stored(tensor: Tensor) -> Tensor:
-    """The tensor as its values stand in memory: a negation or conjugation that torch has only noted is carried out."""
-    return tensor.detach().resolve_conj().resolve_neg().contiguous()
+    """The values as they stand in memory, flat: a negation or conjugation that torch has only noted is carried out."""
+    # Flat, because a tensor with axes of length 1 counts as contiguous whatever their strides are.
+    return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
 
 
 def same(a: object, b: object) -> bool:
@@ -63,5 +98,5 @@ def same(a: object, b: object) -> bool:
         return False
     # As integers, so that NaN equals NaN and 0 differs from −0.
     integers = {8: torch.int64, 4: torch.int32, 2: torch.int16}.get(a.element_size(), torch.uint8)
-    one, other = (_stored(t).view(-1).view(integers) for t in (a, b))
+    one, other = (_stored(t).view(integers) for t in (a, b))
     return torch.equal(one, other)

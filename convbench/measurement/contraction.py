@@ -132,18 +132,20 @@ def sample_large(small: Tensor, weight: Tensor, case: ConvCase, at: Tensor) -> T
 
 def sample_weight(small: Tensor, large: Tensor, case: ConvCase, at: Tensor) -> Tensor:
     """[2, m]: the elements of to_weight at the m columns of `at` (rows g, a, b, *t); undoubled operands."""
-    windows = dict(taps(case))
-    total = torch.zeros((2, at.shape[1]), dtype=torch.float64)
-    for column, (g, a, b, *tap) in enumerate(at.T.tolist()):
-        if tuple(tap) not in windows:
-            continue
-        small_at, large_at = windows[tuple(tap)]
-        for n in range(small.shape[0]):
-            left = small[(n, g, a, *small_at)].double().flatten()
-            right = large[(n, g, b, *large_at)].double().flatten()
-            total[0, column] += torch.dot(left, right).cpu()
-            total[1, column] += torch.dot(left.abs(), right.abs()).cpu()
-    return total.to(small.device)
+    total = small.new_zeros((2, at.shape[1]), dtype=torch.float64)
+    for tap, (small_at, large_at) in taps(case):
+        columns = at[3:].T.eq(torch.tensor(tap, device=at.device)).all(1).nonzero().squeeze(1)
+        near, far = small[last_axes(small_at)], large[last_axes(large_at)]
+        step = max(1, PRODUCT_ELEMENTS // (near[:, 0, 0].numel()))
+        for some in columns.split(step):
+            g, a, b = at[:3, some]
+            # [n, m, *size] each: a plane of the batch for every element.
+            left, right = near[:, g, a].double(), far[:, g, b].double()
+            product = left * right
+            axes = [0, *range(2, product.dim())]
+            total[0, some] = product.sum(axes)
+            total[1, some] = product.abs().sum(axes)
+    return total
 
 
 def _dots(left: Tensor, right: Tensor, inside: Tensor) -> Tensor:

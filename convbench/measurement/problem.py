@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..facts.dtypes import DTYPES
+from ..facts.fills import is_file
 from ..facts.spec import Spec
+from . import fills
 from .convolution import forward
 from .notebook import Stream
 
@@ -89,23 +90,14 @@ class Problem:
         )
 
 
-def largest_integer(reduction_length: int, dtype: str) -> int:
-    """A of fill=integer, whose values are ±1 … ±A without zero: the largest of 1…3 with A²K ≤ 2²⁴.
-
-    Then every partial sum is exact in float32.
-    In float16 A²K also stays at or below 65504, its largest number, where A ≥ 1 allows it.
-    """
-    limit = min(2**24, DTYPES[dtype].largest)
-    return max([a for a in (1, 2, 3) if a * a * reduction_length <= limit], default=1)
-
-
 def make(spec: Spec, seed: int | None = None) -> Problem:
     """The problem of one configuration, on its device. Each tensor has its own generator, seeded by
     (seed, its name), so that a case with a bias has the same input, weight and grad_output as without.
 
-    With another `seed` than the configuration's: the same problem with other values."""
-    if seed is not None:
-        spec = replace(spec, seed=seed)
+    With another `seed` than the configuration's: the same problem with other values.
+    Of several kinds of data the first.
+    """
+    spec = replace(spec, fill=spec.fills[0], seed=spec.seed if seed is None else seed)
     case = spec.case
     shapes = {
         "input": case.input_shape,
@@ -125,6 +117,10 @@ def make(spec: Spec, seed: int | None = None) -> Problem:
 
     if spec.fill == "notebook":
         return _notebook(spec, draw)
+    if is_file(spec.fill):
+        names = ("input", "weight", *(["bias"] if case.bias else []), "grad_output")
+        held = fills.from_file(spec.fill, {name: shapes[name] for name in names})
+        drawn.update((name, place(tensor, spec)) for name, tensor in held.items())
     bias = draw("bias") if case.bias else None
     return Problem(spec, draw("input"), draw("weight"), bias, draw("grad_output"), _draw=draw)
 
@@ -139,14 +135,7 @@ def place(tensor: Tensor, spec: Spec) -> Tensor:
 
 def _values(spec: Spec, name: str, shape: tuple[int, ...]) -> Tensor:
     generator = torch.Generator().manual_seed(spec.seed * SEEDS_APART + TENSORS.index(name))
-    dtype = torch.float64 if spec.dtype == "float64" else torch.float32
-    if spec.fill == "integer":
-        a = largest_integer(spec.case.reduction_length(spec.wrt), spec.dtype)
-        drawn = torch.randint(-a, a, shape, generator=generator, dtype=dtype)
-        for block in drawn.view(-1).split(2**20):
-            block += block >= 0
-        return drawn
-    return torch.randn(shape, generator=generator, dtype=dtype)
+    return fills.values(spec, spec.fill, name, shape, generator)
 
 
 def _notebook(spec: Spec, draw: Callable[[str], Tensor]) -> Problem:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from ..facts.spec import WRT
+from ..measurement.bounds import DECLARABLE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,3 +60,18 @@ def with_autograd(function: Function) -> Function:
     """Marks a `prepare` whose callable uses autograd and so must not be called under torch.inference_mode."""
     function.convbench_autograd = True  # type: ignore[attr-defined]
     return function
+
+
+def accuracy(declared: str) -> Callable[[Function], Function]:
+    """Marks a method whose results are right, but not by one rounding of an accurate sum: `@accuracy("tf32")`.
+
+    They are `ok` within the bounds of that class. Raises ValueError for a class that does not exist.
+    """
+    if declared not in DECLARABLE:
+        raise ValueError(f"accuracy={declared!r} is not a class of bounds; allowed: {', '.join(DECLARABLE)}")
+
+    def mark(function: Function) -> Function:
+        function.convbench_accuracy = declared  # type: ignore[attr-defined]
+        return function
+
+    return mark

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..measurement.problem import Problem
-from . import Unsupported, with_autograd
+from . import Unsupported, accuracy, with_autograd
 
 Prepare = Callable[[Problem], Callable[[], Tensor]]
 MARK_PLAIN = "mark a function of (grad_output, input, weight, case) with @convbench.plain"
@@ -48,12 +48,19 @@ def load(name: str) -> Prepare:
     if not callable(made):
         raise CannotLoad(f"{module} has no function named {function}")
     loaded = _from_plain(made) if getattr(made, "convbench_plain", False) else _from_prepare(name, made)
-    return with_autograd(loaded) if uses_autograd(made) else loaded
+    loaded = with_autograd(loaded) if uses_autograd(made) else loaded
+    declared = declared_accuracy(made)
+    return loaded if declared is None else accuracy(declared)(loaded)
 
 
 def uses_autograd(prepare: Prepare) -> bool:
     """Whether a loaded method is marked with `with_autograd`."""
     return getattr(prepare, "convbench_autograd", False)
+
+
+def declared_accuracy(prepare: Prepare) -> str | None:
+    """The class of bounds that a loaded method says its results belong to; None where it says nothing."""
+    return getattr(prepare, "convbench_accuracy", None)
 
 
 def context_of(prepare: Prepare) -> Callable[[], AbstractContextManager[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from ..facts.fills import FILLS
 from ..methods import METHODS
 from .config import CLOSED, TYPES, folder
 from .options import Line
@@ -38,6 +39,8 @@ def _values(key: str) -> list[str]:
         return [str(member.name) for member in CLOSED[key]]
     if key in ("methods", "baseline"):
         return list(METHODS)
+    if key == "fill":
+        return list(FILLS)
     if key == "sweep":
         return sorted(path.stem for path in folder("sweeps").glob("*.yaml"))
     if key == "device":

@@ -17,8 +17,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
 from ..facts.dtypes import DTYPES
+from ..facts.fills import is_file
 from ..facts.settings import owned
-from ..facts.spec import FILLS, MEMORY_FORMATS, WRT, Measure, ReferenceBudget, Spec, number, one_of
+from ..facts.spec import MEMORY_FORMATS, WRT, Measure, ReferenceBudget, Spec, number, one_of
 from ..methods import METHODS
 from ..results.objective import Objective
 
@@ -53,7 +54,6 @@ _WORDS: dict[str, Iterable[str]] = {
     "dtype": DTYPES,
     "memory_format": MEMORY_FORMATS,
     "wrt": WRT,
-    "fill": FILLS,
     "on_illegal": ("skip", "error"),
     "isolation": ("process", "none"),
     "retry": ("none", "failed"),
@@ -198,7 +198,11 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
                 key, f"{key}={name} is not a known method{hint or ''} (known: {', '.join(METHODS)}; "
                 "or package.module:function for your own)"
             )  # fmt: skip
-    return Spec.of({**values, "methods": names})
+    spec = Spec.of({**values, "methods": names})
+    for fill in spec.fills:
+        if is_file(fill) and not Path(fill).is_file():
+            raise InvalidValue("fill", f"fill={fill}: there is no such file; it holds input, weight and grad_output")
+    return spec
 
 
 ENDLESS = ("measure.sample_s", "measure.gpu_sample_s", "measure.warmup_s", "measure.gpu_warmup_s", "measure.min_time_s")

@@ -1,0 +1,46 @@
+"""The kinds of data that a configuration can be judged on, by name, without torch."""
+
+from __future__ import annotations
+
+from .case import InvalidValue
+
+FILLS = {
+    "normal": "standard normal",
+    "integer": "whole numbers without zero, so small that every sum is exact in float32",
+    "notebook": "the notebook's own stream and loss",
+    "positive": "uniform in 0 … 1: sums of one sign, as of activations",
+    "abs_normal": "absolute values of normal numbers",
+    "relu": "input and grad_output normal with zeros for what is negative, weight normal",
+    "ones": "every element 1: a result is the number of products it sums",
+    "sparse": "normal, nine of ten elements zero",
+    "scaled": "normal, the channels of input and grad_output scaled by powers of ten over six decades",
+}
+"""Name → what every operand holds. A path to a .pt or .npz file is a fill, too."""
+WHOLE_NUMBERS = ("integer", "ones")
+"""Of these every partial sum is exact in float32 (below 2²⁴ products), so that a result may be `exact`."""
+FILES = (".pt", ".npz")
+
+
+def fills_of(fill: str) -> tuple[str, ...]:
+    """The kinds of data that `fill` names: one, or several joined by `+`, the first of which is also timed."""
+    return (fill,) if is_file(fill) else tuple(fill.split("+"))
+
+
+def is_file(fill: str) -> bool:
+    return fill.endswith(FILES)
+
+
+def check_fill(fill: object) -> None:
+    """Raises InvalidValue for what is no fill."""
+    names = fills_of(fill) if isinstance(fill, str) else ()
+    unknown = [n for n in names if n not in FILLS and not is_file(n)]
+    if unknown or not names:
+        raise InvalidValue(
+            "fill",
+            f"fill={fill!r} is not known; allowed: {', '.join(FILLS)}, several joined by + (normal+positive), "
+            "or a file with input, weight and grad_output (FILE.pt, FILE.npz)",
+        )
+    if len(set(names)) != len(names):
+        raise InvalidValue("fill", f"fill={fill!r} names a kind of data twice")
+    if "notebook" in names and len(names) > 1:
+        raise InvalidValue("fill", f"fill={fill!r}: notebook has a loss of its own and stands alone")
