@@ -62,6 +62,10 @@ lock: $(VENV)/dev.stamp ## write lock.txt and constraints.txt anew for what pypr
 docs: $(VENV)/dev.stamp ## write docs/columns.md anew from the code
 	$(BIN)/python -m tests.test_docs
 
+.PHONY: findings
+findings: $(VENV)/dev.stamp ## write docs/findings.md anew: what is wrong in the torch at hand
+	$(BIN)/python -m tests.findings
+
 .PHONY: microbench
 microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-benchmark
 	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' --benchmark-only $(ARGS)
