@@ -41,8 +41,8 @@ twenty pairs bring three single calls on new values, seldom enough to cost littl
 
 
 IDLE_CPU_S = 0.02
-"""CPU seconds that a method's processes may take between its turns, in which they are halted: some time slices, until
-they are."""
+"""CPU seconds that a method's processes may take between its turns, in which they are halted: what goes on all the
+same has left its family, and takes as much as its rivals do."""
 
 
 class Host(Protocol):

@@ -13,6 +13,9 @@ from .process import OWN_WORK_S
 from .shared import SharedBytes
 from .stage import GUEST
 
+UNTIL_HALTED_S = 2e-3
+"""CPU seconds that several threads may still take between an answer and the moment they stop, on a busy machine."""
+
 
 class Guests:
     """One process for each own method, which lives from one configuration to the next.
@@ -69,7 +72,7 @@ class Host:
             self._child.ready()
             before_cpu = self._child.cpu_s
             if self._cpu_s is not None and before_cpu is not None:
-                self.idle_cpu_s += max(0.0, before_cpu - self._cpu_s)
+                self.idle_cpu_s += max(0.0, before_cpu - self._cpu_s - UNTIL_HALTED_S)
             self._child.resume()
             before = time.perf_counter()
             said = self._child.ask(do, within_s if phase else OWN_WORK_S, **words)
