@@ -26,12 +26,12 @@ MISTAKES = {
     "compare a b --margin 0": "--margin 0 leaves no room for noise; give a share such as 0.03 for 3%",
     "compare a b --spread -1": "--spread -1 is out of range; give a share such as 0.03 for 3%",
     "compare a b --confirm=yes": "--confirm takes no value, and 'yes' was given",
-    "export": "export needs DIR and --format pytest-benchmark|gha|csv|markdown; "
+    "export": "export needs DIR and --format pytest-benchmark|gha|bencher|csv|markdown; "
     "see `python -m convbench export --help`",
-    "export a --format xml": "--format 'xml' is not known; allowed: pytest-benchmark, gha, csv, markdown",
+    "export a --format xml": "--format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, markdown",
     "export --fromat csv a": "export has no option --fromat; did you mean --format?",
     "validate --jsno": "validate has no option --jsno; did you mean --json?",
-    "validate -x": "validate has no option -x; allowed: --help, --load, --json",
+    "validate -x": "validate has no option -x; allowed: --help, --judge, --markdown, --load, --json",
     "validate kernel=9": "validate has no setting 'kernel=9'; allowed: device, budget_s, measure, threads, seed",
     "recompute": "recompute needs DIR; see `python -m convbench recompute --help`",
     "recompute a b": "recompute takes DIR; 'b' is too many; see `python -m convbench recompute --help`",
@@ -41,6 +41,8 @@ MISTAKES = {
     "duet": "duet needs --a PYTHON and --b PYTHON; see `python -m convbench duet --help`",
     "duet --a x --b y --processes six": "--processes 'six' is not a whole number",
     "duet --a x --proceses 8": "duet has no option --proceses; did you mean --processes?",
+    "gate": "gate needs --base REF; see `python -m convbench gate --help`",
+    "gate --bse main": "gate has no option --bse; did you mean --base?",
 }
 
 
@@ -71,7 +73,10 @@ def test_in_a_process_of_its_own() -> None:
     command = [sys.executable, "-m", "convbench", "export", "a", "--format", "xml"]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "convbench: --format 'xml' is not known; allowed: pytest-benchmark, gha, csv, markdown\n"
+    assert (
+        done.stderr
+        == "convbench: --format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, markdown\n"
+    )
 
 
 def test_what_is_no_option_is_left_alone() -> None:

@@ -206,6 +206,33 @@ def test_gha_without_ratios_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert "holds no ratio to a baseline" in capsys.readouterr().err
 
 
+def test_bencher_s_metrics_have_their_intervals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bencher's adapter takes benchmark → measure → value, lower_value and upper_value, all of them numbers."""
+    found = json.loads(export(sampled_run(tmp_path / "run"), "bencher", capsys))
+    rows = {name: measures for name, measures in found.items() if name.endswith(" · explicit")}
+    assert (len(found), len(rows)) == (4, 2), "the row without a time is left out"
+    for measures in rows.values():
+        assert measures["speedup"] == {"value": 2.0, "lower_value": 1.9, "upper_value": 2.1}
+        latency = measures["latency"]
+        assert 0 < latency["lower_value"] <= latency["value"] <= latency["upper_value"]
+    (explicit, *_) = (timed_row(0, "explicit", (2.0, 1.9, 2.1)),)
+    assert next(iter(rows.values()))["latency"]["value"] == pytest.approx(explicit["time_s"] * 1e9)
+    assert all("speedup" not in m for name, m in found.items() if name.endswith(" · autograd"))
+
+
+def test_bencher_without_times_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "run", [row(1, "explicit")])
+    assert cli.main(["export", str(tmp_path / "run"), "--format", "bencher"]) == 2
+    assert "holds no times" in capsys.readouterr().err
+
+
+def test_pytest_benchmark_names_the_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sampled_run(tmp_path / "run")
+    rows = [{**timed_row(0, "explicit", (2.0, 1.9, 2.1)), "commit": "c0ffee", "dirty": True}]
+    write(folder, rows)
+    assert json.loads(export(folder, "pytest-benchmark", capsys))["commit_info"]["id"] == "c0ffee"
+
+
 def test_csv_is_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = list(csv.reader(io.StringIO(export(sampled_run(tmp_path / "run"), "csv", capsys))))
     assert lines[0] == list(COLUMNS)

@@ -23,6 +23,7 @@ from ..results.table import load, pieces, records, table_files
 from ..results.wording import distinct_names, labels_of
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
+from .bencher import metrics
 
 FIGURES = ("speedup", "speedup_low", "speedup_high", "speed", "accuracy", "bound_ratio", "equals_baseline", "converged")
 
@@ -124,6 +125,14 @@ def as_gha(run: Run) -> str:
     return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
 
+def as_bencher(run: Run) -> str:
+    """Bencher's metric format: times in nanoseconds and speedups, each with its 95% interval."""
+    found = metrics((f"{run.name(row)} · {row['method']}", row) for row in run.rows)
+    if not found:
+        raise InvalidValue("--format", f"{run.path} holds no times; run the sweep without measure=none")
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
 def as_pytest_benchmark(run: Run) -> str:
     """What `pytest --benchmark-json` writes, so that `pytest-benchmark compare` reads it; from the raw samples."""
     from pytest_benchmark import __version__ as version
@@ -132,10 +141,10 @@ def as_pytest_benchmark(run: Run) -> str:
     content = {
         "machine_info": _machine_info(environment),
         "commit_info": {
-            "id": "unversioned",
+            "id": next((row["commit"] for row in run.rows if "commit" in row), "unversioned"),
             "time": None,
             "author_time": None,
-            "dirty": False,
+            "dirty": any(row.get("dirty", False) for row in run.rows),
             "project": "convbench",
             "branch": "(unknown)",
         },
@@ -226,6 +235,7 @@ def _whole(made: Callable[[Run], str]) -> Callable[[Path], Iterable[str]]:
 FORMATS: dict[str, Callable[[Path], Iterable[str]]] = {
     "pytest-benchmark": _whole(as_pytest_benchmark),
     "gha": _whole(as_gha),
+    "bencher": _whole(as_bencher),
     "csv": as_csv,
     "markdown": _whole(as_markdown),
 }
