@@ -23,6 +23,7 @@ from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments
 from .comparison import Comparison
 from .confirm import check_trusted, measure_again
+from .environments import Environments
 from .gate import judge
 from .pairs import Sides, is_duet
 from .result import GateResult, Key, Policy
@@ -128,7 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy, args.trust)
     names = _names(shown(judgement, args.format), base, new)
-    comparison = Comparison(str(args.base), str(args.new), judgement, policy, names)
+    where = Environments.of(args.base, args.new)
+    comparison = Comparison(str(args.base), str(args.new), judgement, policy, names, environments=where)
     tell(comparison, args.format, args.out)
     return judgement.exit_code
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..facts.record import Record
 from ..facts.units import count, share
+from .environments import Environments
 from .result import Finding, GateResult, Key, Policy
 from .speed import ENOUGH_TIMES
 
@@ -17,6 +18,7 @@ WORDS = {
     "regression": "REGRESSION",
     "nothing": "NOTHING TO COMPARE",
     "untrusted": "INCONCLUSIVE (too noisy)",
+    "elsewhere": "INCONCLUSIVE (another environment)",
     "first": "nothing to compare with yet",
     "good": "no regression",
 }
@@ -41,7 +43,7 @@ class Comparison:
     """A judgement with what it takes to show it.
 
     `names`: config_id → the configuration's name for people. `paired`: BASE and NEW are two sides that were measured in
-    alternating pairs, not two runs.
+    alternating pairs, not two runs. `environments`: those of two runs.
     """
 
     base: str
@@ -50,6 +52,12 @@ class Comparison:
     policy: Policy
     names: Mapping[str, str]
     paired: bool = False
+    environments: Environments = field(default_factory=Environments)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said beside the findings."""
+        return [*self.judgement.notes, *self.environments.notes]
 
     def name(self, row: Record) -> str:
         return self.names.get(row["config_id"], row["config_id"])
@@ -86,6 +94,11 @@ class Comparison:
             text += (
                 f" For {' and '.join(j.coarse)}, {least} would have been detected in half of the cells, which is too "
                 "coarse to judge by: measure longer (measure=rigorous) or on a quieter machine."
+            )
+        if j.drifted:
+            text += (
+                f" {count(j.drifted, 'time')} that no ratio covers became longer in another environment, and none "
+                "shorter: a baseline that is slower there would look like this."
             )
         return text
 

@@ -15,7 +15,7 @@ from .result import Finding
 
 def as_json(comparison: Comparison) -> str:
     """Every finding as JSON. Log ratios are given as factors: `slowdown` 1.10 is 10% slower than in BASE."""
-    j = comparison.judgement
+    j, e = comparison.judgement, comparison.environments
     content = {
         "verdict": j.verdict,
         "exit_code": j.exit_code,
@@ -33,7 +33,8 @@ def as_json(comparison: Comparison) -> str:
         "new_cells": [
             {"config_id": row["config_id"], "method": row["method"], "name": comparison.name(row)} for row in j.fresh
         ],
-        "notes": j.notes,
+        "environments": {"differ": e.differ, "base": list(e.base.values()), "new": list(e.new.values())},
+        "notes": comparison.notes,
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -80,7 +81,7 @@ def junit(comparison: Comparison) -> str:
     counts = {"failures": len(failures), "errors": int(j.exit_code == Exit.UNTRUSTED), "skipped": skipped}
     for name, number in counts.items():
         suite.set(name, str(number))
-    Xml.SubElement(suite, "system-out").text = _clean("\n".join([comparison.summary, *j.notes]))
+    Xml.SubElement(suite, "system-out").text = _clean("\n".join([comparison.summary, *comparison.notes]))
     root = Xml.Element("testsuites")
     root.append(suite)
     Xml.indent(root)

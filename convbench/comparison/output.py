@@ -65,7 +65,7 @@ def show(comparison: Comparison, console: Console) -> None:
             kind = Text(TITLES[f.kind], style=STYLES.get(f.kind, "severity.bad"))
             table.add_row(kind, comparison.name(f.row), comparison.method(f.key), _speedup(f.row), f.text)
         console.print(table)
-    for line in (*more, *_new_cells(comparison), *judgement.notes):
+    for line in (*more, *_new_cells(comparison), *comparison.notes):
         console.print(Text(line, style="quiet"))
 
 
@@ -90,7 +90,7 @@ def markdown(comparison: Comparison) -> str:
             cells = (TITLES[f.kind], comparison.name(f.row), comparison.method(f.key), _speedup(f.row), f.text)
             lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
         lines.append("")
-    lines += [f"- {escape(line)}" for line in (*more, *_new_cells(comparison), *judgement.notes)]
+    lines += [f"- {escape(line)}" for line in (*more, *_new_cells(comparison), *comparison.notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 

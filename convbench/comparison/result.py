@@ -66,10 +66,12 @@ class GateResult:
     `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could neither
     confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell. `no_base`:
     why there is no BASE, which is no fault; `absent`: methods that BASE does not have, with a sentence each.
+    `drifted`: cells of another environment whose times all became noticeably longer, where most of them did.
     """
 
     margin: float
     no_base: str | None = None
+    drifted: int = 0
     cells: int = 0
     measured: int = 0
     asked: int = 0
@@ -89,11 +91,14 @@ class GateResult:
     @property
     def verdict(self) -> str:
         """regression; nothing (no cell that is ok in both runs, or times of which none could be compared); untrusted
-        (too coarse, or a suspect is left in doubt); first (nothing to compare with, as is to be expected); or good."""
+        (too coarse, or a suspect is left in doubt); elsewhere (all slower, in another environment); first (nothing to
+        compare with, as is to be expected); or good."""
         if self.failures and (self.cells or self.absent):
             return "regression"
         if self.coarse or self.doubtful:
             return "untrusted"
+        if self.drifted:
+            return "elsewhere"
         if self.no_base or (self.absent and not self.cells):
             return "first"
         return "good" if self.measured and (self.timed or not self.asked) else "nothing"
@@ -105,5 +110,5 @@ class GateResult:
 
     @property
     def exit_code(self) -> Exit:
-        codes = {"regression": Exit.WRONG, "nothing": Exit.UNTRUSTED, "untrusted": Exit.UNTRUSTED}
+        codes = {"regression": Exit.WRONG, **dict.fromkeys(("nothing", "untrusted", "elsewhere"), Exit.UNTRUSTED)}
         return codes.get(self.verdict, Exit.GOOD)

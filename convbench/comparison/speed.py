@@ -144,6 +144,7 @@ def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult
         if key not in judged and change.low > math.log(NOTICEABLE):
             text = f"{change}; advisory, because times of different runs are not paired"
             result.advice.append(Finding("advisory", key, pairs[key][1], text, change))
+    result.drifted = _drifted({k: c for k, c in found.items() if _elsewhere(*pairs[k])})
     if not judged:
         return {}
     common = median(change.log for change in judged.values())
@@ -158,3 +159,18 @@ def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult
 
 def _same_environment(old: Record, new: Record) -> bool:
     return "environment_id" in old and old["environment_id"] == new.get("environment_id")
+
+
+def _elsewhere(old: Record, new: Record) -> bool:
+    """Whether two rows are known to be of different environments."""
+    return "environment_id" in old and "environment_id" in new and not _same_environment(old, new)
+
+
+def _drifted(changes: Mapping[Key, Change]) -> int:
+    """How many cells of another environment are noticeably slower, where most are and none is faster; else 0.
+
+    Their times cannot be judged one by one, but a baseline that is slower everywhere must not pass for unchanged.
+    """
+    slower = sum(change.low > math.log(NOTICEABLE) for change in changes.values())
+    faster = any(change.high < -math.log(NOTICEABLE) for change in changes.values())
+    return slower if not faster and 2 * slower > len(changes) else 0
