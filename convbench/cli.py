@@ -31,6 +31,7 @@ COMMANDS = {
     "methods": "convbench.commands.methods",
     "duet": "convbench.duet.command",
     "gate": "convbench.gate.command",
+    "show": "convbench.commands.show",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
@@ -162,9 +163,9 @@ def _run(arguments: list[str]) -> int:
     line = options.read(arguments)
     if line.help or line.cfg or line.of_hydra:
         return _answer(line)
-    from .sweep.planned import composed
+    from .sweep.planned import asked_with, composed
 
-    found = composed(line)
+    found = asked_with(composed(line), arguments)
     if line.dry_run:
         from .sweep import dry_run
 

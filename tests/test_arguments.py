@@ -13,7 +13,8 @@ from convbench.facts.case import InvalidValue
 from convbench.terminal.arguments import Arguments, writing
 
 MISTAKES = {
-    "report": "report needs DIR; see `python -m convbench report --help`",
+    "report": "report needs DIR: there is no results/latest that it could take instead",
+    "show": "show needs DIR: there is no results/latest that it could take instead",
     "report --nope": "report has no option --nope; allowed: --help, --out",
     "report --ouy x.html DIR": "report has no option --ouy; did you mean --out?",
     "report DIR --out": "--out needs a value: --out FILE",
@@ -41,6 +42,8 @@ MISTAKES = {
     "duet": "duet needs --a PYTHON and --b PYTHON; see `python -m convbench duet --help`",
     "duet --a x --b y --processes six": "--processes 'six' is not a whole number",
     "duet --a x --proceses 8": "duet has no option --proceses; did you mean --processes?",
+    "show a": "a does not exist; give the folder that a sweep wrote (its out=)",
+    "show a b": "show takes DIR; 'b' is too many; see `python -m convbench show --help`",
     "gate": "gate needs --base REF; see `python -m convbench gate --help`",
     "gate --bse main": "gate has no option --bse; did you mean --base?",
 }
@@ -56,7 +59,10 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 @pytest.mark.parametrize("line", MISTAKES)
-def test_a_mistake_is_one_sentence(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_sentence(
+    line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert refused(capsys, *line.split()) == MISTAKES[line]
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..results.files import replacing
+from ..results.run_file import latest
 from ..terminal.arguments import Arguments, writing
 
 
 def main(argv: list[str]) -> int:
     """Writes the report and returns 0; raises InvalidValue."""
     parser = Arguments("report", description=__doc__)
-    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder that a sweep wrote (its out=)")
+    parser.add_argument(
+        "folders", metavar="DIR", nargs="*", type=Path, help="a folder that a sweep wrote (default: results/latest)"
+    )
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="the file to write (default: report.html in the first DIR)"
     )
     options = parser.parse_args(argv)
-    file = write(options.folders, options.out or default_file(options.folders[0]))
+    folders = options.folders or [latest("report")]
+    file = write(folders, options.out or default_file(folders[0]))
     print(f"report: {file}")
     return 0
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ..facts.case import InvalidValue
 from .files import replacing
 
 NAME = "run.json"
+
+LATEST = "latest"
+"""In results/: a link to the newest of the folders that are named after the time."""
 
 
 def runs(folder: Path) -> list[dict[str, Any]]:
@@ -40,3 +45,38 @@ def entry(argv: Sequence[str], begun: float) -> dict[str, Any]:
     times = (datetime.fromtimestamp(when, timezone.utc) for when in (begun, time.time()))
     started, ended = (when.isoformat(timespec="seconds") for when in times)
     return {"argv": list(argv), "cwd": str(Path.cwd()), "started_at": started, "ended_at": ended}
+
+
+@contextmanager
+def noted(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
+    """Adds the entry of a command when it begins, and when it ends the time of that: a run that was killed has none.
+
+    `facts` holds its `argv` and whatever else is to be written down. A disk that is full leaves the file as it was: the
+    rows matter more, and say so themselves.
+    """
+    begun, earlier = time.time(), runs(folder)
+    first = {**entry(facts.get("argv", ()), begun), **facts, "ended_at": None}
+    with suppress(OSError):
+        write(folder, [*earlier, first])
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            write(folder, [*earlier, {**first, "ended_at": entry((), begun)["ended_at"]}])
+
+
+def is_share(folder: Path) -> bool | None:
+    """Whether `folder` holds a share of a sweep (shard=2/8), as its last entry says; None where nothing is said."""
+    settings = [one["settings"] for one in runs(folder) if isinstance(one.get("settings"), dict)]
+    return settings[-1].get("shard") is not None if settings else None
+
+
+def latest(command: str) -> Path:
+    """The newest run of the working directory's results/, for a `command` that was given no folder.
+
+    Raises InvalidValue where there is none.
+    """
+    link = Path("results") / LATEST
+    if not link.is_dir():
+        raise InvalidValue("DIR", f"{command} needs DIR: there is no {link} that it could take instead")
+    return link.resolve()

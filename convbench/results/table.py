@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..facts.case import InvalidValue
 from ..facts.plain import NEUTRALISED
 from ..facts.record import COLUMNS, Record
+from . import run_file
 from .column_types import COLUMN_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+STAMPED = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+|-\d+)?")
+"""What a run's folder is called where no other name was given."""
 
 FILES = ("results.parquet", "results.csv")
 PIECE = 8192
@@ -77,7 +82,21 @@ def table_files(path: Path) -> list[Path]:
     here = _table_in(path)
     if here:
         return [here]
-    return [file for folder in sorted(path.iterdir()) if folder.is_dir() and (file := _table_in(folder))]
+    # A link beside the folders (`latest`) names one of them once more.
+    folders = [f for f in sorted(path.iterdir()) if f.is_dir() and not f.is_symlink() and _table_in(f)]
+    if len(folders) > 1 and (whole := [f for f in folders if _is_whole(f)]):
+        raise InvalidValue(
+            "DIR",
+            f"{path} holds {len(folders)} runs, and {whole[0].name} is a whole one: they are not the shards of one "
+            f"sweep; give the folder of one of them, such as {path / 'latest'} for the last, or several to `report`",
+        )
+    return [file for folder in folders if (file := _table_in(folder))]
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds a run of its own: its run.json names no shard or, without one, its name is a time."""
+    share = run_file.is_share(folder)
+    return bool(STAMPED.fullmatch(folder.name)) if share is None else not share
 
 
 def _table_in(folder: Path) -> Path | None:

@@ -151,7 +151,7 @@ def grids(composer: Composer, given: Sequence[Given]) -> tuple[list[Grid], Setti
         values = flat(cfg)
         settings.append(replace(Settings.of(values), cases=None))
         found.append(grid_of(cfg, values, cfg.hydra, [*axes, *(g for g in given if not g.group)]))
-    for key in (f.name for f in fields(Settings)):
+    for key in (f.name for f in fields(Settings) if f.compare):
         if any(getattr(s, key) != getattr(settings[0], key) for s in settings):
             raise InvalidValue(key, f"{key} differs between the chosen files; say which one holds with {key}=…")
     return found, settings[0]

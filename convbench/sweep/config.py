@@ -239,7 +239,10 @@ def bytes_of(key: str, value: Any) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a sweep as a whole, checked. `shard` is (which, of how many), counted from 1."""
+    """The settings of a sweep as a whole, checked. `shard` is (which, of how many), counted from 1.
+
+    `asked` is what run.json says of the command: its composed settings and, added by whoever has it, its `argv`.
+    """
 
     out: Path | None
     cases: str | None
@@ -255,6 +258,7 @@ class Settings:
     chunk: int
     budget_s: float | None
     objective: Objective
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
@@ -275,10 +279,11 @@ class Settings:
             chunk=whole_number("chunk", values["chunk"], 1),
             budget_s=None if values["budget_s"] is None else number("budget_s", values["budget_s"], 1),
             objective=Objective.of(values["objective"]),
+            asked={"settings": dict(values)},
         )
 
 
-RUN_KEYS = (*(f.name for f in fields(Settings)), "share")
+RUN_KEYS = (*(f.name for f in fields(Settings) if f.compare), "share")
 """Settings of the sweep as a whole. The others belong to a configuration and can differ within a sweep."""
 SPEC_KEYS = KEYS - frozenset(RUN_KEYS)
 

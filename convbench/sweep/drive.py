@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from ..execution import git
 from ..execution.execute import RunOptions, driving, execute
 from ..execution.outcome import Outcome
 from ..execution.source import is_found
@@ -16,6 +20,7 @@ from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import Record
 from ..facts.spec import Spec
+from ..results import run_file
 from ..terminal.progress import Progress
 from .config import Settings
 from .grid import Sweep
@@ -38,7 +43,18 @@ def fresh_folder(parent: Path) -> Path:
                 "out", f"{path} cannot be made ({error.strerror}); give a folder that you may write to with out=DIR"
             ) from error
         break
+    _link(parent / run_file.LATEST, path)
     return path
+
+
+def _link(link: Path, folder: Path) -> None:
+    """Points `link` to the newest run; where links cannot be made, or something else has the name, there is none."""
+    if link.exists() and not link.is_symlink():
+        return
+    beside = link.with_name(f".{link.name}.{os.getpid()}")
+    with suppress(OSError):
+        beside.symlink_to(folder.name)
+        beside.replace(link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +97,7 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
     out = settings.out or fresh_folder(Path("results").absolute())
     run = run_options(settings, out)
     outcomes: list[Outcome] = []
-    with progress, driving(run):
+    with progress, driving(run), run_file.noted(out, facts_of(settings)):
         tell(sweep, progress)
         # A time budget is divided among all configurations, so that they are one part.
         step = settings.chunk if settings.budget_s is None else max(1, len(sweep))
@@ -93,6 +109,12 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
     # A session counts what it has measured from its beginning; a share without configurations has no part.
     outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured if outcomes else 0)
     return Run(outcome, out, settings.strict, sweep.left_out.illegal)
+
+
+def facts_of(settings: Settings) -> dict[str, Any]:
+    """What run.json says of a sweep: command line, composed settings, and the commit of the working directory."""
+    state = git.of_folder(Path.cwd())
+    return {**settings.asked, "git": {"commit": state.commit, "dirty": state.dirty} if state else None}
 
 
 def check_modules(sweep: Sweep) -> None:

@@ -30,13 +30,13 @@ from omegaconf import DictConfig
 from ..execution.execute import RunOptions, Session, driving, review
 from ..facts import units
 from ..facts.case import InvalidValue
-from ..results import store
+from ..results import run_file, store
 from ..terminal.following import Follower
 from ..terminal.progress import Progress
 from . import share
 from .composing import register
 from .config import Settings
-from .drive import Run, fresh_folder, run_options, tell
+from .drive import Run, facts_of, fresh_folder, run_options, tell
 from .grid import Sweep
 from .messages import explained, one_line
 from .share import Watch
@@ -108,7 +108,7 @@ def spread(sweep: Sweep, settings: Settings, jobs: Jobs, progress: Progress) -> 
     """Runs a sweep with a launcher. Raises InvalidValue where it cannot launch anything."""
     assert settings.out is not None
     run = run_options(settings, settings.out)
-    with progress, driving(run) as session:
+    with progress, driving(run) as session, run_file.noted(run.out, facts_of(settings)):
         tell(sweep, progress)
         todo = [place for place, spec in enumerate(sweep) if not session.settled(spec)]
         earlier = len(sweep) - len(todo)

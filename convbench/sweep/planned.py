@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,13 @@ def composed(line: options.Line) -> Plan | Search:
         settings = hydras_words.with_folder(settings, first, sweeping)
         sweep = choose(found, settings)
         return Plan(sweep, settings, hydras_words.launcher(composer, first) if sweeping else None)
+
+
+def asked_with(found: Plan | Search, argv: Sequence[str]) -> Plan | Search:
+    """The same, with the command line that run.json is to name."""
+    if isinstance(found, Search):
+        return found
+    return replace(found, settings=replace(found.settings, asked={"argv": list(argv), **found.settings.asked}))
 
 
 def planned(arguments: Sequence[str]) -> Plan:

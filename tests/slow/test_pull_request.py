@@ -78,6 +78,7 @@ def filled(text: str, inputs: dict[str, str]) -> str:
     return re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda found: str(inputs[found[1]]), text)
 
 
+@pytest.mark.timeout(3000)
 def test_a_stranger_s_repository(tmp_path: Path, archives: dict[str, Path]) -> None:
     origin = repository(tmp_path / "origin")
     job = Runner(tmp_path, origin, archives["wheel"])
