@@ -38,6 +38,7 @@ class Machine:
         self.samples: dict[int, Samples] = {}
         self.order: list[int] = []
         self.fails_at: tuple[int, int] | None = None
+        self.failure: dict[str, str] = {"status": "crash", "reason": "killed"}
 
     def visit(self, spec: Spec, process: int = 0) -> Measured:
         kernel, pairs = spec.case.kernel[0], spec.measure.looks[0]
@@ -50,7 +51,7 @@ class Machine:
         found = {"status": "ok", "accuracy": "ok", "flops": 100, "bytes": 10, "elapsed_s": OVERHEAD_S}
         rows = [record({**spec.columns(), "method": m, **found}) for m in spec.arms]
         if self.fails_at == (kernel, process):
-            rows[1] = record({**spec.columns(), "method": spec.arms[1], "status": "crash", "reason": "killed"})
+            rows[1] = record({**spec.columns(), "method": spec.arms[1], **self.failure})
             return Measured(rows, [self._samples(spec, pairs, process, spec.arms[:1]).to_dict()])
         # As a child does, which sends no samples that nobody keeps.
         samples = [self._samples(spec, pairs, process, spec.arms).to_dict()] if spec.measure.samples else []
@@ -181,6 +182,15 @@ def test_a_method_that_dies_in_a_later_visit_has_died_and_the_others_keep_their_
     assert baseline["status"] == "ok"
     assert baseline["samples"] == 20
     assert machine.order == [7, 7]
+
+
+def test_a_method_that_deceives_in_a_later_visit_has_failed(machine: Machine) -> None:
+    machine.fails_at = (7, 1)
+    machine.failure = {"status": "ok", "accuracy": "fail", "reason": "its clock cannot be right"}
+    budgeted.run_within(20.0, machine, sweep([7]), Watcher())
+    row = machine.rows[0][1]
+    assert (row["accuracy"], row["reason"]) == ("fail", "its clock cannot be right")
+    assert not {"time_s", "speedup", "speed"} & row.keys()
 
 
 def test_a_signal_ends_it_between_visits(machine: Machine) -> None:

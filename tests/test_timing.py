@@ -266,12 +266,27 @@ def test_warm_up_calls_every_arm_alternately_and_long_enough(seconds):
     assert 0.1 <= samples.counters["warmup_s"] <= max(0.15, 9 * seconds)
 
 
-def test_warm_up_of_calls_that_take_minutes_is_one_call_each():
+def test_warm_up_of_calls_that_take_minutes_is_two_calls_each():
     measure = replace(DEFAULT, max_time_s=20.0)
     clock = FakeClock(lambda call, calls, now: 60.0, measure)
     samples = timing.measure(arms("a", "b"), "a", measure, clock, 0, silent)
-    assert samples.counters["warmup_s"] == 120.0
+    assert samples.counters["warmup_s"] == 240.0
     assert samples.rounds == 1
+
+
+def test_first_call_that_compiles_does_not_decide_how_many_fill_a_sample():
+    """It takes five seconds of the three that there are; every call after it takes a microsecond."""
+    measure = replace(DEFAULT, max_time_s=3.0, sample_s=0.01)
+    seen: set[str] = set()
+
+    def cost(call: Call, calls: int, now: float) -> float:
+        assert isinstance(call, Named)
+        first = call.name == "b" and call.name not in seen
+        seen.add(call.name)
+        return calls * 1e-6 + 5.0 * first
+
+    samples = timing.measure(arms("a", "b"), "a", measure, FakeClock(cost, measure), 0, silent)
+    assert samples.calls[0] == [10_000, 10_000]
 
 
 def test_order_is_drawn_anew_each_round_from_the_seed_and_the_process():

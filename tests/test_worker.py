@@ -320,6 +320,13 @@ def test_repetition_that_fails_shows(make: Make) -> None:
     assert measured.records[0]["time_s"] == 3.5
 
 
+def test_a_method_that_deceived_in_one_repetition_has_failed(make: Make) -> None:
+    spec = make_spec("explicit", measure=Measure(processes=6), labels={"deceives": "explicit 3"})
+    row = make().run(spec).records[1]
+    assert (row["accuracy"], row["reason"]) == ("fail", "its clock cannot be right")
+    assert "speedup" not in row
+
+
 def test_a_method_that_failed_in_one_repetition_is_left_out_of_the_others(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,9 +120,11 @@ def _rows(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:
     """Accuracy and memory of the first visit, speed from all; a method that failed in this visit has failed."""
     rows = []
     for old, new in zip(cell.records or fresh, fresh, strict=True):
-        row = {**(old if new["status"] == "ok" else new), "run_key": cell.spec.run_key}
+        failed = new["status"] != "ok" or new.get("accuracy") == "fail"
+        row = {**(new if failed else old), "run_key": cell.spec.run_key}
         row["elapsed_s"] = new.get("elapsed_s", 0.0) + (old.get("elapsed_s", 0.0) if old is not new else 0.0)
-        if row["status"] == "ok" and cell.samples is not None and row["method"] in cell.samples.arms:
+        right = row["status"] == "ok" and row.get("accuracy") != "fail"
+        if right and cell.samples is not None and row["method"] in cell.samples.arms:
             spec = cell.spec
             row.update(figures([cell.samples], row["method"], spec.baseline, spec.measure, Work.of_row(row)))
         rows.append(record(row))

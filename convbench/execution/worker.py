@@ -286,9 +286,9 @@ def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
     records = []
     for first in runs[0].records:
         rows = [row for run in runs for row in run.records if row["method"] == first["method"]]
-        row = dict(next((r for r in rows if r["status"] != "ok"), rows[0]))
+        row = dict(next((r for r in rows if r["status"] != "ok" or r.get("accuracy") == "fail"), rows[0]))
         timed = [part for part in parts if {row["method"], spec.baseline} <= set(part.arms)]
-        if row["status"] == "ok" and len(timed) > 1:
+        if row["status"] == "ok" and row.get("accuracy") != "fail" and len(timed) > 1:
             row.update(figures(timed, row["method"], spec.baseline, spec.measure, Work.of_row(row)))
         row["elapsed_s"] = sum(r.get("elapsed_s", 0.0) for r in rows)
         records.append(record(row))

@@ -27,8 +27,8 @@ def unmarked(method: str, phase: str) -> None:
 
 
 WARMUP_SHARE = 0.2
-"""Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times:
-a call that takes seconds has paid its one-off costs (allocation, algorithm choice) in the first."""
+"""Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times, but at
+least twice: a first call may load or compile something for seconds, and says nothing of how many fill a sample."""
 
 LATE_SHARE = 0.1
 """Share of samples in which the device may have waited for the host that makes an arm `launch_bound`; a median of
@@ -123,7 +123,7 @@ class _Session:
             passes += 1
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
-            if warm or elapsed >= WARMUP_SHARE * measure.max_time_s:
+            if warm or (passes > 1 and elapsed >= WARMUP_SHARE * measure.max_time_s):
                 calls = [self._rehearsed(a, _calls_for(t, clock), t) for a, t in enumerate(fastest)]
                 self.batch = _batch(sum(t * n for t, n in zip(fastest, calls, strict=True)), clock)
                 return calls

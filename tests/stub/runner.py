@@ -54,6 +54,8 @@ def run(
             "reason": f"{os.getpid()}",
             "environment_id": "stub",
         }
+        if spec.labels.get("deceives") == f"{method} {process}":
+            values.update(accuracy="fail", reason="its clock cannot be right")
         rows.append(record({**spec.columns(), **values, "samples": len(methods)}))
     samples = []
     if spec.measure.enabled:
