@@ -195,7 +195,10 @@ class Guest(Elsewhere):
         with suppress(Lost):
             self.prepare(self._spec.seed)
             if judge(self._call(self._spec.seed), made, truth).verdict != "fail":
-                return f"right only for the values that it was prepared on, which a call's need not be: {reason}"
+                return (
+                    "right only for the values that it was prepared on, which are not a call's (where it is the "
+                    f"weight's alone, say fixed_weight=true): {reason}"
+                )
         return reason
 
     def ready(self, cuda_graph: bool) -> Mapping[str, Any]:

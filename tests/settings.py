@@ -31,6 +31,7 @@ NOTEBOOK: dict[str, Any] = {
     "wrt": "input",
     "order": 1,
     "fill": "normal",
+    "fixed_weight": False,
     "seed": 0,
     **{setting.name: setting.usual for setting in owned("switch")},
     "methods": ["autograd", "explicit"],

@@ -46,6 +46,14 @@ def test_of_a_large_case_a_sample_is_known() -> None:
     assert found.identity is not None
 
 
+def test_a_fixed_weight_is_that_of_the_configuration() -> None:
+    spec = make_spec(fixed_weight=True)
+    one, other = problem.make(spec), problem.make(spec, 7)
+    assert torch.equal(one.weight, other.weight)
+    assert not torch.equal(one.grad_output, other.grad_output)
+    assert spec.config_id != make_spec().config_id
+
+
 def test_other_seeds_are_the_same_problem_with_other_values() -> None:
     spec = make_spec(bias=True)
     one, other, again = problem.make(spec), problem.make(spec, 7), problem.make(spec, 7)

@@ -71,6 +71,16 @@ def test_processes_live_from_one_configuration_to_the_next(guests: Guests) -> No
     assert children() == before
 
 
+def test_a_packed_weight_is_right_where_the_weight_is_fixed_and_nowhere_else(guests: Guests) -> None:
+    row = rows_of(guests, "tests.honest:packed")["packed"]
+    assert row["accuracy"] == "fail"
+    assert "right only for the values that it was prepared on" in row["reason"]
+    assert "fixed_weight=true" in row["reason"]
+    row = rows_of(guests, "tests.honest:packed", fixed_weight=True)["packed"]
+    assert (row["status"], row["accuracy"], row.get("reason")) == ("ok", "ok", None)
+    assert row["samples"] == 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["compiled", "extension"])
 def test_what_is_compiled_in_the_preparation_is_right_and_timed(guests: Guests, name: str) -> None:

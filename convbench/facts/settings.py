@@ -110,6 +110,10 @@ _TABLE = (
         "fill", "spec", str, "the data: a kind, several joined by +, or a file", "normal", _before("data"),
         identity=ALWAYS,
     ),
+    Setting(
+        "fixed_weight", "spec", bool, "the weight keeps the values that a method was prepared on", False,
+        lambda v: "fixed weight" if v else "any weight", head="fixed w",
+    ),
     Setting("seed", "spec", int, "seed of the data and of the sampling", 0, _after("seed"), identity=ALWAYS),
     Setting(
         "threads", "switch", int, "CPU threads", 1, lambda v: f"{v} thread{'' if v == 1 else 's'}", identity=ALWAYS

@@ -150,6 +150,7 @@ class Spec:
     budget: ReferenceBudget
     timeout_s: float
     check_repeatable: bool = False
+    fixed_weight: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -237,6 +238,8 @@ class Spec:
         """16 hexadecimal digits over everything that decides what a run of this configuration records, labels aside."""
         everything = self.to_dict()
         del everything["labels"]
+        if not self.fixed_weight:  # so that runs from before there was this setting resume
+            del everything["fixed_weight"]
         return _digest({**everything, "schema": SCHEMA_VERSION})
 
     @property

@@ -94,10 +94,12 @@ def make(spec: Spec, seed: int | None = None) -> Problem:
     """The problem of one configuration, on its device. Each tensor has its own generator, seeded by
     (seed, its name), so that a case with a bias has the same input, weight and grad_output as without.
 
-    With another `seed` than the configuration's: the same problem with other values.
-    Of several kinds of data the first.
+    With another `seed` than the configuration's: the same problem with other values, the weight's only where it is
+    not fixed. Of several kinds of data the first; beside the data of a file, which are what they are, normal ones.
     """
-    spec = replace(spec, fill=spec.fills[0], seed=spec.seed if seed is None else seed)
+    if seed is not None and seed != spec.seed:
+        return _with_other_values(spec, seed)
+    spec = replace(spec, fill=spec.fills[0])
     case = spec.case
     shapes = {
         "input": case.input_shape,
@@ -123,6 +125,12 @@ def make(spec: Spec, seed: int | None = None) -> Problem:
         drawn.update((name, place(tensor, spec)) for name, tensor in held.items())
     bias = draw("bias") if case.bias else None
     return Problem(spec, draw("input"), draw("weight"), bias, draw("grad_output"), _draw=draw)
+
+
+def _with_other_values(spec: Spec, seed: int) -> Problem:
+    fill = "normal" if is_file(spec.fills[0]) else spec.fills[0]
+    made = make(replace(spec, fill=fill, seed=seed))
+    return replace(made, weight=make(spec).weight) if spec.fixed_weight else made
 
 
 def place(tensor: Tensor, spec: Spec) -> Tensor:
