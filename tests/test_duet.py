@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import io
 import json
 import os
 import shlex
@@ -20,10 +18,10 @@ import convbench
 from convbench import cli
 from convbench.comparison import command as compare
 from convbench.duet import command as duet
-from convbench.duet import pair as duet_pair
 from convbench.duet import passes
 from convbench.duet.duel import Duel
 from convbench.duet.rows import rows_of, show
+from convbench.execution.child import BOOT
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
 from convbench.results.table import records
@@ -232,25 +230,23 @@ def test_layers_of_one_shape_have_a_line_each(tmp_path: Path, capsys: pytest.Cap
     assert [said.count(layer) for layer in ("conv1 ·", "conv2 ·")] == [2, 2]
 
 
-def test_real_side_judges_and_samples() -> None:
+def test_real_side_prepares_and_samples() -> None:
     """The other end of the pipes, in this process: real torch, a tiny configuration."""
-    from convbench.duet.child import Side, bind
+    from convbench.execution.side import Side, bind
 
     spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"]).sweep[0]
     side = Side()
     before = os.sched_getaffinity(0)
     try:
-        answer = side.judge(spec.to_dict(), list(spec.arms))
-        assert [row["accuracy"] for row in answer["records"]] == ["ok", "ok"]
-        assert all("time_s" not in row for row in answer["records"])
+        assert set(side.hello()) == {"torch", "python"}
         cores = passes.cores_for(spec)
         assert len(cores) == 1
-        side.configure(spec.to_dict(), cores)
+        side.configure(spec.to_dict(), cores=cores)
         assert os.sched_getaffinity(0) == set(cores)
         for method in spec.arms:
-            offered = side.prepare(method)
-            assert set(offered) == {"sample_s", "warmup_s", "max_calls"}
-            one, many = (Reading(**side.sample(calls)) for calls in (1, 200))
+            side.prepare(method)
+            assert {"sample_s", "warmup_s", "max_calls"} <= side.ready().keys()
+            one, many = (Reading(**side.sample(calls, warm=True)["reading"]) for calls in (1, 200))
             assert 0 < one.spent_s < many.spent_s
             assert 0 < many.seconds < many.spent_s / 50
     finally:
@@ -258,28 +254,21 @@ def test_real_side_judges_and_samples() -> None:
         bind(sorted(before))
 
 
-def test_real_side_says_what_a_request_raised_as_a_row_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from convbench.duet import child
-
-    def prepare(side: child.Side, method: str) -> None:
-        raise MemoryError if method == "large" else ValueError("no\nsuch kernel")
-
-    monkeypatch.setattr(child.Side, "prepare", prepare)
-    requests = io.StringIO("".join(json.dumps({"do": "prepare", "method": m}) + "\n" for m in ("large", "odd")))
-    replies = io.StringIO()
-    try:
-        child.serve(requests, replies)
-    finally:
-        gc.enable()
-    assert [json.loads(line)["raised"] for line in replies.getvalue().splitlines()] == [
-        {"status": "oom", "reason": "MemoryError:"},
-        {"status": "error", "reason": "ValueError: no such kernel"},
-    ]
+def test_two_real_environments(tmp_path: Path) -> None:
+    """This one against itself, by the path of its package, as another environment would load it."""
+    words = ["size=5", "kernel=3", "methods=[explicit]", "baseline=explicit", "timeout_s=120"]
+    out = tmp_path / "out"
+    duel_words = ["duet", "--a", sys.executable, "--b", sys.executable, f"out={out}", *QUICK[:3], *words]
+    assert cli.main([*duel_words, "measure=none"]) == 0
+    rows = records(convbench.load(out))
+    assert [row["method"] for row in rows] == ["explicit@a", "explicit@b"]
+    assert {row["accuracy"] for row in rows} == {"ok"}
+    assert rows[1]["equals_baseline"] is True
 
 
 def test_threads_of_before_are_bound_as_well() -> None:
     """torch's pool exists when a configuration comes; a core of another side's would be shared with it."""
-    from convbench.duet.child import bind
+    from convbench.execution.side import bind
 
     before = os.sched_getaffinity(0)
     if len(before) < 2:
@@ -302,8 +291,9 @@ def test_threads_of_before_are_bound_as_well() -> None:
 def test_child_loads_this_convbench_and_nothing_else_of_this_environment(tmp_path: Path) -> None:
     """The boot code finds the package by its path alone, from an interpreter that has no packages at all."""
     home = str(Path(convbench.__file__).parent)
-    code = duet_pair.BOOT.replace(
-        "from convbench.duet.child import main\nmain()", "print(sorted(sys.path), convbench_facts())"
+    code = BOOT.replace(
+        "from convbench.execution.worker_child import main\nmain(sys.argv[2:])",
+        "print(sorted(sys.path), convbench_facts())",
     )
     code = code.replace(
         "import importlib.util, sys",

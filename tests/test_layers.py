@@ -64,7 +64,7 @@ KNOW_HYDRA = {
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
-    *("guest", "runner", "execution.worker_child", "execution.side", "duet.child", "validation.proofs"),
+    *("guest", "runner", "execution.worker_child", "execution.side", "validation.proofs"),
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),
@@ -198,7 +198,7 @@ def test_driving_process_is_free_of_torch() -> None:
 def test_side_of_a_duet_needs_torch_and_numpy_alone(tmp_path: Path) -> None:
     """A real interpreter whose environment has nothing else imports it, as the two environments of a duet do."""
     python = bare_environment(tmp_path / "bare") / "bin" / "python"
-    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); import convbench.duet.child"
+    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); import convbench.execution.side"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 

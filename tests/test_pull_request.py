@@ -17,8 +17,8 @@ import pytest
 import convbench
 from convbench import cli
 from convbench.duet.duel import Duel
-from convbench.duet.pair import Place
 from convbench.duet.passes import write
+from convbench.execution.process import Place
 from convbench.facts.case import InvalidValue
 from convbench.gate import command, sides
 from convbench.gate.repository import NoBase, Repository

@@ -18,13 +18,14 @@ from ..comparison.result import Policy
 from ..comparison.told import add_margin, add_output, of_pairs, tell
 from ..execution.commits import Commits
 from ..execution.outcome import Outcome, exit_code
+from ..execution.process import Place
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import is_wrong
 from ..sweep import drive
 from ..terminal.arguments import Arguments
 from .duel import Duel
-from .pair import NAMES, Pair, Place
+from .pair import NAMES, Pair
 from .passes import fight
 from .rows import rows_of, show
 

@@ -6,12 +6,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ..execution.interrupt import Interrupt, StopNow
-from ..execution.process import OWN_WORK_S
+from ..execution.interrupt import Interrupt, Interrupted, StopNow
+from ..execution.process import OWN_WORK_S, Place
 from ..facts.case import InvalidValue
 from ..facts.spec import Spec
 from ..results import store
@@ -19,8 +17,9 @@ from ..results.merge import merge
 from ..timing import rounds as timing
 from ..timing.clocks import Arm
 from ..timing.samples import Samples
+from ..timing.turns import Turns
 from .duel import Duel
-from .pair import NAMES, Failed, Gone, Pair, Place, Raised, TurnClock
+from .pair import NAMES, Corner, Failed, Gone, Pair
 from .rows import rows_of
 
 
@@ -34,9 +33,9 @@ def fight(places: Sequence[Place], duels: Sequence[Duel], out: Path, processes: 
         _check_empty(out)
         try:
             for process in range(processes):
-                with Pair(places) as pair:
+                with Pair(places, interrupt) as pair:
                     _pass(pair, duels, (out, process, processes), interrupt)
-        except StopNow:
+        except (StopNow, Interrupted):
             pass
         finally:
             _tell("")
@@ -94,37 +93,29 @@ def _surviving(duel: Duel) -> Iterator[None]:
 
 
 def _judge(pair: Pair, name: str, duels: Sequence[Duel], out: Path) -> None:
-    """Status and accuracy of all methods of one configuration on one side; after a crash, of each by itself."""
-    spec = duels[0].configuration
-    within_s = OWN_WORK_S + spec.timeout_s * len(duels)
-    try:
-        answer = pair.ask(name, "judge", within_s, spec=spec.to_dict(), methods=[d.method for d in duels])
-    except Gone as gone:
-        if len(duels) == 1:
-            duels[0].fail(gone.status, str(gone), name)
-            return
-        for duel in duels:
-            _judge(pair, name, [duel], out)
+    """Status and accuracy of all methods of one configuration on one side; a death costs what died."""
+    left = list(duels)
+    while left:
+        try:
+            answer = pair.judge(name, left[0].configuration, [duel.method for duel in left])
+        except Failed as failed:
+            ended = [left[failed.method]] if isinstance(failed, Gone) and failed.method >= 0 else left
+            for duel in ended:
+                duel.fail(failed.status, str(failed), name)
+            left = [duel for duel in left if duel not in ended]
+            continue
+        for duel, row in zip(left, answer["records"], strict=True):
+            duel.rows[name] = row
+        for key, environment in answer["environments"].items():
+            store.keep_environment(out, key, environment)
         return
-    except Raised as raised:
-        for duel in duels:
-            duel.fail(raised.status, str(raised), name)
-        return
-    for duel, row in zip(duels, answer["records"], strict=True):
-        duel.rows[name] = row
-    if answer["environment"]:
-        store.keep_environment(out, answer["environment"]["environment_id"], answer["environment"])
 
 
 def _measure(pair: Pair, duel: Duel, process: int) -> Samples:
     spec = duel.spec
-    clock = TurnClock(spec, pair.each("prepare", spec.timeout_s, method=duel.method))
-    arms = [Arm(duel.arm(name), partial(_sample, pair, name, spec.timeout_s)) for name in NAMES]
-    return timing.measure(arms, duel.arm("a"), spec.measure, clock, spec.seed, timing.unmarked, process)
-
-
-def _sample(pair: Pair, name: str, within_s: float, calls: int) -> dict[str, Any]:
-    return pair.ask(name, "sample", within_s, calls=calls)
+    pair.each("prepare", spec.timeout_s, method=duel.method)
+    arms = [Arm(duel.arm(name), Corner(pair, name, spec.timeout_s)) for name in NAMES]
+    return timing.measure(arms, duel.arm("a"), spec.measure, Turns(spec.measure), spec.seed, timing.unmarked, process)
 
 
 def cores_for(spec: Spec) -> list[int]:

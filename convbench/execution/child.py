@@ -10,12 +10,13 @@ import select
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
 from .pauses import LOOKS, Pauses
-from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Process, late
+from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Place, Process, late
 from .shared import SharedBytes
 from .stage import GUEST, IDLE, Mark, Stage
 
@@ -24,6 +25,22 @@ LONGEST_WAIT_S = 3600.0
 LONGEST_ANSWER = 1 << 28
 """Bytes without an end of line that are waited for. Raw samples, the bulk of an answer, are some 20 bytes per method
 and round: kilobytes, or megabytes under budget_s. A method that writes there must not fill the memory."""
+
+
+LOAD = """
+import importlib.util, sys
+home = sys.argv[1]
+spec = importlib.util.spec_from_file_location("convbench", home + "/__init__.py", submodule_search_locations=[home])
+package = sys.modules["convbench"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+"""
+"""Loads this very convbench by its path: another environment needs torch and numpy, and no convbench of its own,
+and nothing of this environment's packages comes along."""
+
+BOOT = f"""{LOAD}
+from convbench.execution.worker_child import main
+main(sys.argv[2:])
+"""
 
 
 class Request(NamedTuple):
@@ -64,13 +81,17 @@ class Child:
     """A process in a session of its own that answers requests, one at a time (see worker_child.py).
 
     `results`: memory that it may write results into. Without an `interrupt` nothing but its answers, its end and its
-    deadlines is waited for.
+    deadlines is waited for. It runs in this environment, or in that of a `place`.
     """
 
     def __init__(
-        self, memory_limit: int | None, interrupt: Interrupt | None = None, results: SharedBytes | None = None
+        self,
+        memory_limit: int | None,
+        interrupt: Interrupt | None = None,
+        results: SharedBytes | None = None,
+        place: Place | None = None,
     ) -> None:
-        self._interrupt, self._results = interrupt, results
+        self._interrupt, self._results, self._place = interrupt, results, place
         self._stage = Stage()
         self._stage("", IDLE)
         self._tail = bytearray()
@@ -91,8 +112,13 @@ class Child:
         results = () if self._results is None else (self._results.fd,)
         passed = (to_child, from_child, self._stage.fd, lifeline)
         numbers = (*passed, os.getpid(), memory_limit or 0, *results)
-        command = [sys.executable, "-m", "convbench.execution.worker_child", *map(str, numbers)]
-        self._process = Process(command, (*passed, *results), words, _environment())
+        here = [sys.executable, "-m", "convbench.execution.worker_child"]
+        home = str(Path(__file__).resolve().parent.parent)
+        there = self._place
+        command = [*(here if there is None else [there.python, "-c", BOOT, home]), *map(str, numbers)]
+        env = _environment() if there is None else {**DEFAULTS, **(os.environ if there.env is None else there.env)}
+        folder = None if there is None else there.folder
+        self._process = Process(command, (*passed, *results), words, env, folder)
         for fd in (to_child, from_child, lifeline, words):
             os.close(fd)
         os.set_blocking(self._words, False)

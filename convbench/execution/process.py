@@ -33,6 +33,15 @@ ERROR = re.compile(r"terminate called|what\(\):|assert|error|fatal|fail", re.IGN
 FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
+class Place(NamedTuple):
+    """Where a process runs: its interpreter, the folder and the environment variables that its imports go by (None:
+    those of this process). A user's own methods come from the folder."""
+
+    python: str
+    folder: str | None = None
+    env: Mapping[str, str] | None = None
+
+
 class Ending(NamedTuple):
     """A row's status and its reason."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -53,8 +54,13 @@ class Side:
         self._was: state.State | None = None
         self._imported: dict[str, dict[str, list[str]]] = {}
 
+    def hello(self) -> dict[str, Any]:
+        """What the environment is."""
+        return {"torch": str(torch.__version__), "python": platform.python_version()}
+
     def close(self) -> dict[str, Any]:
         """Gives back what is prepared, and the switches of before."""
+        gc.enable()
         self._preparation.close()
         self._configuration.close()
         self._made = self._next = self._clock = self._arm = self._held = None
@@ -75,6 +81,7 @@ class Side:
     def prepare(self, method: str) -> dict[str, Any]:
         """Prepares one method; says how long that took."""
         spec, made = self._configured()
+        gc.enable()
         self._preparation.close()
         self._arm = self._held = None
         self._clock = clock_for(spec.device, spec.measure)
@@ -124,8 +131,7 @@ class Side:
         self._clock = clock = clock_for(spec.device, measure)
         self._preparation.enter_context(clock.context())
         (self._arm,) = clock.ready([arm])
-        gc.collect()
-        gc.disable()
+        gc.disable()  # its pauses would fall on whichever sample happens to run
         self._was = state.capture(self._functions)
         told = {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
         return {**told, "cuda_graph_error": clock.conditions().get("cuda_graph_error")}

@@ -22,11 +22,12 @@ from ..comparison.result import GateResult, Policy
 from ..comparison.told import add_margin, add_output, of_pairs, tell
 from ..duet.command import PASSED_ON, add_processes, check_words, interpreter
 from ..duet.duel import Duel
-from ..duet.pair import Pair, Place
+from ..duet.pair import Pair
 from ..duet.passes import fight
 from ..duet.rows import rows_of
 from ..execution.commits import Commits, columns
 from ..execution.git import State
+from ..execution.process import Place
 from ..facts.case import InvalidValue
 from ..facts.exits import interrupted
 from ..facts.spec import Spec

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..duet.pair import LOAD, Place
-from ..execution.process import START_S
+from ..execution.child import LOAD
+from ..execution.process import START_S, Place
 from ..execution.source import file_of
 from ..facts.case import InvalidValue
 from .repository import Repository
