@@ -39,6 +39,12 @@ check-repo: $(VENV)/dev.stamp ## the tests of what changes a few times a year: w
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
 	$(BIN)/python -m pytest -m slow --timeout=900 $(ARGS)
 
+.PHONY: campaigns
+campaigns: $(VENV)/dev.stamp ## before a release: thousands of spoilt command lines, damaged files and kills
+	$(BIN)/python -m tests.campaigns.command_lines --count 2000
+	$(BIN)/python -m tests.campaigns.damaged_files --count 500
+	$(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py
+
 .PHONY: readme
 readme: $(VENV)/dev.stamp ## the other commands of README.md, each in a folder of its own
 	$(BIN)/python -m pytest -m slow --timeout=900 tests/slow/test_readme.py $(ARGS)

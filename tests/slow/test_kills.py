@@ -19,8 +19,8 @@ from tests.processes import ROOT, alive, children
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CONFIGURATIONS = 800
-KILLS = 50
-KILLS_WHILE_MERGING = 10
+KILLS = int(os.environ.get("CONVBENCH_KILLS", "50"))
+KILLS_WHILE_MERGING = KILLS // 5
 # What differs between two runs of the same configuration.
 ONCE = ["started_at", "elapsed_s", "prepare_s"]
 
