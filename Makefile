@@ -41,8 +41,8 @@ test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chr
 
 .PHONY: campaigns
 campaigns: $(VENV)/dev.stamp ## before a release: thousands of spoilt command lines, damaged files and kills
-	$(BIN)/python -m tests.campaigns.command_lines --count 2000
-	$(BIN)/python -m tests.campaigns.damaged_files --count 500
+	$(BIN)/python -m tests.fault_campaigns.command_lines --count 2000
+	$(BIN)/python -m tests.fault_campaigns.damaged_files --count 500
 	$(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py
 
 .PHONY: readme

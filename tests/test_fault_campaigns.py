@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from tests.campaigns import command_lines, damaged_files
-from tests.campaigns.forked import Told, fault
+from tests.fault_campaigns import command_lines, damaged_files
+from tests.fault_campaigns.forked import Told, fault
 
 
 def test_the_same_seed_tries_the_same_lines() -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.campaigns.command_lines [--count 2000] [--seed 0]`: command lines that nobody meant to write.
+"""`python -m tests.fault_campaigns.command_lines [--count 2000] [--seed 0]`: command lines that nobody meant to write.
 
 Good ones are put together from settings, options and subcommands, with values good and bad, and then spoilt. Each must
 end by itself with one of the documented exit codes, with no traceback, and with a sentence where it is refused.
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from convbench.facts.settings import SETTINGS
-from tests.campaigns.forked import Report, prepared, told
+from tests.fault_campaigns.forked import Report, prepared, told
 
 VALUES = (
     *(

@@ -1,4 +1,4 @@
-"""`python -m tests.campaigns.damaged_files [--count 500] [--seed 0]`: a run with one file damaged, for every command.
+"""`python -m tests.fault_campaigns.damaged_files [--count 500] [--seed 0]`: one file of a run damaged, each command.
 
 Each must end with a documented exit code and no traceback; what a command says of a damaged table is what it says of
 the whole one, or nothing; and a sweep that goes on in the folder leaves a table with every row.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.campaigns.forked import Report, Told, prepared, told
+from tests.fault_campaigns.forked import Report, Told, prepared, told
 
 SWEEP = ["-m", "seed=0,1,2", "methods=[autograd,explicit]"]
 COMMANDS: dict[str, list[str]] = {
