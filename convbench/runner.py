@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
+from .endings import failure, sentence
 from .facts.limits import least_time
 from .facts.rates import Work
-from .facts.record import OUT_OF_MEMORY, Record, record
+from .facts.record import Record, record
 from .facts.spec import Spec
 from .guest import Guest, Hosts, Sets
-from .measurement import environment, memory, problem, reference
+from .measurement import environment, problem, reference
 from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.devices import device_of, missing_device
 from .measurement.operands import Operands, changed_in_place
@@ -30,15 +31,13 @@ from .measurement.poison import poison
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
-from .methods import Unsupported
-from .methods.own import CannotLoad, Prepare, context_of, declared_accuracy, is_own, load, uses_autograd
+from .memory_columns import memory_columns
+from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .timing import ceilings, clocks
 from .timing import rounds as timing
 from .timing.figures import figures
 from .timing.samples import Samples
-from .timing.turns import Lost, Turns
-
-REASON_LENGTH = 400
+from .timing.turns import Turns
 
 
 @dataclass(slots=True)
@@ -321,32 +320,4 @@ class _Configuration:
                     arm = clocks.Arm(method.name, method.call, method.context)
                     method.row.update(memory_columns(arm, load(method.name), made))
             except Exception as error:  # after the timing: the times stand, the reason says what is missing
-                method.row["reason"] = f"memory not measured: {_sentence(str(error))}"
-
-
-def memory_columns(arm: clocks.Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
-    """The memory columns: what autograd's forward saves; for others, what the call reads that existed before it."""
-    if uses_autograd(prepare):
-        saved: int | None = memory.saved_bytes(lambda: prepare(made))
-    else:
-        with arm.context():
-            saved = memory.held_bytes(arm.call, made.grad_output)
-    with arm.context():
-        return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(arm.call)}
-
-
-def failure(error: BaseException) -> dict[str, Any]:
-    """What a row says that `error` is the end of: its `status` and `reason`, or that its `accuracy` is fail."""
-    if isinstance(error, Lost):
-        return error.row
-    if isinstance(error, Unsupported):
-        return {"status": "unsupported", "reason": _sentence(str(error))}
-    text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
-    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
-    return {"status": "oom" if exhausted else "error", "reason": _sentence(text)}
-
-
-def _sentence(text: str) -> str:
-    """The first lines of a message as one, cut to a readable length."""
-    joined = " ".join(text.split())
-    return joined if len(joined) <= REASON_LENGTH else joined[: REASON_LENGTH - 1] + "…"
+                method.row["reason"] = f"memory not measured: {sentence(str(error))}"

@@ -24,7 +24,7 @@ from convbench.measurement.switches import switched
 from convbench.methods import METHODS, Unsupported
 from convbench.methods.own import context_of, load
 
-from .campaigns import overlooked
+from .detection import overlooked
 from .mutants import MUTANTS, mutants, mutated_specs, winograd
 from .settings import make_spec, specs
 from .survival import survived

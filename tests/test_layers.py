@@ -21,7 +21,7 @@ LAYERS = {
     "timing": {"timing"},
     "measurement": {"measurement"},
     "methods": {"methods"},
-    "one configuration": {"guest", "runner"},
+    "one configuration": {"endings", "guest", "memory_columns", "runner"},
     "results": {"results"},
     "execution": {"execution"},
     "what the table says": {"findings"},
@@ -64,7 +64,7 @@ KNOW_HYDRA = {
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
-    *("guest", "runner", "execution.worker_child", "execution.side", "validation.proofs"),
+    *("endings", "guest", "memory_columns", "runner", "execution.worker_child", "execution.side", "validation.proofs"),
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),

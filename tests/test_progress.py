@@ -17,7 +17,8 @@ from rich.console import Console
 from convbench.results.store import Part, encode, unit_of
 from convbench.terminal import progress, screen
 from convbench.terminal.following import Follower
-from convbench.terminal.progress import Progress, Tally, frame
+from convbench.terminal.progress import Progress, frame
+from convbench.terminal.views import Tally
 from tests.made_up import row, skipped, spec
 
 SPECS = [spec(kernel=k) for k in range(1, 18)]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import convbench
 from convbench import runner
+from convbench.endings import REASON_LENGTH
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference
@@ -142,7 +143,7 @@ def test_an_interrupt_is_not_swallowed(own: ModuleType) -> None:
 def test_long_reasons_are_cut(own: ModuleType) -> None:
     own.wordy = raising(RuntimeError("word " * 1000), "call")  # type: ignore[attr-defined]
     reason = run(small("own_methods:wordy"))[0]["own_methods:wordy"]["reason"]
-    assert len(reason) == runner.REASON_LENGTH
+    assert len(reason) == REASON_LENGTH
     assert reason.endswith("…")
 
 

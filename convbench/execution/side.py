@@ -28,8 +28,8 @@ from ..measurement.operands import Operands, operands_of
 from ..measurement.poison import poison
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
+from ..memory_columns import memory_columns
 from ..methods.own import context_of, declared_accuracy, load
-from ..runner import memory_columns
 from ..timing.clocks import Arm, Clock, clock_for
 from .shared import SharedBytes
 

@@ -180,7 +180,7 @@ class _Server:
             self._pipe.reply({"id": number, **answer})
 
     def _assist(self, do: str, words: dict[str, Any]) -> dict[str, Any]:
-        from ..runner import failure
+        from ..endings import failure
         from .side import Side
 
         if self._side is None:

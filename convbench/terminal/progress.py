@@ -6,8 +6,7 @@ import atexit
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -21,7 +20,7 @@ from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
 from ..results.wording import configuration_name
 from . import screen
-from .views import Nothing, View
+from .views import Nothing, Tally, View
 
 REDRAW_S = 0.2
 """Shortest time between two drawings of the bar; one drawing costs milliseconds, one configuration may cost less."""
@@ -34,42 +33,6 @@ FAILURE_LINES = 20
 def name_of(spec: Spec | Record) -> str:
     """The name of a configuration or of a row."""
     return configuration_name(spec if isinstance(spec, dict) else spec.columns())
-
-
-@dataclass(slots=True)
-class Tally:
-    """How far a sweep is. `slowest_s` belongs to `slowest`, the configuration that took longest."""
-
-    total: int = 0
-    earlier: int = 0
-    done: int = 0
-    failed: int = 0
-    wrong: int = 0
-    current: Spec | None = None
-    slowest: Spec | Record | None = None
-    slowest_s: float = 0.0
-
-    def count(self, records: Iterable[Record]) -> None:
-        """Adds the rows of one configuration that failed or are not to be believed."""
-        for row in records:
-            if row.get("status") in FAILED:
-                self.failed += 1
-            elif is_wrong(row):
-                self.wrong += 1
-
-    def time_left_s(self, elapsed_s: float) -> float | None:
-        """What is left at the average pace so far; None before the first configuration is done."""
-        return elapsed_s / self.done * (self.total - self.earlier - self.done) if self.done else None
-
-    @property
-    def complete(self) -> bool:
-        return self.earlier + self.done >= self.total
-
-    @property
-    def failures(self) -> str:
-        """`2 failed, 1 wrong`, or the empty string."""
-        parts = [f"{units.count(n)} {what}" for n, what in ((self.failed, "failed"), (self.wrong, "wrong")) if n]
-        return ", ".join(parts)
 
 
 class Bar:

@@ -1,0 +1,20 @@
+"""The memory columns of a method's row, measured after its times."""
+
+from __future__ import annotations
+
+from .measurement import memory
+from .measurement.devices import device_of
+from .measurement.problem import Problem
+from .methods.own import Prepare, uses_autograd
+from .timing.clocks import Arm
+
+
+def memory_columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
+    """The memory columns: what autograd's forward saves; for others, what the call reads that existed before it."""
+    if uses_autograd(prepare):
+        saved: int | None = memory.saved_bytes(lambda: prepare(made))
+    else:
+        with arm.context():
+            saved = memory.held_bytes(arm.call, made.grad_output)
+    with arm.context():
+        return {"saved_bytes": saved, "peak_bytes": device_of(made.spec.device).peak_bytes(arm.call)}
