@@ -40,10 +40,11 @@ test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chr
 	$(BIN)/python -m pytest -m slow --timeout=900 $(ARGS)
 
 .PHONY: campaigns
-campaigns: $(VENV)/dev.stamp ## before a release: thousands of spoilt command lines, damaged files and kills
+campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged files, kills and the set of deceptions
 	$(BIN)/python -m tests.fault_campaigns.command_lines --count 2000
 	$(BIN)/python -m tests.fault_campaigns.damaged_files --count 500
 	$(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py
+	$(BIN)/python -m convbench validate --judge
 
 .PHONY: readme
 readme: $(VENV)/dev.stamp ## the other commands of README.md, each in a folder of its own

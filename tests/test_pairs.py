@@ -201,7 +201,10 @@ def test_words_are_those_of_two_sides() -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
 
 
-def test_compare_reads_a_duet_s_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_reads_a_duet_s_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     folder = write(tmp_path / "duet", [*pair("m:f", 1.2), *pair("autograd", 1.0)])
     assert cli.main(["compare", str(folder)]) == 1
     assert "1.20× slower than BASE" in " ".join(capsys.readouterr().out.split())

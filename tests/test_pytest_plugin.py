@@ -48,7 +48,9 @@ axes:
 def run(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """pytest with pytest-benchmark and this plugin, whether or not convbench is installed."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    env = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
+    # pytest-benchmark times nothing in a worker of pytest-xdist, which this test may be run by.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    env = {**own, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
     command = [
         sys.executable,
         "-m",

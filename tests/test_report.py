@@ -423,7 +423,7 @@ def fault(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_faults_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "missing does not exist; give the folder that a sweep wrote" in fault(capsys, str(tmp_path / "missing"))
     assert "holds no results.parquet" in fault(capsys, str(tmp_path))
-    assert "DIR; see `python -m convbench report --help`" in fault(capsys)
+    assert "report needs DIR: there is no results/latest" in fault(capsys)
     assert "--colour" in fault(capsys, "--colour", str(tmp_path))
     (tmp_path / "results.parquet").write_bytes(b"PAR1 torn")
     assert "results.parquet cannot be read as a table" in fault(capsys, str(tmp_path))

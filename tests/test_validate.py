@@ -149,6 +149,7 @@ def test_a_triton_that_cannot_run_is_not_asked_and_blames_no_device(monkeypatch)
 
 
 def test_what_could_not_be_asked_neither_holds_nor_fails(said, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(proofs, "do_bench", lambda setup: not_asked("triton's do_bench", "triton is not installed"))
     assert validate.main(["budget_s=20"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "do_bench" in line]
