@@ -217,8 +217,10 @@ def test_sums_of_ten_million_products_are_right(k: int, dtype: str) -> None:
     assert verdict_of(sequential_sums(made), made).verdict in ("ok", "reduced")
     judged = verdict_of(truncated_sums(made), made)
     assert judged.verdict in ("ok", "reduced"), judged
-    spoilt = truncated_sums(made)
-    spoilt[..., 0] *= 1.5
+    # The largest: of 10⁷ truncated products 6% of the norm is within the class, which the smallest element is as well.
+    spoilt = truncated_sums(made).flatten()
+    spoilt[spoilt.abs().argmax()] *= 1.5
+    spoilt = spoilt.view(made.shape)
     assert verdict_of(spoilt, made).verdict == "fail"
 
 
