@@ -131,7 +131,7 @@ $(VENV)/run.stamp: $(INSTALL_INPUTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(INSTALL) gpu dev
+	$(INSTALL) gpu dev joblib
 	@touch $@
 
 $(VENV)/slow.stamp: $(VENV)/dev.stamp

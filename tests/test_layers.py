@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from convbench._version import BUILT
 from tests.bare import bare_environment
 
 PACKAGE = Path(__file__).parent.parent / "convbench"
@@ -79,7 +80,8 @@ def name_of(path: Path) -> str:
 
 
 def modules() -> dict[str, Path]:
-    return {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+    """Every module of the package but the version that a build writes into it."""
+    return {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != BUILT}
 
 
 def package_of(module: str) -> str:

@@ -1,4 +1,4 @@
-"""Five nights with real measurements: baseline, good, regressed, noisy, mended; each step as its own process."""
+"""Nights with real measurements: baseline, good, regressed, noisy, mended; each step as its own process."""
 
 from __future__ import annotations
 
@@ -73,6 +73,14 @@ class Runner:
         print(at_first, then)
         return swept, code, then
 
+    def quiet_night(self, mood: str) -> tuple[int, int, str]:
+        """The first night of three at most after which a suspect is not in doubt, as other work can leave it."""
+        for _ in range(3):
+            swept, code, said = self.night(mood)
+            if code != 4:
+                break
+        return swept, code, said
+
     def baseline(self) -> str:
         (link,) = [path for path in (self.folder / "kept" / "kernels").iterdir() if path.is_symlink()]
         return os.readlink(link)
@@ -87,14 +95,14 @@ def test_nights(tmp_path: Path) -> None:
     assert "nothing was compared" in said
     first = runner.baseline()
 
-    swept, code, said = runner.night("quick")
+    swept, code, said = runner.quiet_night("quick")
     assert (swept, code) == (0, 0), said
     second = runner.baseline()
     assert second != first
 
-    swept, code, said = runner.night("slow")
+    swept, code, said = runner.quiet_night("slow")
     assert (swept, code) == (0, 1), said
-    page = (tmp_path / "night-3" / "compare.md").read_text()
+    page = (tmp_path / f"night-{runner.nights}" / "compare.md").read_text()
     assert page.startswith("## convbench: REGRESSION")
     # Both planted slowdowns as a rule; a burst of other work may leave one in doubt, or add a suspect that is cleared.
     confirmed = re.search(r"(\d+) of \1 suspects; ([1-9]\d*) stand", page)
@@ -106,7 +114,7 @@ def test_nights(tmp_path: Path) -> None:
     assert "INCONCLUSIVE (too noisy)" in said
     assert runner.baseline() == second
 
-    swept, code, said = runner.night("quick")
+    swept, code, said = runner.quiet_night("quick")
     assert (swept, code) == (0, 0), said
     assert runner.baseline() not in (first, second)
     assert "no regression" in (tmp_path / "summary.md").read_text()
