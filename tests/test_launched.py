@@ -22,6 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from convbench.execution import gpus
 from convbench.execution.execute import RunOptions
 from convbench.execution.outcome import Outcome
+from convbench.execution.pauses import Pauses
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Spec
 from convbench.sweep import launched, share
@@ -122,6 +123,24 @@ def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert watch.working() is alive
     sign.write_text("half")
     assert not watch.working()
+
+
+def test_a_pause_of_driver_and_job_is_not_the_job_s_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    path = tmp_path / "a.jsonl"
+    path.write_text("")
+    path.with_suffix(".alive").write_text("elsewhere 1 1\n")
+    pauses = Pauses()
+    watch = share.Watch(path, pauses)
+    assert watch.working()
+    now[0] += 3600
+    pauses.waited(launched.LOOK_S)
+    assert watch.working()
+    for _ in range(round(share.SILENCE_S / launched.LOOK_S)):
+        now[0] += launched.LOOK_S
+        pauses.waited(launched.LOOK_S)
+    assert not watch.working(), "the driver was awake, and the job silent"
 
 
 @dataclass

@@ -28,6 +28,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from ..execution.execute import RunOptions, Session, driving, review
+from ..execution.pauses import Pauses
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..results import run_file, store
@@ -138,11 +139,13 @@ class _Rounds:
         folder.mkdir(exist_ok=True)
         for attempt in range(ATTEMPTS if todo else 0):
             shares = self._write(folder, todo, max(1, self.chunk // 2**attempt))
-            watches = [Watch(path) for path in shares]
-            failure = self._launch(shares, watches)
+            pauses = Pauses()
+            watches = [Watch(path, pauses) for path in shares]
+            failure = self._launch(shares, watches, pauses)
             # A launcher gives up with the first dead job; what the others measure must not be measured twice.
             while sum(watch.working() for watch in watches):
                 time.sleep(LOOK_S)
+                pauses.waited(LOOK_S)
             begun = any(watch.begun or not watch.path.exists() for watch in watches)
             call_off(shares)
             todo = self._lost(todo)
@@ -160,7 +163,7 @@ class _Rounds:
             share.write(shares[-1], self.sweep, todo[start : start + chunk], self.run)
         return shares
 
-    def _launch(self, shares: Sequence[Path], watches: Sequence[Watch]) -> str:
+    def _launch(self, shares: Sequence[Path], watches: Sequence[Watch], pauses: Pauses) -> str:
         """Launches and waits; returns what went wrong, in a sentence, or nothing.
 
         The launcher waits in a thread: it hears no signal, and some wait for a dead job for ever.
@@ -171,11 +174,12 @@ class _Rounds:
         busy = time.monotonic()
         while thread.is_alive():
             thread.join(LOOK_S)
+            pauses.waited(LOOK_S)
             if self.session.interrupt.signal is not None:
                 call_off(shares)
             if any(watch.working() or watch.waiting() for watch in watches):
                 busy = time.monotonic()
-            elif time.monotonic() - busy > GRACE_S:
+            elif pauses.passed_s(busy) > GRACE_S:
                 return "the launcher still waits for jobs that have ended"
         return said[0]
 

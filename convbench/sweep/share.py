@@ -22,6 +22,7 @@ from typing import Any
 from ..execution.execute import RunOptions, execute
 from ..execution.gpus import own_gpu
 from ..execution.outcome import Outcome
+from ..execution.pauses import Pauses
 from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results.files import replacing
@@ -109,9 +110,14 @@ def _alive(path: Path) -> Iterator[None]:
 
 @dataclass
 class Watch:
-    """Tells what has become of the job behind a share. `begun` is true once it has shown itself."""
+    """Tells what has become of the job behind a share. `begun` is true once it has shown itself.
+
+    `pauses` are those of the process that asks: the job may have been paused with it, so that its silence counts from
+    the end of the last one.
+    """
 
     path: Path
+    pauses: Pauses = field(default_factory=Pauses)
     begun: bool = False
     _sign: str = field(default="", init=False)
     _seen: float = field(default=0.0, init=False)
@@ -131,7 +137,7 @@ class Watch:
         if sign != self._sign:
             self._sign, self._seen = sign, time.monotonic()
         gone = host == socket.gethostname() and not _runs(int(pid))
-        return time.monotonic() - self._seen < (3 * BEAT_S if gone else SILENCE_S)
+        return self.pauses.passed_s(self._seen) < (3 * BEAT_S if gone else SILENCE_S)
 
 
 def _runs(pid: int) -> bool:
