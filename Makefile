@@ -37,13 +37,13 @@ check-repo: $(VENV)/dev.stamp ## the tests of what changes a few times a year: w
 
 .PHONY: test-slow
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
-	$(BIN)/python -m pytest -m slow --timeout=900 $(ARGS)
+	$(BIN)/python -m pytest -m slow --timeout=900 --numprocesses $(JOBS) --dist worksteal --durations=25 $(ARGS)
 
 .PHONY: campaigns
-campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged files, kills and the set of deceptions
+campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged files, kills, large sweeps, deceptions
 	$(BIN)/python -m tests.fault_campaigns.command_lines --count 2000
 	$(BIN)/python -m tests.fault_campaigns.damaged_files --count 500
-	$(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py
+	CONVBENCH_CONFIGURATIONS=100000 $(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py tests/slow/test_scale.py
 	$(BIN)/python -m convbench validate --judge
 
 .PHONY: readme

@@ -20,7 +20,7 @@ from tests.test_faults import QUICK
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NOT_TIMED = Measure(name="none", enabled=False)
-TIMES = int(os.environ.get("CONVBENCH_INJECTIONS", "4"))
+TIMES = int(os.environ.get("CONVBENCH_INJECTIONS", "2"))
 """Injections of each fault; every second one while times are measured as well. The documented table has ten."""
 
 FAULTS = {
