@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,10 +20,14 @@ import pytest
 from convbench import cli
 from convbench.comparison import command as compare
 from convbench.comparison import confirm
+from convbench.comparison.asked import Asked
 from convbench.comparison.confirm import check_trusted
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
+from convbench.results import run_file
 from convbench.results.table import typed
+from convbench.sweep.planned import planned
+from tests.settings import NOTEBOOK
 from tests.simulated import config_id, row, timed_row
 from tests.test_table import write
 
@@ -200,7 +205,7 @@ def test_confirm_measures_the_suspects_and_only_those(
 ) -> None:
     asked: list[list[str]] = []
 
-    def measure_again(rows: pd.DataFrame) -> pd.DataFrame:
+    def measure_again(rows: pd.DataFrame, settings: object) -> pd.DataFrame:
         asked.append(rows["config_id"].tolist())
         return typed(pd.DataFrame([timed_row(i, "explicit", (2.0, 1.99, 2.01)) for i in (0, 1)]))
 
@@ -214,7 +219,7 @@ def test_confirm_measures_the_suspects_and_only_those(
 
 def test_confirm_asks_for_nothing_where_nothing_is_suspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = write(tmp_path / "base", GOOD)
-    monkeypatch.setattr(compare, "measure_again", lambda rows: pytest.fail("measured"))
+    monkeypatch.setattr(compare, "measure_again", lambda rows, settings: pytest.fail("measured"))
     assert run(base, base, "--confirm") == 0
 
 
@@ -225,6 +230,7 @@ def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytes
         row(1, "explicit", cache="cold", cuda_graph=False),
         row(2, "pkg.mod:fn"),
         row(0, "explicit", baseline="aten", cache="hot", cuda_graph=False),
+        row(3, "explicit", measure="default half_width=0.02 looks=[6,8] processes=6"),
     ]
     commands: list[list[str]] = []
 
@@ -236,16 +242,54 @@ def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytes
         return subprocess.CompletedProcess(command, 3, stderr="")
 
     monkeypatch.setattr(subprocess, "run", fake)
-    again = confirm.measure_again(typed(pd.DataFrame(rows)))
-    assert again["config_id"].tolist() == [config_id(i) for i in (0, 1, 2, 0)]
-    assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 4
+    again = confirm.measure_again(typed(pd.DataFrame(rows)), {})
+    assert again["config_id"].tolist() == [config_id(i) for i in (0, 1, 2, 0, 3)]
+    assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 5
     carefully = ["measure=default", "measure.processes=6", "measure.memory=false"]
     assert [command[6:] for command in commands] == [
         ["methods=[explicit,unfold]", "baseline=autograd", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
         ["methods=[explicit]", "baseline=autograd", *carefully, "measure.cache=cold", "measure.cuda_graph=false"],
         ["methods=[pkg.mod:fn]", "baseline=autograd", *carefully],
         ["methods=[explicit]", "baseline=aten", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
+        ["methods=[explicit]", "baseline=autograd", *carefully, "measure.half_width=0.02", "measure.looks=[6,8]"],
     ]
+
+
+def noted(folder: Path, **settings: object) -> Path:
+    """`folder` with a run.json of these settings over the program's own."""
+    composed = {**NOTEBOOK, "measure.name": "default", "measure.enabled": True, "memory_limit": None, **settings}
+    run_file.append(folder, {"argv": [], "settings": composed})
+    return folder
+
+
+def test_second_measurement_repeats_the_settings_of_the_run(tmp_path: Path) -> None:
+    """All that no row names; how many processes, and what is kept of them, confirming decides itself."""
+    run = noted(
+        tmp_path, **{"timeout_s": 7.0, "memory_limit": "4GB", "measure.half_width": 0.02, "measure.looks": [6, 9]}
+    )
+    words = confirm.as_it_was(run_file.settings_of(run))
+    assert {"timeout_s=7.0", "memory_limit=4GB", "measure.half_width=0.02", "measure.looks=[6,9]"} <= set(words)
+    assert not [w for w in words if w.startswith(("measure.name", "measure.processes", "measure.memory=", "kernel"))]
+    assert [spec.measure.half_width for spec in planned([*words, "methods=[aten]"]).sweep] == [0.02]
+
+
+def test_runs_that_were_not_measured_alike_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = (noted(write(tmp_path / name, GOOD)) for name in ("base", "new"))
+    run(base, new, "--format", "json")
+    assert json.loads(capsys.readouterr().out)["notes"] == []
+    noted(new, **{"measure.half_width": 0.05, "timeout_s": 7.0})
+    run(base, new)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "BASE with measure=default, timeout_s=60.0, NEW with measure=default half_width=0.05, timeout_s=7.0" in said
+
+
+def test_six_processes_have_the_spread_between_processes_in_their_intervals(tmp_path: Path) -> None:
+    base, new = (noted(write(tmp_path / name, GOOD)) for name in ("base", "new"))
+    asked = [Asked.of(base, new).spread(0.01)]
+    for folder in (base, new):
+        noted(folder, **{"measure.processes": 6})
+        asked.append(Asked.of(base, new).spread(0.01))
+    assert asked == pytest.approx([0.01, 0.01 / math.sqrt(2), 0.0])
 
 
 def test_second_measurement_that_is_refused_is_one_sentence(

@@ -14,6 +14,7 @@ from convbench.facts.case import InvalidValue, did_you_mean
 from convbench.facts.spec import Measure
 from convbench.results.objective import Objective
 from convbench.sweep import config
+from convbench.sweep.presets import preset
 from convbench.sweep.config import (
     KEYS,
     RUN_KEYS,
@@ -23,7 +24,6 @@ from convbench.sweep.config import (
     bytes_of,
     flat,
     folder,
-    preset,
     spec_of,
 )
 

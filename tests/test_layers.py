@@ -61,7 +61,8 @@ PLAIN = {
 }
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}
 KNOW_HYDRA = {
-    f"sweep.{m}" for m in ("answers", "axes", "composing", "config", "foreign", "hydras_words", "launched", "messages")
+    f"sweep.{m}"
+    for m in ("answers", "axes", "composing", "config", "foreign", "hydras_words", "launched", "messages", "presets")
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {

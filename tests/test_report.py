@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 import re
+import shlex
 import statistics
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from convbench import cli
 from convbench.facts.record import Record
 from convbench.report import data, page, payload
 from convbench.report.command import main
-from convbench.results import store
+from convbench.results import run_file, store
 from convbench.results.merge import merge
 from convbench.terminal import summary
 from tests import made_up, report_rows
@@ -290,6 +292,16 @@ def test_several_runs_side_by_side(tmp_path: Path) -> None:
     environment = made.text("environment")
     assert "≠ torch 2.13.0+cpu 2.14.0" in environment
     assert "≠ cpu" not in environment
+
+
+def test_the_command_of_a_run_is_on_its_page(tmp_path: Path) -> None:
+    folder = report_rows.write(tmp_path / "run", report_rows.table(kernel=(3,)))
+    run_file.append(folder, {"argv": ["-m", "kernel=3", f"methods=[{EVIL}]"]})
+    assert main([str(folder)]) == 0
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in html
+    (said,) = re.findall(r'data-copy="([^"]*)"', html)
+    assert shlex.split(unescape(said)) == ["python", "-m", "convbench", "-m", "kernel=3", f"methods=[{EVIL}]"]
 
 
 def test_a_folder_of_shards_is_one_run(tmp_path: Path) -> None:

@@ -125,3 +125,16 @@ def test_runs_without_run_json_are_told_by_their_names(tmp_path: Path) -> None:
 def test_it_is_json_that_others_read(here: Path) -> None:
     cli.main([*TINY, "out=run"])
     assert list(json.loads((here / "run" / "run.json").read_text())) == ["runs"]
+
+
+def test_resuming_with_other_settings_says_which(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["-m", "kernel=3", *TINY, "out=run"]
+    cli.main(words)
+    capsys.readouterr()
+    cli.main(words)
+    assert "was measured with" not in capsys.readouterr().err
+    cli.main([*words, "timeout_s=9", "measure.looks=[6]"])
+    told = capsys.readouterr().err
+    assert "out=run was measured with measure.looks=[10,20,40], timeout_s=300.0, and now with measure.looks=[6]" in told
+    cli.main(["-m", "kernel=7", *TINY, "timeout_s=9", "measure.looks=[6]", "out=run"])
+    assert "was measured with" not in capsys.readouterr().err, "another case is no other setting"

@@ -103,10 +103,10 @@ def test_deterministic_takes_three_words() -> None:
 def test_files_are_composed_once_for_each_choice() -> None:
     sweep = swept("measure=none,rigorous", "kernel=3,5", "measure.margin=0.05")
     assert [(s.measure.name, s.measure.processes, s.case.kernel[0]) for s in sweep] == [
-        ("none", 1, 3),
-        ("none", 1, 5),
-        ("rigorous", 6, 3),
-        ("rigorous", 6, 5),
+        ("none margin=0.05", 1, 3),
+        ("none margin=0.05", 1, 5),
+        ("rigorous margin=0.05", 6, 3),
+        ("rigorous margin=0.05", 6, 5),
     ]
     assert {s.measure.margin for s in sweep} == {0.05}
 

@@ -13,7 +13,7 @@ import torch
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
-from convbench.sweep.config import preset
+from convbench.sweep.presets import preset
 from convbench.timing.rounds import ArmFailed
 from convbench.validation import command as validate
 from convbench.validation import proofs

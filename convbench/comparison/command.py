@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +17,11 @@ from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, VERDICTS, Record
 from ..results.finished import read_run
 from ..results.rows import Rows
-from ..results.run_file import runs
+from ..results.run_file import runs, settings_of
 from ..results.table import framed, records, table_files
 from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments
+from .asked import Asked
 from .comparison import Comparison
 from .confirm import check_trusted, measure_again
 from .environments import Environments
@@ -104,8 +105,8 @@ def parser() -> Arguments:
     out.add_argument(
         "--spread",
         type=not_negative,
-        default=USUAL.spread,
-        help="standard deviation of a log ratio between two processes of the same code (default: %(default)s)",
+        help="standard deviation of a log ratio between two processes of the same code (default: 0.01, and 0 where a "
+        "run was measured in six processes, whose intervals hold it)",
     )
     out.add_argument("--accuracy-only", action="store_true", help="judge status and accuracy, not speed")
     return out
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["--torch"]:
         return _environments(words[1:])
     args = parser().parse_args(words)
-    policy = Policy(args.margin, args.spread, speed=not args.accuracy_only)
+    policy = Policy(args.margin, USUAL.spread if args.spread is None else args.spread, speed=not args.accuracy_only)
     if args.new is None:
         return _duet(args, policy)
     new = Run.read(args.new)
@@ -125,7 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nothing to compare with: {args.base} holds no results; give the folder of a run", file=sys.stderr)
         return Exit.UNTRUSTED
     base = Run.read(args.base)
+    asked = Asked.of(args.base, args.new)
+    if args.spread is None:
+        policy = replace(policy, spread=asked.spread(USUAL.spread))
     judgement = judge(base.rows, new.rows, policy)
+    judgement.notes.extend(asked.notes)
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy, args.trust)
     names = _names(shown(judgement, args.format), base, new)
@@ -178,7 +183,7 @@ def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy, trust
     rows = framed(new.table.take(where))
     check_trusted(rows, trust)
     print(f"measuring {len(keys)} suspects again …", file=sys.stderr)
-    return confirm(judgement, base.rows, records(measure_again(rows), JUDGED), policy)
+    return confirm(judgement, base.rows, records(measure_again(rows, settings_of(new.path)), JUDGED), policy)
 
 
 def _names(wanted: set[str], base: Run, new: Run) -> dict[str, str]:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
 """Six fresh processes, whatever the run itself used: what differs from process to process is then in the interval. Each
 may be as short as usual, for many pairs in one process say nothing about the others."""
+
+DECIDED = ("name", "enabled", "processes", "memory", "samples", "cache", "cuda_graph")
+"""Settings of a measurement that CAREFULLY or the table decide."""
+AS_IT_WAS = ("timeout_s", "memory_limit", "reference.max_flops", "reference.max_bytes")
+"""Settings that no row names."""
 
 STDERR = 2
 """The new run's own output goes where it cannot be mistaken for the comparison's."""
@@ -38,15 +43,28 @@ def check_trusted(rows: pd.DataFrame, trust: Collection[str]) -> None:
         )
 
 
-def measure_again(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of a new run of the configurations and methods in `rows` (a part of a table).
+def as_it_was(settings: Mapping[str, Any]) -> list[str]:
+    """The words that repeat what run.json says of a run's `settings`, as far as no row of its table does."""
+    keys = [key for key in settings if key in AS_IT_WAS or key.startswith("measure.")]
+    kept = [key for key in keys if key.removeprefix("measure.") not in DECIDED and settings[key] is not None]
+    return [f"{key}={_written(settings[key])}" for key in kept]
+
+
+def _written(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def measure_again(rows: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of a new run of the configurations and methods in `rows` (a part of a table), under the `settings` of
+    that table's run.json.
 
     Raises InvalidValue where convbench refuses to run them.
     """
     import pandas as pd
 
     with tempfile.TemporaryDirectory(prefix="convbench-confirm-") as folder, _stoppable():
-        tables = [_run(group, words, Path(folder) / str(i)) for i, (group, words) in enumerate(_groups(rows))]
+        groups = enumerate(_groups(rows, as_it_was(settings)))
+        tables = [_run(group, words, Path(folder) / str(i)) for i, (group, words) in groups]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -65,18 +83,25 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _groups(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[str]]]:
+def _groups(rows: pd.DataFrame, further: list[str]) -> Iterator[tuple[pd.DataFrame, list[str]]]:
     """Configurations that one command can measure, with the settings that a cases file cannot hold."""
     cell = ["config_id", "baseline"]
     keyed = rows.assign(methods=rows.groupby(cell)["method"].transform(lambda names: ",".join(sorted(set(names)))))
     keyed = keyed.drop_duplicates(cell)
-    for key, group in keyed.groupby(["methods", "baseline", "cache", "cuda_graph"], dropna=False, sort=False):
-        yield group.drop(columns="methods"), _settings(key)
+    by = ["methods", "baseline", "cache", "cuda_graph", "measure"]
+    for key, group in keyed.groupby(by, dropna=False, sort=False):
+        yield group.drop(columns="methods"), _settings(key, further)
 
 
-def _settings(key: Any) -> list[str]:
-    methods, baseline, cache, cuda_graph = key
-    words = [f"methods=[{methods}]", f"baseline={baseline}", *CAREFULLY]
+def _settings(key: Any, further: list[str]) -> list[str]:
+    methods, baseline, cache, cuda_graph, measure = key
+    # What differs between the run's own rows is in the preset's name, which says what was changed.
+    changed = [word for word in (measure.split()[1:] if _known(measure) else ()) if "=" in word]
+    own = {
+        word.partition("=")[0]: word
+        for word in (*further, *(f"measure.{word}" for word in changed if word.partition("=")[0] not in DECIDED))
+    }
+    words = [f"methods=[{methods}]", f"baseline={baseline}", *CAREFULLY, *own.values()]
     if _known(cache):
         words.append(f"measure.cache={cache}")
     if _known(cuda_graph):

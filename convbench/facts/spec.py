@@ -240,6 +240,8 @@ class Spec:
         del everything["labels"]
         if not self.fixed_weight:  # so that runs from before there was this setting resume
             del everything["fixed_weight"]
+        # Its values decide; what a changed preset is called began to say so later.
+        everything["measure"]["name"] = self.measure.name.partition(" ")[0]
         return _digest({**everything, "schema": SCHEMA_VERSION})
 
     @property

@@ -98,7 +98,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
         widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
     sentence = f"{share(where, timed, 'timing')} did not reach the requested precision (marked *){widest}"
-    presets = [name for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
+    presets = [name.partition(" ")[0] for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
     # The table does not tell a run within budget_s, which refuses measure=rigorous.
     remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"
     if presets == ["rigorous"]:

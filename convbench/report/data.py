@@ -18,6 +18,7 @@ from ..results.files import environments
 from ..results.finished import read_run, together
 from ..results.origin import damaged_lines
 from ..results.rows import Rows
+from ..results.run_file import command_of
 from ..results.table import table_files
 from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, value_of
 
@@ -33,7 +34,7 @@ class Runs:
     `configuration`, of which runs that are compared have one each. `parts`: the runs' own rows. `environments`: (run's
     name, environment); a run has one for every fingerprint it was measured under. `axes`: names of the columns whose
     values differ between rows. `labels`: columns made from a cases file's further columns. `damaged`: lines of part
-    files that could not be read.
+    files that could not be read. `commands`: (run's name, the command that measured it), where run.json says it.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,7 @@ class Runs:
     axes: tuple[str, ...]
     labels: tuple[str, ...]
     damaged: int
+    commands: tuple[tuple[str, str], ...] = ()
 
 
 def read_runs(paths: Sequence[Path]) -> Runs:
@@ -55,7 +57,11 @@ def read_runs(paths: Sequence[Path]) -> Runs:
     labels = add_axes(rows)
     found = [(name, one) for name, path in zip(names, paths, strict=True) for one in read_environments(path)]
     damaged = sum(damaged_lines(folder) for path in paths for folder in {file.parent for file in table_files(path)})
-    return Runs(names, rows, parts, tuple(found), swept(rows, labels), labels, damaged)
+    said = [
+        (name, command_of(file.parent)) for name, path in zip(names, paths, strict=True) for file in table_files(path)
+    ]
+    commands = tuple((name, command) for name, command in said if command is not None)
+    return Runs(names, rows, parts, tuple(found), swept(rows, labels), labels, damaged, commands)
 
 
 def run_names(paths: Sequence[Path]) -> tuple[str, ...]:

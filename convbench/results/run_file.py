@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -63,6 +64,23 @@ def noted(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
     finally:
         with suppress(OSError):
             write(folder, [*earlier, {**first, "ended_at": entry((), begun)["ended_at"]}])
+
+
+def command_of(folder: Path) -> str | None:
+    """The command that measured into a folder last, for a shell; None where run.json does not say it."""
+    argv = [one["argv"] for one in runs(folder) if isinstance(one.get("argv"), list)]
+    return f"python -m convbench {shlex.join(map(str, argv[-1]))}".rstrip() if argv else None
+
+
+def settings_of(run: Path) -> dict[str, Any]:
+    """The composed settings of the last command that measured into a folder, or of the first of the shards in it.
+
+    Empty where no run.json says any.
+    """
+    for folder in (run, *(sorted(run.iterdir()) if run.is_dir() else ())):
+        if settings := [one["settings"] for one in runs(folder) if isinstance(one.get("settings"), dict)]:
+            return dict(settings[-1])
+    return {}
 
 
 def is_share(folder: Path) -> bool | None:

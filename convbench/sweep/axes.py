@@ -19,6 +19,7 @@ from . import cases
 from .composing import Composer
 from .config import RUN_KEYS, SPEC_KEYS, TYPES, Settings, flat, folder, no_setting, setting, spec_of
 from .grid import Grid, Values
+from .presets import Preset
 
 METHOD_KEYS = ("methods", "baseline")
 PROBED = 1000
@@ -184,7 +185,15 @@ def grid_of(cfg: DictConfig, values: Values, hydra: DictConfig, given: Sequence[
         chosen = [base[key] for key in METHOD_KEYS] + [value for key in METHOD_KEYS for value in axes.get(key, ())]
         table.check_trusted({name for value in chosen for name in ([value] if isinstance(value, str) else value or ())})
     derived = _written_in_terms_of_others(own, axes)
-    return Grid(base, axes, table, _Derive(own, derived) if derived else None)
+    preset = _preset(str(base["measure.name"]), hydra)
+    base["measure.name"] = preset.told(base)
+    return Grid(base, axes, table, _Derive(own, derived) if derived else None, preset)
+
+
+def _preset(name: str, hydra: DictConfig) -> Preset:
+    """The preset that was chosen as a file; the one that is named where the configuration chooses none."""
+    choice = OmegaConf.select(hydra, "runtime.choices.measure") or name
+    return Preset.of(str(choice), [Path(source.path) for source in hydra.runtime.config_sources])
 
 
 def _typed(cfg: DictConfig, key: str, value: Any) -> Any:

@@ -109,17 +109,6 @@ KEYS = frozenset(f.name for f in fields(Schema)) - {*_NESTED, *_NO_SETTINGS} | _
 TYPES = get_type_hints(Schema)
 
 
-def preset(name: str) -> Measure:
-    """The measurement of conf/measure/NAME.yaml. Raises InvalidValue where there is no such file."""
-    files = {path.stem: path for path in (folder("conf") / "measure").glob("*.yaml")}
-    if name not in files:
-        hint = did_you_mean(name, files) or f"; allowed: {', '.join(sorted(files))}"
-        raise InvalidValue("measure", f"no measurement named {name!r}{hint}")
-    loaded: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in loaded.items()}
-    return Measure(**values)
-
-
 def no_setting(key: str) -> InvalidValue:
     if key.partition(".")[0] == "axes":
         name = key.partition(".")[2] or "kernel"

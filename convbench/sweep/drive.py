@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -97,8 +97,11 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
     out = settings.out or fresh_folder(Path("results").absolute())
     run = run_options(settings, out)
     outcomes: list[Outcome] = []
-    with progress, driving(run), run_file.noted(out, facts_of(settings)):
+    before = run_file.settings_of(out)
+    with progress, driving(run), run_file.noted(out, facts_of(settings, len(sweep))):
         tell(sweep, progress)
+        if changed := measured_anew(before, settings.asked.get("settings", {})):
+            progress.warn(f"out={out.name} was measured with {changed[0]}, and now with {changed[1]}", ANEW)
         # A time budget is divided among all configurations, so that they are one part.
         step = settings.chunk if settings.budget_s is None else max(1, len(sweep))
         for start in range(0, len(sweep), step):
@@ -111,10 +114,36 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
     return Run(outcome, out, settings.strict, sweep.left_out.illegal)
 
 
-def facts_of(settings: Settings) -> dict[str, Any]:
-    """What run.json says of a sweep: command line, composed settings, and the commit of the working directory."""
+ANEW = "nothing measured under the earlier settings is reused; another out=DIR keeps the two apart"
+
+DECIDE = ("methods", "baseline", "timeout_s", "seed", "reference.max_flops", "reference.max_bytes")
+"""Settings, beside those of the measurement, with which a configuration of the same case is another one."""
+
+
+def measured_anew(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The settings of an earlier run and of this one that differ, so that resuming finds none of its rows.
+
+    None where they agree or the earlier run said nothing.
+    """
+    keys = [key for key in now if key in DECIDE or (key.startswith("measure.") and key != "measure.name")]
+    differing = [key for key in keys if key in before and _listed(before[key]) != _listed(now[key])]
+    was, will = (", ".join(f"{key}={_listed(said[key])}" for key in differing) for said in (before, now))
+    return (was, will) if differing else None
+
+
+def _listed(value: Any) -> Any:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else value
+
+
+def facts_of(settings: Settings, configurations: int) -> dict[str, Any]:
+    """What run.json says of a sweep: command line, composed settings, how many configurations it has, and the commit
+    of the working directory."""
     state = git.of_folder(Path.cwd())
-    return {**settings.asked, "git": {"commit": state.commit, "dirty": state.dirty} if state else None}
+    return {
+        **settings.asked,
+        "configurations": configurations,
+        "git": {"commit": state.commit, "dirty": state.dirty} if state else None,
+    }
 
 
 def check_modules(sweep: Sweep) -> None:

@@ -19,6 +19,7 @@ from ..facts.case import IllegalCase, InvalidValue
 from ..facts.spec import Spec
 from .cases import Cases
 from .config import Settings, spec_of
+from .presets import Preset
 
 MOST = 10_000_000
 """Combinations that one sweep may have: their indices take 80 MB, and checking them takes minutes."""
@@ -34,13 +35,15 @@ class Grid:
     """The product of a cases file's lines (outermost) and of axes (the last one varies fastest).
 
     `base` holds all settings, `axes` the checked values that replace some of them. `derive` returns the
-    settings that were written in terms of others (`size: ${kernel}`), given what differs from the base.
+    settings that were written in terms of others (`size: ${kernel}`), given what differs from the base. `preset` says
+    what the table calls the measurement.
     """
 
     base: Values
     axes: Mapping[str, Sequence[Any]]
     cases: Cases | None = None
     derive: Callable[[Values], Values] | None = None
+    preset: Preset | None = None
 
     def __len__(self) -> int:
         return len(self.cases.rows if self.cases else (None,)) * math.prod(map(len, self.axes.values()))
@@ -55,6 +58,8 @@ class Grid:
             values.update(self.cases.settings(index, {**self.base, **values}))
         if self.derive:
             values.update(self.derive(values))
+        if self.preset and any(key.startswith("measure.") for key in values):
+            values["measure.name"] = self.preset.told({**self.base, **values})
         return values
 
     def own_methods(self) -> Iterator[tuple[str, str]]:

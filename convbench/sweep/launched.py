@@ -109,7 +109,7 @@ def spread(sweep: Sweep, settings: Settings, jobs: Jobs, progress: Progress) -> 
     """Runs a sweep with a launcher. Raises InvalidValue where it cannot launch anything."""
     assert settings.out is not None
     run = run_options(settings, settings.out)
-    with progress, driving(run) as session, run_file.noted(run.out, facts_of(settings)):
+    with progress, driving(run) as session, run_file.noted(run.out, facts_of(settings, len(sweep))):
         tell(sweep, progress)
         todo = [place for place, spec in enumerate(sweep) if not session.settled(spec)]
         earlier = len(sweep) - len(todo)

@@ -18,7 +18,7 @@ from rich.table import Table
 from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.exits import Exit
 from ..facts.spec import DEVICE, Measure, Switches, number
-from ..sweep.config import preset
+from ..sweep.presets import preset
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from . import burst

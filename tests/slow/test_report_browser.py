@@ -12,6 +12,7 @@ import pytest
 
 from convbench.facts.record import Record
 from convbench.report.command import main
+from convbench.results import run_file
 from tests import report_rows
 from tests.slow.webdriver import CHROMIUM, DRIVER, Browser
 
@@ -261,6 +262,18 @@ def test_findings_show_the_rows_of_their_own_run(browser: Browser, rows: list[Re
         browser.run("document.querySelector(arguments[0]).click()", button)
         assert set(cells(browser, "run")) == {"bad"}
     assert browser.log("browser") == []
+
+
+def test_the_command_is_copied(browser: Browser, tmp_path: Path) -> None:
+    folder = report_rows.write(tmp_path / "run", report_rows.table(kernel=(5,)))
+    run_file.append(folder, {"argv": ["-m", "kernel=3,5", "fill=a b"]})
+    assert main([str(folder)]) == 0
+    show(browser, folder / "report.html")
+    browser.click("[data-copy]")
+    browser.until("document.querySelector('[data-copy]').textContent === 'Copied'")
+    browser.click("#query")
+    browser.press("\ue009v\ue000")
+    assert browser.until("document.getElementById('query').value") == "python -m convbench -m kernel=3,5 'fill=a b'"
 
 
 def test_sorting_by_mouse_and_keyboard(opened: Browser, rows: list[Record]) -> None:

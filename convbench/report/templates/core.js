@@ -128,6 +128,25 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// Puts `text` on the clipboard and says so on the button for a moment; browsers without the newer way have the older one.
+async function copy(text, button) {
+  const said = button.textContent;
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = element("textarea", { readonly: true, class: "hidden" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    done = document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  button.textContent = done ? "Copied" : "Select the text and copy it";
+  setTimeout(() => { button.textContent = said; }, 1500);
+}
+
 // A labelled select; `options` are values or [value, text].
 function select(label, options, chosen, change) {
   const made = element("select", { onchange: (event) => change(event.target.value) });

@@ -17,6 +17,9 @@ for (const button of document.querySelectorAll("button[data-rows]")) {
   button.addEventListener("click", () => showRows(JSON.parse(button.dataset.rows), button.dataset.name));
 }
 for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", drawAllPlots);
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.addEventListener("click", () => copy(button.dataset.copy, button));
+}
 document.documentElement.classList.add("scripted");
 buildTheme();
 chooseColumns();

@@ -1,0 +1,54 @@
+"""What the run.json of two runs says that their tables do not: how carefully each was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..results.run_file import settings_of
+from ..sweep.presets import Preset
+from .confirm import AS_IT_WAS
+
+ENOUGH_PROCESSES = 6
+"""From so many processes on, a row's interval holds what processes of the same code differ by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The settings of BASE and of NEW; empty where nothing was written down."""
+
+    base: Mapping[str, Any]
+    new: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, base: Path, new: Path) -> Asked:
+        return cls(settings_of(base), settings_of(new))
+
+    def spread(self, usual: float) -> float:
+        """The standard deviation between processes that is not in the intervals: `usual` for each run of a single one.
+
+        As one figure for both runs, whose squares add up.
+        """
+        single = sum(side.get("measure.processes", 1) < ENOUGH_PROCESSES for side in (self.base, self.new))
+        return usual * math.sqrt(single / 2)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence where the runs were not measured alike; none where that is not known."""
+        if not self.base or not self.new:
+            return []
+        was, now = _said(self.base), _said(self.new)
+        differing = [key for key in was if was[key] != now.get(key)]
+        if not differing:
+            return []
+        each = (", ".join(f"{key}={said.get(key)}" for key in differing) for said in (was, now))
+        return ["the runs were not measured alike: BASE with {}, NEW with {}".format(*each)]
+
+
+def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
+    name = str(settings.get("measure.name", "default"))
+    measure = {"measure": Preset.of(name, ()).told(settings)} if "measure.half_width" in settings else {}
+    return {**measure, **{key: settings.get(key) for key in AS_IT_WAS}}
