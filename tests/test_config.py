@@ -14,7 +14,6 @@ from convbench.facts.case import InvalidValue, did_you_mean
 from convbench.facts.spec import Measure
 from convbench.results.objective import Objective
 from convbench.sweep import config
-from convbench.sweep.presets import preset
 from convbench.sweep.config import (
     KEYS,
     RUN_KEYS,
@@ -26,6 +25,7 @@ from convbench.sweep.config import (
     folder,
     spec_of,
 )
+from convbench.sweep.presets import preset
 
 from .composed import configurations
 from .settings import NOTEBOOK

@@ -56,4 +56,4 @@ def test_what_was_measured_before_is_not_measured_again() -> None:
     (usual,) = planned([]).sweep
     assert spec.run_key != usual.run_key
     assert spec.run_key == "7bde84388325f819"
-    assert "changed" in COLUMNS["measure"].meaning
+    assert "changes" in COLUMNS["measure"].meaning

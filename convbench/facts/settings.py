@@ -133,7 +133,7 @@ _TABLE = (
         "cuda_graph", "measure", bool, "replayed as a CUDA graph", False, _switch("CUDA graph"), observed=True
     ),
     Setting(
-        "measure", "measure", str, "the measurement preset, and what was changed in it", "default", lambda v: f"measure={v}",
+        "measure", "measure", str, "the measurement preset and its changes", "default", lambda v: f"measure={v}",
         identity=NEVER,
     ),
 )  # fmt: skip
