@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from torch._compile import _disable_dynamo
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -136,6 +138,61 @@ def test_a_change_is_named_and_undone(change: str) -> None:
     assert named in [one.what for one in found]
     assert all(one.undone for one in found), list(map(str, found))
     assert state.restore(before) == []
+
+
+def _by_the_wrapper_of_torch() -> None:
+    torch.manual_seed = _disable_dynamo(torch.initial_seed)  # type: ignore[assignment]
+
+
+def _in_the_wrapper_of_torch() -> None:
+    real = torch.manual_seed
+    torch.manual_seed = _disable_dynamo(real)  # type: ignore[assignment]
+    torch.manual_seed.__code__ = _seeds_nothing(real).__code__
+
+
+def _with_globals_of_its_own() -> None:
+    wrapped = _disable_dynamo(torch.manual_seed)
+    torch.manual_seed = types.FunctionType(  # type: ignore[assignment]
+        wrapped.__code__, {"__name__": "torch._compile", "getattr": print}, None, None, wrapped.__closure__
+    )
+
+
+def _seeds_nothing(fn: Any, recursive: bool = True) -> Any:
+    return lambda *args: (fn, recursive, None)[2]
+
+
+MEDDLING: dict[str, Callable[[], None]] = {
+    "another function": lambda: setattr(torch, "manual_seed", lambda seed: None),
+    "around it, with code of its own": lambda: setattr(torch, "manual_seed", _seeds_nothing(torch.manual_seed)),
+    "torch's wrapper of another function": _by_the_wrapper_of_torch,
+    "torch's wrapper with other code": _in_the_wrapper_of_torch,
+    "torch's wrapper with other globals": _with_globals_of_its_own,
+}
+
+
+def test_what_torch_wraps_itself_when_it_first_compiles_is_no_change() -> None:
+    real, before = torch.manual_seed, state.capture()
+    wrapped = _disable_dynamo(real)  # as `import torch._dynamo` does, once in a process
+    try:
+        torch.manual_seed = wrapped  # type: ignore[assignment]
+        assert state.restore(before) == []
+        assert torch.manual_seed is wrapped, "torch's own stays"
+        wrapped.__code__ = _seeds_nothing(real).__code__
+        (found,) = state.restore(before)
+        assert found.what == "the code of torch.random.manual_seed"
+    finally:
+        torch.manual_seed = real
+
+
+@pytest.mark.parametrize("meddling", MEDDLING)
+def test_what_only_looks_like_torchs_own_wrapping_is_a_change(meddling: str) -> None:
+    real, before = torch.manual_seed, state.capture()
+    try:
+        MEDDLING[meddling]()
+        assert [one.what for one in state.restore(before)] == ["torch.manual_seed"]
+        assert torch.manual_seed is real
+    finally:
+        torch.manual_seed = real
 
 
 def test_nothing_is_found_where_nothing_was_changed() -> None:

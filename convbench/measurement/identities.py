@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter, is_, itemgetter
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -73,6 +74,11 @@ class _Names:
                     return []
         return [name for name, was in zip(self.names, self.were, strict=True) if now.get(name) is not was]
 
+    def with_new(self, name: str) -> _Names:
+        """The same with what the name stands for now."""
+        were = [vars(self.holder)[n] if n == name else was for n, was in zip(self.names, self.were, strict=True)]
+        return replace(self, were=tuple(were))
+
 
 class Identities:
     """What every name stood for when this was made."""
@@ -87,15 +93,20 @@ class Identities:
         """The names that stand for something else now, or run other code, and did not before; all are put back.
 
         Only what can be called counts: a module may keep a number or a cache under a name of its own. A name that
-        has come since counts where it hides another: modules are imported late.
+        has come since counts where it hides another: modules are imported late. What torch has wrapped itself stays.
         """
         found = []
-        for names in self._names:
+        for number, names in enumerate(self._names):
             for name in names.covered():
                 _kind(names.holder).__delattr__(names.holder, name)
                 found.append(f"{names.called}.{name}")
             for name in names.changed():
-                was = names.were[names.names.index(name)]
+                was, now = names.were[names.names.index(name)], vars(names.holder).get(name)
+                if wrapped_by_torch(was, now):
+                    self._names[number] = self._names[number].with_new(name)
+                    self._functions.append(now)
+                    self._codes.append(CODE(now))
+                    continue
                 _kind(names.holder).__setattr__(names.holder, name, was)
                 found.append(f"{names.called}.{name}")
         if not all(map(is_, map(CODE, self._functions), self._codes)):
@@ -106,6 +117,41 @@ class Identities:
 
 
 CODE = attrgetter("__code__")
+HOME = Path(torch.__file__).parent
+"""Of torch's source."""
+
+
+def wrapped_by_torch(was: Any, now: Any) -> bool:
+    """Whether `now` is what torch puts in the place of its own function `was`: code in torch's source around it.
+
+    `import torch._dynamo`, the first thing that torch.compile does, wraps torch.manual_seed. The source is read from
+    the disk, and nothing but `was` may be in the function's closure or defaults that could be called.
+    """
+    if type(now) is not FunctionType:
+        return False
+    reached = [*(now.__defaults__ or ()), *(now.__kwdefaults__ or {}).values()]
+    with suppress(ValueError):  # a cell is empty
+        reached += [cell.cell_contents for cell in now.__closure__ or ()]
+    called = [value for value in reached if callable(value)]
+    module = sys.modules.get(str(now.__globals__.get("__name__")))
+    file = Path(now.__code__.co_filename)
+    return (
+        len(called) == 1
+        and called[0] is was
+        and module is not None
+        and vars(module) is now.__globals__
+        and file.is_relative_to(HOME)
+        and file.is_file()
+        and now.__code__ in _codes(compile(file.read_bytes(), str(file), "exec", dont_inherit=True))
+    )
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """A code and all that is defined in it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)
 
 
 def _names(called: str, holder: Any) -> _Names:

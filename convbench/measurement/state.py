@@ -216,8 +216,17 @@ def _set_collector(before: bool) -> None:
     (gc.enable if before else gc.disable)()
 
 
+COMPILERS = ("TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TRITON_")
+"""How the variables begin that torch.compile and Triton set for themselves, some of them in the first call: where they
+keep what they have compiled, and addresses for code that they start. They are left, and decide nothing here."""
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(COMPILERS)}
+
+
 def _set_environment(before: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - before.keys():
+    for name in _environment().keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
 
@@ -285,7 +294,7 @@ PARTS: dict[str, Part] = {
     "garbage collector's callbacks": Part(lambda: list(gc.callbacks), _set_callbacks),
     "interval timers": Part(_timers, _stop_timers),
     "signal handlers": Part(_handlers, _set_handlers),
-    "environment variables": Part(lambda: dict(os.environ), _set_environment),
+    "environment variables": Part(_environment, _set_environment),
     "working directory": Part(os.getcwd, os.chdir),
     **(
         {"processor affinity": Part(lambda: os.sched_getaffinity(0), lambda before: os.sched_setaffinity(0, before))}
