@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -63,16 +63,26 @@ class Hosts(Protocol):
     def of(self, method: str) -> Host: ...
 
 
+class Seeds(NamedTuple):
+    """Where a set of operands comes from; `grad_output` has a seed of its own where one is given."""
+
+    operands: int
+    grad_output: int | None = None
+
+    def __str__(self) -> str:
+        return f"seed={self.operands}" + ("" if self.grad_output is None else f", grad_output's {self.grad_output}")
+
+
 class Sets:
     """Sets of operands of one configuration, by seeds that nobody else knows; all of its guests get the same ones."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec, self._secret = spec, random.SystemRandom()
         self.prepared, self.second = self._seed(), self._seed()
-        self._drawn: list[int] = []
+        self._drawn: list[Seeds] = []
         self._kept: list[bool] = []
         self._due: list[bool] = []
-        self._truths: dict[int, tuple[Problem, Reference]] = {}
+        self._truths: dict[Seeds, tuple[Problem, Reference]] = {}
         self._others: dict[str, tuple[Problem, Reference]] = {}
 
     def _seed(self) -> int:
@@ -85,24 +95,24 @@ class Sets:
             self._due += [n == at for n in range(SWITCHED)]
         return self._due[sample]
 
-    def drawn(self, number: int) -> int:
-        """The seed of the set that comes with the change of this number."""
+    def drawn(self, number: int, apart: bool = False) -> Seeds:
+        """The set that comes with the change of this number; `apart`: grad_output has a seed of its own."""
         while len(self._drawn) <= number:
-            self._drawn.append(self._seed())
+            self._drawn.append(Seeds(self._seed(), self._seed()))
             # Each of those so far is the one that is kept with the same probability.
             self._kept.append(self._secret.randrange(len(self._drawn)) == 0)
-        return self._drawn[number]
+        return self._drawn[number] if apart else self._drawn[number]._replace(grad_output=None)
 
     def kept(self, number: int) -> bool:
         """Whether what a timed call returned for this set is kept, to be judged when the clock has stopped."""
         self.drawn(number)
         return self._kept[number]
 
-    def truth(self, seed: int) -> tuple[Problem, Reference]:
-        if seed not in self._truths:
-            made = problem.make(self._spec, seed)
-            self._truths[seed] = made, further.truth(made, EXPLICIT.wanted)
-        return self._truths[seed]
+    def truth(self, seeds: Seeds) -> tuple[Problem, Reference]:
+        if seeds not in self._truths:
+            made = problem.make(self._spec, *seeds)
+            self._truths[seeds] = made, further.truth(made, EXPLICIT.wanted)
+        return self._truths[seeds]
 
     def of(self, fill: str) -> tuple[Problem, Reference]:
         """The configuration's own seed on another kind of data."""
@@ -120,11 +130,12 @@ class Guest(Elsewhere):
         self._shape = spec.case.shape_of(spec.wrt)
         self._dtype: torch.dtype = getattr(torch, spec.dtype)
         self._bytes = math.prod(self._shape) * self._dtype.itemsize
-        self._seed = sets.prepared
+        self._seeds = Seeds(sets.prepared)
         self._declared: str | None = None
+        self._has_forward = False
         self._samples = self._changes = 0
         self._taken: list[Taken] = []
-        self._kept: tuple[int, bytearray] | None = None
+        self._kept: tuple[Seeds, bytearray] | None = None
         self._empty_s = 0.0
         self._noted: list[str] = []
 
@@ -135,7 +146,7 @@ class Guest(Elsewhere):
     def _prepared_for(self, spec: Spec, seed: int) -> dict[str, Any]:
         self._host.configure(spec, seed, self._bytes)
         said = dict(self._ask("prepare", "prepare", method=self._method).said)
-        self._declared = said.pop("accuracy", None)
+        self._declared, self._has_forward = said.pop("accuracy", None), said.pop("forward", False)
         for stage in STAGES:
             self._heed(said.pop(stage, {}), stage)
         return said
@@ -185,7 +196,7 @@ class Guest(Elsewhere):
         other = self._call(self._sets.second)
         if not same(self._received(EARLIER), got):
             return "a result that was returned before holds other values after the next call; return a new tensor"
-        judged = judge(other, *self._sets.truth(self._sets.second))
+        judged = judge(other, *self._sets.truth(Seeds(self._sets.second)))
         if judged.verdict == "fail":
             return f"right for one set of operands and wrong for the next (seed={self._sets.second}): {judged.reason}"
         return None
@@ -214,11 +225,16 @@ class Guest(Elsewhere):
         if not self._sets.due(number):
             return self._sample(calls)
         change, self._changes = self._changes, self._changes + 1
-        self._seed = self._sets.drawn(change)
-        self._ask("draw", "timing", seed=self._seed)
+        seeds = self._sets.drawn(change, self._has_forward)
+        self._ask("draw", "timing", seed=seeds.operands)
+        if self._has_forward:
+            # In a request of its own, which is not timed; grad_output, which it must not know, comes after it.
+            self._ask("forward", "timing")
+            self._ask("draw", "timing", seed=seeds.operands, grad_output=seeds.grad_output)
+        self._seeds = seeds
         reading = self._sample(1, anew=True, warm=calls > 1)
         if self._sets.kept(change):
-            self._kept = self._seed, self._host.read(RESULT, self._bytes)
+            self._kept = self._seeds, self._host.read(RESULT, self._bytes)
         return self._sample(calls) if calls > 1 else reading
 
     def _sample(self, calls: int, anew: bool = False, warm: bool = False) -> Reading:
@@ -238,11 +254,11 @@ class Guest(Elsewhere):
     def verdict(self) -> str | None:
         """Why what was timed is not what was judged, or None: results of timed calls, the last one among them, and
         whether the times can be true."""
-        last = (self._seed, self._host.read(RESULT, self._bytes)) if self._taken else None
-        for seed, result in filter(None, (last, self._kept)):
-            judged = judge(self._tensor(result), *self._sets.truth(seed))
+        last = (self._seeds, self._host.read(RESULT, self._bytes)) if self._taken else None
+        for seeds, result in filter(None, (last, self._kept)):
+            judged = judge(self._tensor(result), *self._sets.truth(seeds))
             if judged.verdict == "fail":
-                return f"what a timed call returned is wrong for its operands (seed={seed}): {judged.reason}"
+                return f"what a timed call returned is wrong for its operands ({seeds}): {judged.reason}"
         try:
             self._heed(self._ask("changes", "timing").said, "calls")
         except Lost as lost:
@@ -261,7 +277,7 @@ class Guest(Elsewhere):
         return self._ask("memory", "memory").said
 
     def _call(self, seed: int) -> Tensor:
-        self._seed = seed
+        self._seeds = Seeds(seed)
         said = self._ask("call", "accuracy", seed=seed).said
         if said["changed"]:
             raise Lost(accuracy="fail", reason=changed_in_place(said["changed"]))

@@ -135,3 +135,20 @@ def extension(problem: Any) -> Call:
     (folder / "honest_extension.cpp").write_text(SOURCE)
     built = load("honest_extension", [str(folder / "honest_extension.cpp")], extra_cflags=["-O1"])
     return lambda: built.run(problem.grad_output, problem.weight)
+
+
+class _Saving(torch.autograd.Function):
+    """Saves what its forward has computed of the weight, and so is wrong where the forward is not run again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(w * 2)
+        return F.conv_transpose2d(x, w)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (doubled,) = ctx.saved_tensors
+        return F.conv2d(gradients[0], doubled) / 2, None
+
+
+saving = convbench.backward_of(_Saving, op="conv_transpose2d", wrt="input")

@@ -22,7 +22,7 @@ from .processes import ROOT, alive, children
 from .settings import make_spec
 
 QUICK = Measure(looks=(20,), min_time_s=0.05, max_time_s=20.0, sample_s=0.003, warmup_s=0.02, memory=False)
-HONEST = ("plainly", "graph", "function", "numpy", "foreign", "workspace", "cache")
+HONEST = ("plainly", "graph", "function", "numpy", "foreign", "workspace", "cache", "saving")
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,7 @@ DECEIVING = {
     "slow_clock": "its preparation changed convbench.timing.cpu_clock.perf_counter_ns",
     "uninitialised_later": "what a timed call returned is wrong for its operands",
     "thread": "",
+    "computes_in_its_forward": "what a timed call returned is wrong for its operands",
     "lazy": "a subclass of torch.Tensor",
     "operand": "in the memory of grad_output",
     "writes": "changed weight in place",

@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -29,6 +29,7 @@ from ..measurement.poison import poison
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
 from ..memory_columns import memory_columns
+from ..methods.backward import Backward
 from ..methods.own import context_of, declared_accuracy, load
 from ..timing.clocks import Arm, Clock, clock_for
 from .shared import SharedBytes
@@ -48,6 +49,7 @@ class Side:
         self._next: Problem | None = None
         self._clock: Clock | None = None
         self._arm: Arm | None = None
+        self._forward: Callable[[], None] | None = None
         self._held: Tensor | None = None
         self._wrong: str | None = None
         self._functions = identities.capture()
@@ -63,7 +65,7 @@ class Side:
         gc.enable()
         self._preparation.close()
         self._configuration.close()
-        self._made = self._next = self._clock = self._arm = self._held = None
+        self._made = self._next = self._clock = self._arm = self._forward = self._held = None
         return {}
 
     def configure(self, spec: dict[str, Any], seed: int | None = None, cores: Sequence[int] = ()) -> dict[str, Any]:
@@ -79,11 +81,11 @@ class Side:
         return {}
 
     def prepare(self, method: str) -> dict[str, Any]:
-        """Prepares one method; says how long that took."""
+        """Prepares one method; says how long that took, and whether it has a forward pass to run for new operands."""
         spec, made = self._configured()
         gc.enable()
         self._preparation.close()
-        self._arm = self._held = None
+        self._arm = self._forward = self._held = None
         self._clock = clock_for(spec.device, spec.measure)
         self._preparation.enter_context(self._clock.context())
         self._was = state.capture(self._functions)
@@ -98,6 +100,9 @@ class Side:
         device_of(spec.device).synchronize()
         self._arm = Arm(method, call, context_of(loaded))
         said = {"prepare_s": imported_s + time.perf_counter() - begun, "accuracy": declared_accuracy(loaded)}
+        if isinstance(call, Backward):
+            self._forward = call.forward_again
+        said["forward"] = self._forward is not None
         return {**said, "import": imported, "preparation": self.changes("preparation")}
 
     def changes(self, stage: str = "calls") -> dict[str, list[str]]:
@@ -111,7 +116,7 @@ class Side:
         """
         arm, _ = self._prepared()
         self.draw(seed)
-        self._put()
+        self.forward()
         before = Operands(self._configured()[1])
         with arm.context():
             poison(self._configured()[1])
@@ -126,6 +131,8 @@ class Side:
         """The method as it will be timed; says what a sample of it should be like."""
         spec, _ = self._configured()
         arm, _ = self._prepared()
+        if cuda_graph and self._forward is not None:
+            return {"cuda_graph_error": "its forward pass is run again for new operands, in other memory"}
         self._held = None
         measure = replace(spec.measure, cuda_graph=cuda_graph)
         self._clock = clock = clock_for(spec.device, measure)
@@ -136,10 +143,20 @@ class Side:
         told = {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
         return {**told, "cuda_graph_error": clock.conditions().get("cuda_graph_error")}
 
-    def draw(self, seed: int) -> dict[str, Any]:
-        """Makes operands of other values; they are used from the next sample that asks for them."""
+    def draw(self, seed: int, grad_output: int | None = None) -> dict[str, Any]:
+        """Makes operands of other values, grad_output's of a seed of its own where one is given.
+
+        They are used from the next sample that asks for them.
+        """
         spec, _ = self._configured()
-        self._next = problem.make(spec, seed)
+        self._next = problem.make(spec, seed, grad_output)
+        return {}
+
+    def forward(self) -> dict[str, Any]:
+        """Puts the drawn values in place, and runs the forward pass of a method that has one."""
+        self._put()
+        if self._forward is not None:
+            self._forward()
         return {}
 
     def sample(self, calls: int, anew: bool = False, warm: bool = False) -> dict[str, Any]:

@@ -90,13 +90,16 @@ class Problem:
         )
 
 
-def make(spec: Spec, seed: int | None = None) -> Problem:
+def make(spec: Spec, seed: int | None = None, grad_output: int | None = None) -> Problem:
     """The problem of one configuration, on its device. Each tensor has its own generator, seeded by
     (seed, its name), so that a case with a bias has the same input, weight and grad_output as without.
 
     With another `seed` than the configuration's: the same problem with other values, the weight's only where it is
-    not fixed. Of several kinds of data the first; beside the data of a file, which are what they are, normal ones.
+    not fixed, and with grad_output of a third seed where one is given. Of several kinds of data the first; beside the
+    data of a file, which are what they are, normal ones.
     """
+    if grad_output is not None:
+        return replace(make(spec, seed), grad_output=make(spec, grad_output).grad_output)
     if seed is not None and seed != spec.seed:
         return _with_other_values(spec, seed)
     spec = replace(spec, fill=spec.fills[0])

@@ -6,9 +6,10 @@ callable is; it returns the gradient that `problem.wrt` names. Importing this pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
+from ..facts.case import OPS
 from ..facts.spec import WRT
 from ..measurement.bounds import DECLARABLE
 
@@ -36,24 +37,40 @@ def plain(function: Function) -> Function: ...
 
 
 @overload
-def plain(*, wrt: str) -> Callable[[Function], Function]: ...
+def plain(
+    *, op: str | Sequence[str] | None = None, wrt: str | Sequence[str] | None = None
+) -> Callable[[Function], Function]: ...
 
 
-def plain(function: Function | None = None, *, wrt: str | None = None) -> Function | Callable[[Function], Function]:
+def plain(
+    function: Function | None = None,
+    *,
+    op: str | Sequence[str] | None = None,
+    wrt: str | Sequence[str] | None = None,
+) -> Function | Callable[[Function], Function]:
     """Marks `function(grad_output, input, weight, case) -> Tensor` as a method that needs no preparation.
 
-    `@plain(wrt="input")` says which gradient it computes, so that the others are `unsupported`; with `@plain` alone
-    it is asked for all of them. Raises ValueError for a gradient that does not exist.
+    `@plain(op="conv2d", wrt="input")` says which operation's gradient it computes, and which one, so that others are
+    `unsupported`; both may be lists, and what is left out is every one. Raises ValueError for one that does not exist.
     """
-    if wrt is not None and wrt not in WRT:
-        raise ValueError(f"wrt={wrt!r} is not a gradient; allowed: {', '.join(WRT)}")
+    ops, wrts = chosen("op", op, OPS), chosen("wrt", wrt, WRT)
 
     def mark(function: Function) -> Function:
         function.convbench_plain = True  # type: ignore[attr-defined]
-        function.convbench_wrt = wrt  # type: ignore[attr-defined]
+        function.convbench_covers = {"op": ops, "wrt": wrts}  # type: ignore[attr-defined]
         return function
 
     return mark if function is None else mark(function)
+
+
+def chosen(key: str, given: str | Sequence[str] | None, allowed: Sequence[str] | dict[str, Any]) -> tuple[str, ...]:
+    """The values of `key` that a method says it covers, all of them where it says nothing; raises ValueError."""
+    values = tuple(allowed) if given is None else (given,) if isinstance(given, str) else tuple(given)
+    for value in values:
+        if value not in allowed:
+            kind = "a gradient" if key == "wrt" else "an operation"
+            raise ValueError(f"{key}={value!r} is not {kind}; allowed: {', '.join(allowed)}")
+    return values
 
 
 def with_autograd(function: Function) -> Function:

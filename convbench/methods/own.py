@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -88,14 +88,20 @@ def _from_prepare(name: str, made: Callable[..., Any]) -> Prepare:
 
 
 def _from_plain(function: Callable[..., Tensor]) -> Prepare:
-    wrt = getattr(function, "convbench_wrt", None)
+    covers: Mapping[str, Sequence[str]] = getattr(function, "convbench_covers", {})
 
     def prepare(problem: Problem) -> Callable[[], Tensor]:
         if problem.order != 1:
             raise Unsupported("a plain function has no directions to differentiate in; it covers order=1")
-        if wrt not in (None, problem.wrt):
-            raise Unsupported(f"{function.__name__} is marked for wrt={wrt}; not wrt={problem.wrt}")
+        check_covered(function.__name__, covers, problem)
         gy, x, w, case = problem.grad_output, problem.input, problem.weight, problem.case
         return lambda: function(gy, x, w, case)
 
     return prepare
+
+
+def check_covered(name: str, covers: Mapping[str, Sequence[str]], problem: Problem) -> None:
+    """Raises Unsupported where a method says that it covers other operations or gradients than the problem's."""
+    for key, asked in (("op", problem.case.op), ("wrt", problem.wrt)):
+        if asked not in covers.get(key, (asked,)):
+            raise Unsupported(f"{name} is marked for {key}={','.join(covers[key])}; not {key}={asked}")
