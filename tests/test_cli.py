@@ -121,6 +121,7 @@ MISTAKES = [
     (["measure.sample_s=inf"], "measure.sample_s=inf must be a finite number"),
     (["methods=[my_kernels.py:f]"], "methods=my_kernels.py:f is written my_kernels:f"),
     (["methods=[my_kernels.f]"], "methods=my_kernels.f is written my_kernels:f"),
+    (["cases='~no-such-user/x.csv'"], "cases=~no-such-user/x.csv: no such file here"),
     (["cases=nope.csv"], "cases=nope.csv: no such file here, and none of that name ships"),
     (["+hydra.searchpath=[file://.]"], "hydra.searchpath: file://. is relative"),
     (["hydra.searchpath=[/no/such/folder]"], "/no/such/folder is not available"),

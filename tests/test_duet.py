@@ -167,6 +167,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     good = python(tmp_path, "a")
     cases = [
         (["--a", "/nowhere", "--b", good], "--a /nowhere is not a Python interpreter"),
+        (["--a", "~no-such-user", "--b", good], "--a ~no-such-user is not a Python interpreter"),
         (["--a", good, "--b", str(tmp_path)], "is not a Python interpreter"),
         (
             ["--a", good, "--b", str(silent)],

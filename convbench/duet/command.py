@@ -22,6 +22,7 @@ from ..execution.process import Place
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import is_wrong
+from ..results.files import named
 from ..sweep import drive
 from ..terminal.arguments import Arguments
 from .duel import Duel
@@ -121,7 +122,7 @@ def _worst(own: int, judged: int) -> int:
 
 def interpreter(option: str, word: str) -> str:
     """The path of an interpreter: `word` itself, a command, or the folder of an environment. Raises InvalidValue."""
-    path = Path(word).expanduser()
+    path = named(word)
     found = shutil.which(str(path / "bin" / "python")) if path.is_dir() else shutil.which(str(path))
     if found is None:
         raise InvalidValue(option, f"{option} {word} is not a Python interpreter; give one, or an environment's folder")

@@ -15,6 +15,11 @@ UNFINISHED = ".unfinished"
 """How the name of a file ends that is being written, and that of one whose writer was killed."""
 
 
+def named(word: str) -> Path:
+    """The path that a user writes, with ~ for a home; as it stands where there is no such user or home."""
+    return Path(os.path.expanduser(word))  # Path.expanduser raises there
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, which becomes `path` when all is written and goes away otherwise.

@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..facts.case import IllegalCase, InvalidValue
+from ..results.files import named
 from . import cases
 from .composing import Composer
 from .config import RUN_KEYS, SPEC_KEYS, TYPES, Settings, flat, folder, no_setting, setting, spec_of
@@ -255,7 +256,7 @@ def find_cases(name: str, hydra: DictConfig) -> Path:
 
     Raises InvalidValue naming the files that there are.
     """
-    path = Path(name).expanduser()
+    path = named(name)
     folders = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file"]
     places = [Path.cwd(), *(p for f in folders for p in (f, f / "sweep")), folder("sweeps")]
     for place in [Path(), *places]:

@@ -21,6 +21,7 @@ from ..facts.fills import is_file
 from ..facts.settings import owned
 from ..facts.spec import MEMORY_FORMATS, WRT, Measure, ReferenceBudget, Spec, number, one_of
 from ..methods import METHODS
+from ..results.files import named
 from ..results.objective import Objective
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -280,7 +281,7 @@ SPEC_KEYS = KEYS - frozenset(RUN_KEYS)
 def _folder(value: str | None) -> Path | None:
     if value == "":
         raise InvalidValue("out", "out= names no folder; leave it out for a new one under results/")
-    return None if value is None else Path(value).expanduser().absolute()
+    return None if value is None else named(value).absolute()
 
 
 def _shard(value: str | None) -> tuple[int, int]:

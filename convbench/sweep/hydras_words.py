@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ..facts.case import InvalidValue
+from ..results.files import named
 from .axes import Given, saved_axes
 from .composing import OWN_SWEEPER, Composer
 from .config import Settings, no_setting
@@ -97,7 +97,7 @@ def with_folder(settings: Settings, cfg: DictConfig, sweeping: bool) -> Settings
     folder = str(cfg.hydra[part].dir)
     if settings.out is not None:
         raise InvalidValue("out", f"out={settings.out} and hydra.{part}.dir={folder} both name the folder; keep out")
-    return replace(settings, out=Path(folder).expanduser().absolute())
+    return replace(settings, out=named(folder).absolute())
 
 
 def launches(cfg: DictConfig) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..facts.case import InvalidValue
+from ..results.files import named
 from . import options
 from .config import Settings, folder
 from .grid import LeftOut, Sweep
@@ -87,7 +88,7 @@ def saved(name: str) -> tuple[Path, list[str]]:
 
     Raises InvalidValue where there is no such file.
     """
-    path = Path(name).expanduser()
+    path = named(name)
     if path.suffix in LISTS or path.is_dir():
         if not path.exists():
             raise InvalidValue(
