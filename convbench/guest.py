@@ -47,11 +47,11 @@ same has left its family, and takes as much as its rivals do."""
 
 class Host(Protocol):
     """The process that a method runs in; `ask` raises Lost. `idle_cpu_s`: CPU seconds that it and what it started took
-    between requests, since it was configured."""
+    between requests, since it was configured. `start` tells whether it had to start it."""
 
     idle_cpu_s: float
 
-    def start(self) -> None: ...
+    def start(self) -> bool: ...
     def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer: ...
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None: ...
     def read(self, slot: int, size: int) -> bytearray: ...
@@ -127,6 +127,7 @@ class Guest(Elsewhere):
 
     def __init__(self, host: Host, method: str, spec: Spec, sets: Sets) -> None:
         self._host, self._method, self._spec, self._sets = host, method, spec, sets
+        self._fresh = host.start()
         self._shape = spec.case.shape_of(spec.wrt)
         self._dtype: torch.dtype = getattr(torch, spec.dtype)
         self._bytes = math.prod(self._shape) * self._dtype.itemsize
@@ -165,14 +166,31 @@ class Guest(Elsewhere):
             self._noted.append(f"{STAGES[stage]} changed {' and '.join(noted)}; it was put back")
 
     def judge(self, made: Problem, truth: Reference) -> tuple[Tensor, dict[str, Any]]:
-        """The result for the configuration's own operands, and the accuracy columns of the method's row."""
+        """The result for the configuration's own operands, and `prepare_s` and accuracy columns of the method's row."""
+        try:
+            return self._judge(made, truth, self.prepare())
+        except Lost as lost:
+            if not self.again(lost):
+                raise
+            return self._judge(made, truth, self.prepare())
+
+    def again(self, error: BaseException) -> bool:
+        """Whether it is to be tried once more: its process crashed, and may have been damaged by an earlier
+        configuration. The next one is a fresh one."""
+        worn, self._fresh = not self._fresh, True
+        if not (worn and isinstance(error, Lost) and error.row.get("status") == "crash"):
+            return False
+        self._noted.append(f"its process had run other configurations before and died: {error.row['reason']}")
+        return True
+
+    def _judge(self, made: Problem, truth: Reference, prepared: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         got = self._call(self._spec.seed)
-        row = accuracy_columns(got, made, truth, self._declared)
+        row = prepared | accuracy_columns(got, made, truth, self._declared)
         if row["accuracy"] == "fail":
             return got, row | {"reason": self._explained(row["reason"], made, truth)}
         reason = self._contradicted(got)
         if reason is not None:
-            return got, {"accuracy": "fail", "reason": reason}
+            return got, prepared | {"accuracy": "fail", "reason": reason}
         if self._spec.check_repeatable:
             row["repeatable"] = same(got, self._call(self._spec.seed))
         row = self._on_further_data(row)

@@ -37,7 +37,7 @@ from .timing import ceilings, clocks
 from .timing import rounds as timing
 from .timing.figures import figures
 from .timing.samples import Samples
-from .timing.turns import Turns
+from .timing.turns import Lost, Turns
 
 
 @dataclass(slots=True)
@@ -122,9 +122,7 @@ def _lodge(methods: Sequence[_Method], spec: Spec, hosts: Hosts) -> None:
     sets = Sets(spec)
     for method in methods:
         if is_own(method.name):
-            host = hosts.of(method.name)
-            host.start()
-            method.guest = Guest(host, method.name, spec, sets)
+            method.guest = Guest(hosts.of(method.name), method.name, spec, sets)
 
 
 def warm_up() -> None:
@@ -215,7 +213,6 @@ class _Configuration:
 
     def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
         if method.guest is not None:
-            method.row.update(method.guest.prepare())
             got, row = method.guest.judge(made, truth)
             method.row.update(row)
             method.call = method.guest
@@ -269,10 +266,20 @@ class _Configuration:
             except timing.ArmFailed as failed:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
-                        method.row.update(failure(failed.error))
+                        self._drop(method, failed.error)
             finally:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
+
+    def _drop(self, method: _Method, error: BaseException) -> None:
+        """The row of a method that failed while it was timed, unless its process is to be another one."""
+        try:
+            if method.guest is not None and method.guest.again(error):
+                method.guest.prepare()
+                return
+        except Lost as lost:
+            error = lost
+        method.row.update(failure(error))
 
     def _believed(self, samples: Samples) -> Samples | None:
         """The samples without those of methods that were not what was judged while they were timed."""

@@ -259,6 +259,48 @@ def starts_a_daemon_and_dies(problem: Any) -> Call:
     return call
 
 
+def damages(problem: Any) -> Call:
+    """The right answer, and memory overwritten on the way: whoever sleeps in this process afterwards dies."""
+    right = _right(problem)
+
+    def call() -> Any:
+        # The type of the function `time.sleep`, behind its count of references.
+        ctypes.memset(id(time.sleep) + ctypes.sizeof(ctypes.c_ssize_t), 0, ctypes.sizeof(ctypes.c_void_p))
+        return right()
+
+    return call
+
+
+def damages_for_later(problem: Any) -> Call:
+    """The right answer; for the smallest size it damages memory that it needs for others, after CONVBENCH_CALLS."""
+    right, damaging = _right(problem), damages(problem)
+    if problem.case.size == (1, 1):
+        return damaging
+
+    calls = iter(range(int(os.environ.get("CONVBENCH_CALLS", 0))))
+
+    def call() -> Any:
+        if next(calls, None) is None:
+            time.sleep(0)
+        return right()
+
+    return call
+
+
+def dies_at_times(problem: Any) -> Call:
+    """Leaves a byte in the file CONVBENCH_CALLS with every call, and dies in those that CONVBENCH_DIES counts (1,3)."""
+    right = _right(problem)
+
+    def call() -> Any:
+        with open(os.environ["CONVBENCH_CALLS"], "ab", buffering=0) as file:
+            file.write(b".")
+            if str(file.tell()) in os.environ["CONVBENCH_DIES"].split(","):
+                os.abort()
+        return right()
+
+    return call
+
+
 def negated_lazily(problem: Any) -> Call:
     """The right answer, of which torch has only noted that it is the negative of what stands in memory."""
     right = _right(problem)

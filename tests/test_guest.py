@@ -71,6 +71,37 @@ def test_processes_live_from_one_configuration_to_the_next(guests: Guests) -> No
     assert children() == before
 
 
+DAMAGED = "its process had run other configurations before and died: killed by signal 11"
+
+
+def damaged(guests: Guests, **settings: Any) -> Record:
+    """The row of a method whose process was damaged by the configuration before."""
+    method = "tests.faulty:damages_for_later"
+    small = rows_of(guests, method, size=1, kernel=1, measure=Measure(enabled=False))["damages_for_later"]
+    assert (small["status"], small["accuracy"]) == ("ok", "ok")
+    return rows_of(guests, method, **settings)["damages_for_later"]
+
+
+@pytest.mark.slow
+def test_what_an_earlier_configuration_damaged_costs_no_row(guests: Guests) -> None:
+    row = damaged(guests, measure=Measure(enabled=False))
+    assert (row["status"], row["accuracy"]) == ("ok", "ok")
+    assert row["reason"].startswith(DAMAGED)
+
+
+@pytest.mark.slow
+def test_damage_that_shows_while_timed_costs_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judging takes two calls."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setenv("CONVBENCH_CALLS", "4")
+    guests = Guests(None, unmarked)
+    row = damaged(guests)
+    guests.close()
+    assert (row["status"], row["accuracy"], row["samples"]) == ("ok", "ok", 20)
+    assert row["reason"].startswith(DAMAGED)
+    assert "(timing)" in row["reason"]
+
+
 def test_a_packed_weight_is_right_where_the_weight_is_fixed_and_nowhere_else(guests: Guests) -> None:
     row = rows_of(guests, "tests.honest:packed")["packed"]
     assert row["accuracy"] == "fail"

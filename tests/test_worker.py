@@ -151,6 +151,58 @@ def test_death_while_timed_names_the_method_that_was_executing(make: Make) -> No
     assert measured.records[0]["samples"] == 2, "the others were asked for once more, without it"
 
 
+# Whose fault a crash is. `slow` sleeps, which ends a process whose memory `damages` has damaged.
+
+
+def test_who_dies_of_another_s_damage_is_innocent(make: Make) -> None:
+    measured = make().run(make_spec("explicit", "faulty:damages", "faulty:slow"))
+    assert statuses(measured) == {"autograd": "ok", "explicit": "ok", "damages": "crash", "slow": "ok"}
+    assert reason(measured, "damages").startswith(
+        "tests.faulty:slow, which lives by itself, died in 3 of 3 runs after this method: killed by signal 11"
+    )
+    assert {row["environment_id"] for row in measured.records} == {"stub"}
+
+
+def test_damage_of_an_earlier_configuration_is_nobody_s(make: Make) -> None:
+    worker = make()
+    assert statuses(worker.run(make_spec("faulty:damages"))) == {"autograd": "ok", "damages": "ok"}
+    measured = worker.run(make_spec("faulty:calm", "faulty:slow"))
+    assert statuses(measured) == {"autograd": "ok", "calm": "ok", "slow": "ok"}
+    # Its reason is the stand-in's: the process that made it, the same for all.
+    assert len({row["reason"] for row in measured.records}) == 1
+    assert measured.records[0]["samples"] == 3
+
+
+def test_a_reference_that_dies_of_earlier_damage_is_computed_again(make: Make) -> None:
+    worker = make()
+    worker.run(make_spec("faulty:damages"))
+    spec = make_spec("faulty:calm", labels={"reference": "tests.faulty:slow"})
+    assert statuses(worker.run(spec)) == {"autograd": "ok", "calm": "ok"}
+
+
+@pytest.mark.parametrize(("dies", "status", "calls"), [("1", "ok", 3), ("1,2", "crash", 2), ("1,3,4", "crash", 4)])
+def test_who_dies_at_times_is_not_laid_to_another(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, status: str, calls: int
+) -> None:
+    """Beside calm, alone, beside calm again, alone again: it is named when it dies alone, calm never."""
+    monkeypatch.setenv("CONVBENCH_CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("CONVBENCH_DIES", dies)
+    spec = replace(make_spec("faulty:calm", "faulty:dies_at_times"), baseline="tests.faulty:calm")
+    measured = make().run(replace(spec, methods=("tests.faulty:calm", "tests.faulty:dies_at_times")))
+    assert statuses(measured) == {"calm": "ok", "dies_at_times": status}
+    assert len((tmp_path / "calls").read_bytes()) == calls
+
+
+def test_the_first_of_a_fresh_process_dies_of_its_own(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVBENCH_CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("CONVBENCH_DIES", "1,2,3,4")
+    measured = make().run(replace(make_spec("faulty:calm"), baseline="tests.faulty:dies_at_times"))
+    assert statuses(measured) == {"dies_at_times": "crash", "autograd": "ok", "calm": "ok"}
+    assert (tmp_path / "calls").read_bytes() == b"."
+
+
 def test_memory_limit_is_relative_to_what_the_child_needs_itself(make: Make) -> None:
     worker = make(64 << 20)
     measured = worker.run(make_spec("faulty:allocates", "faulty:calm"))

@@ -154,6 +154,11 @@ class Child:
         return self._receive(deadlines, late)
 
     @property
+    def fresh(self) -> bool:
+        """Whether it has been asked for nothing yet."""
+        return self._asked <= 1
+
+    @property
     def cpu_s(self) -> float | None:
         """CPU seconds of the process and all that it started; None where the system does not tell."""
         return self._process.cpu_s

@@ -55,10 +55,13 @@ class Host:
         self._cpu_s: float | None = None
         self.idle_cpu_s = 0.0
 
-    def start(self) -> None:
-        if self._child is None:
-            self._results = SharedBytes()
-            self._child = Child(self._memory_limit, None, self._results)
+    def start(self) -> bool:
+        """Starts the process unless there is one; whether there was none."""
+        if self._child is not None:
+            return False
+        self._results = SharedBytes()
+        self._child = Child(self._memory_limit, None, self._results)
+        return True
 
     def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer:
         """The answer to one request, with what it took as seen from here. Raises Lost, whose row says what happened.

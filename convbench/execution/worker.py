@@ -7,9 +7,10 @@ says so, and the configuration's other methods are run in a fresh child.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Protocol
 
 from .._version import __version__
@@ -17,12 +18,11 @@ from ..facts.case import InvalidValue
 from ..facts.rates import Work
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
-from .child import Child, Death, Request
+from . import suspects
+from .child import Death, Request
+from .children import ATTEMPTS, Children
 from .interrupt import Interrupt, Interrupted
 from .stage import IDLE
-
-ATTEMPTS = 3
-"""So many children in a row may die before they take up a configuration; then something is wrong with all of them."""
 
 
 @dataclass(slots=True)
@@ -56,70 +56,6 @@ class Worker(Protocol):
     def close(self) -> None: ...
 
 
-class Children:
-    """The child in use and, from the first death on, the next one, which imports torch ahead of its turn.
-
-    The next one is never started beside a configuration that is timed, unless that hangs: its import takes a
-    core for a second or two. It cannot wait at a lower priority instead, because without privileges a process
-    does not get its priority back.
-    """
-
-    def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
-        self._memory_limit, self._interrupt = memory_limit, interrupt
-        self._current: Child | None = None
-        self._next: Child | None = None
-        self._deaths = 0
-
-    def current(self, timed: bool) -> Child:
-        """A child that is ready, with nothing beside it that would disturb a timing."""
-        for _ in range(ATTEMPTS):
-            try:
-                child = self._take()
-                child.ready()
-                self._look_ahead(timed)
-                return child
-            except Death as death:
-                reason = death.reason
-                self.died()
-        raise InvalidValue("isolation", f"isolation=process: the child process cannot start: {reason}")
-
-    def _take(self) -> Child:
-        if self._current is None:
-            self._current, self._next = self._next or self._new(), None
-        return self._current
-
-    def _look_ahead(self, timed: bool) -> None:
-        if not timed and self._deaths:
-            self.prepare()
-        elif timed and self._next:
-            self._next.ready()
-
-    def _new(self) -> Child:
-        return Child(self._memory_limit, self._interrupt)
-
-    def prepare(self) -> None:
-        """Starts the next child unless it has been."""
-        if self._next is None:
-            self._next = self._new()
-
-    def died(self) -> None:
-        """The child in use has ended by itself or by force; from now on the next one is kept ready."""
-        self._deaths += 1
-        self.drop()
-
-    def drop(self) -> None:
-        """Ends the child in use, if there is one."""
-        if self._current:
-            self._current.close()
-            self._current = None
-
-    def close(self) -> None:
-        for child in (self._current, self._next):
-            if child:
-                child.close()
-        self._current = self._next = None
-
-
 class Isolated:
     """Runs configurations in child processes. Raises Interrupted, and InvalidValue where no child can be started."""
 
@@ -137,30 +73,54 @@ class Isolated:
         self._children.close()
 
     def _once(self, spec: Spec, arms: Sequence[str], process: int = 0) -> Measured:
-        """A row for each of `arms`, from as many children as it takes: a death costs what died, the rest is run
-        again."""
+        """A row for each of `arms`, from as many children as it takes: a death costs what died of its own doing, the
+        rest is run again."""
         result = Measured([])
         rows: dict[str, Record] = {}
+        notes: dict[str, str] = {}
         refused = 0
         while left := [arm for arm in arms if arm not in rows]:
             started = time.time()
-            try:
-                answer = self._ask(Request(spec, left, process, self._ceilings.of(spec)))
-            except Death as death:
-                refused += death.phase == IDLE
-                if death.phase != IDLE or refused == ATTEMPTS:
-                    rows.update(_failed(spec, left, vars(death), started))
-                continue
+            fresh = self._children.fresh
+            answer = self._try(Request(spec, left, process, self._ceilings.of(spec)))
             if failure := answer.get("failed"):
-                rows.update(_failed(spec, left, failure, started))
-                continue
-            rows.update((row["method"], row) for row in answer["records"])
-            result.samples, result.environments = answer["samples"], answer["environments"]
-            result.once_s = answer["once_s"]
-            self._ceilings.of(spec).update(answer["ceilings"])
+                refused += failure["phase"] == IDLE
+                if failure["phase"] == IDLE and refused < ATTEMPTS:
+                    continue
+                found = suspects.find(left, _first(spec, left), failure, fresh, partial(self._trial, spec, process))
+                rows.update((method, _failed(spec, method, end, started)) for method, end in found.died.items())
+                notes |= found.notes
+                for lived in found.lived.values():
+                    rows.update(self._taken(spec, lived, result))
+            else:
+                rows.update(self._taken(spec, answer, result))
+                result.samples = answer["samples"]
         self._place(spec, rows.values())
+        for arm, note in notes.items():
+            rows[arm].setdefault("reason", note)
         result.records = [rows[arm] for arm in arms]
         return result
+
+    def _taken(self, spec: Spec, answer: Mapping[str, Any], result: Measured) -> dict[str, Record]:
+        """The answer's rows by method; what else it found goes to where it belongs, except for its samples."""
+        result.environments |= answer["environments"]
+        result.once_s = answer["once_s"]
+        self._ceilings.of(spec).update(answer["ceilings"])
+        return {row["method"]: row for row in answer["records"]}
+
+    def _trial(self, spec: Spec, process: int, methods: Sequence[str]) -> Mapping[str, Any]:
+        """The answer for these methods of a fresh child that does nothing else."""
+        self._children.drop()
+        answer = self._try(Request(spec, methods, process, self._ceilings.of(spec)))
+        self._children.drop()
+        return answer
+
+    def _try(self, request: Request) -> Mapping[str, Any]:
+        """The child's answer; `failed` is also what a death comes to."""
+        try:
+            return self._ask(request)
+        except Death as death:
+            return {"failed": vars(death)}
 
     def _place(self, spec: Spec, rows: Collection[Record]) -> None:
         """Gives the rows of children that died the environment that the others were measured in."""
@@ -258,22 +218,23 @@ class InProcess:
         pass
 
 
-def _failed(
-    spec: Spec, left: Sequence[str], failure: Mapping[str, Any], started: float
-) -> Iterable[tuple[str, Record]]:
-    """Rows for the method that was executing, or for all that are left where it was none of them."""
-    started_at = datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="milliseconds")
+def _first(spec: Spec, methods: Sequence[str]) -> str:
+    """The method that a child runs before the others, see runner.run."""
+    return spec.baseline if spec.baseline in methods else methods[0]
+
+
+def _failed(spec: Spec, method: str, failure: Mapping[str, Any], started: float) -> Record:
+    """The row of a method that failed like this."""
     phase = f" ({failure['phase']})" if failure["phase"] else ""
-    for method in left if failure["method"] < 0 else [left[failure["method"]]]:
-        values = {
-            "method": method,
-            "status": failure["status"],
-            "reason": failure["reason"] + phase,
-            "convbench_version": __version__,
-            "started_at": started_at,
-            "elapsed_s": time.time() - started,
-        }
-        yield method, record({**spec.columns(), **values})
+    values = {
+        "method": method,
+        "status": failure["status"],
+        "reason": failure["reason"] + phase,
+        "convbench_version": __version__,
+        "started_at": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="milliseconds"),
+        "elapsed_s": time.time() - started,
+    }
+    return record({**spec.columns(), **values})
 
 
 def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
