@@ -18,9 +18,9 @@ from .facts.exits import Exit, interrupted
 from .facts.plain import printable
 
 if TYPE_CHECKING:
-    from .sweep.drive import Run
     from .sweep.options import Line
-    from .sweep.planned import Plan, Search
+    from .sweep.plan import Plan, Search
+    from .sweep.running import Run
 
 COMMANDS = {
     "report": "convbench.report.command",
@@ -163,7 +163,7 @@ def _run(arguments: list[str]) -> int:
     line = options.read(arguments)
     if line.help or line.cfg or line.of_hydra:
         return _answer(line)
-    from .sweep.planned import asked_with, composed
+    from .sweep.plan import asked_with, composed
 
     found = asked_with(composed(line), arguments)
     if line.dry_run:
@@ -187,8 +187,8 @@ def _answer(line: Line) -> int:
 def _perform(found: Plan | Search) -> Run:
     """Runs what was composed: with the sweeper that chooses, with the launcher that is named, or here."""
     # Loaded only where something is run: --help and --cfg answer at once.
-    from .sweep import drive
-    from .sweep.planned import Search
+    from .sweep import running
+    from .sweep.plan import Search
 
     if isinstance(found, Search):
         from .sweep import foreign
@@ -198,7 +198,7 @@ def _perform(found: Plan | Search) -> Run:
         from .sweep import launched
 
         return launched.launch(found.sweep, found.settings, found.launcher)
-    return drive.here(found.sweep, found.settings)
+    return running.here(found.sweep, found.settings)
 
 
 def _conclude(run: Run) -> int:

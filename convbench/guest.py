@@ -30,7 +30,7 @@ from .timing.outside import Taken, contradiction
 from .timing.turns import Answer, Elsewhere, Lost
 
 RESULT, EARLIER = 0, 1
-"""Slots of the results' memory, as execution/side.py fills them."""
+"""Slots of the results' memory, as execution/method_server.py fills them."""
 
 STAGES = {"import": "its module", "preparation": "its preparation", "calls": "its calls"}
 """When a method may change its process → who did it, in a sentence."""
@@ -118,7 +118,7 @@ class Sets:
         """The configuration's own seed on another kind of data."""
         if fill not in self._others:
             made = problem.make(replace(self._spec, fill=fill))
-            self._others[fill] = made, reference.compute(made, made.spec.budget)
+            self._others[fill] = made, reference.compute(made, made.spec.reference_limits)
         return self._others[fill]
 
 

@@ -75,7 +75,7 @@ def split(text: str) -> list[str]:
 def compose(name: str, words: list[str]) -> tuple[Path, Saved]:
     """The file that stands for a sweep in the collection, and the sweep; raises pytest.UsageError."""
     from .facts.case import InvalidValue
-    from .sweep.planned import planned, saved
+    from .sweep.plan import planned, saved
 
     try:
         path, arguments = saved(name)
@@ -111,7 +111,7 @@ class SweepFile(pytest.File):
 
             self._latest = None
             made = problem.make(spec)
-            self._latest = (spec, made, reference.compute(made, spec.budget))
+            self._latest = (spec, made, reference.compute(made, spec.reference_limits))
         return self._latest[1:]
 
     def forget_problem(self) -> None:
@@ -119,7 +119,7 @@ class SweepFile(pytest.File):
         self._latest = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        from .results.wording import distinct_names
+        from .results.naming import distinct_names
 
         names = distinct_names(spec.columns() for spec in self.saved.specs)
         for spec in self.saved.specs:

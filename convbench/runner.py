@@ -148,7 +148,7 @@ class _Configuration:
         if made is None:
             return []
         self.stage("", "reference")
-        truth = self._shared(lambda: reference.compute(made, self.spec.budget))
+        truth = self._shared(lambda: reference.compute(made, self.spec.reference_limits))
         if truth is None:
             return []
         clock = clocks.clock_for(self.spec.device, self.spec.measure)
@@ -245,7 +245,7 @@ class _Configuration:
         for fill in self.spec.fills[1:]:
             if fill not in self.further:
                 made = problem.make(replace(self.spec, fill=fill))
-                self.further[fill] = made, reference.compute(made, self.spec.budget)
+                self.further[fill] = made, reference.compute(made, self.spec.reference_limits)
             made, truth = self.further[fill]
             call = prepare(made)
             with method.context():

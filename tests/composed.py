@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from convbench.sweep import options
 from convbench.sweep.config import RUN_KEYS, Settings, folder
 from convbench.sweep.grid import Sweep
-from convbench.sweep.planned import Plan, composed
+from convbench.sweep.plan import Plan, composed
 
 
 def run_settings(**changes: Any) -> Settings:

@@ -8,7 +8,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from convbench.facts.spec import ReferenceBudget
+from convbench.facts.spec import ReferenceLimits
 from convbench.measurement import accuracy, contraction, problem, reference
 from convbench.methods.own import load
 
@@ -55,7 +55,7 @@ def detection() -> None:
         with torch.inference_mode():
             right = load("explicit" if dtype == "float32" else "upcast")(made)().contiguous()
         for times in TIMES_THE_BUDGET:
-            truth = reference.compute(made, ReferenceBudget(max_flops=contraction.flops(made.case) / times))
+            truth = reference.compute(made, ReferenceLimits(max_flops=contraction.flops(made.case) / times))
             assert truth.identity is not None
             summed = int(truth.identity.mixing.abs().sum(0).max())
             cells = [passed(right, factor, made, truth) for factor in SPOILT.values()]

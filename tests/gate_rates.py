@@ -22,9 +22,9 @@ from statistics import median
 
 import convbench
 from convbench.comparison.command import JUDGED
-from convbench.comparison.gate import judge
-from convbench.comparison.result import GateResult, Key, Policy
-from convbench.comparison.second import confirm, suspects
+from convbench.comparison.regressions import judge
+from convbench.comparison.result import CellKey, Judgement, Policy
+from convbench.comparison.suspects import confirm, suspects
 from convbench.facts.record import Record
 from convbench.results.table import records
 
@@ -59,13 +59,13 @@ def planted(rows: Sequence[Record], where: set[str]) -> list[Record]:
     ]
 
 
-def measured_again(judgement: GateResult, others: Sequence[Sequence[Record]], twins: set[str]) -> list[Record]:
+def measured_again(judgement: Judgement, others: Sequence[Sequence[Record]], twins: set[str]) -> list[Record]:
     """The suspects' rows as six fresh processes would have given them: the medians of six other runs."""
     out = []
     for finding in suspects(judgement):
         planted_here = finding.key.config_id in twins and finding.key.method == "explicit"
         source = finding.key._replace(method=TWIN) if planted_here else finding.key
-        rows = [row for run in others for row in run if Key.of(row) == source]
+        rows = [row for run in others for row in run if CellKey.of(row) == source]
         again = dict(judgement.rows[finding.key])
         for figure, unit in (("time", "_s"), ("speedup", "")):
             if f"{figure}_low{unit}" in again:
@@ -116,7 +116,7 @@ def main() -> None:
     print(f"resolution: {median(resolutions) - 1:.1%} in the median comparison")
 
 
-def slower(judgement: GateResult) -> set[str]:
+def slower(judgement: Judgement) -> set[str]:
     """config_ids of the explicit method's cells that were called slower."""
     return {f.key[0] for f in judgement.failures if f.kind == "slower" and f.key[1] == "explicit"}
 

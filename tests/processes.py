@@ -12,7 +12,7 @@ import pytest
 from convbench.execution.outcome import Outcome
 from convbench.facts.case import ConvCase
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure, ReferenceBudget, Spec, Switches
+from convbench.facts.spec import Measure, ReferenceLimits, Spec, Switches
 
 ROOT = Path(__file__).parent.parent
 CASE: dict[str, Any] = {
@@ -48,7 +48,7 @@ def make_spec(
         baseline="autograd",
         switches=Switches(),
         measure=measure or Measure(name="none", enabled=False),
-        budget=ReferenceBudget(),
+        reference_limits=ReferenceLimits(),
         timeout_s=timeout_s,
         **other,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convbench.facts.case import IllegalCase, InvalidValue
 from convbench.facts.settings import owned
-from convbench.facts.spec import Measure, ReferenceBudget, Spec
+from convbench.facts.spec import Measure, ReferenceLimits, Spec
 
 NOTEBOOK: dict[str, Any] = {
     "op": "conv_transpose2d",
@@ -38,7 +38,7 @@ NOTEBOOK: dict[str, Any] = {
     "baseline": "autograd",
     "timeout_s": 60.0,
     **{f"measure.{f.name}": f.default for f in fields(Measure)},
-    **{f"reference.{f.name}": f.default for f in fields(ReferenceBudget)},
+    **{f"reference.{f.name}": f.default for f in fields(ReferenceLimits)},
     "measure.name": "none",
     "measure.enabled": False,
 }

@@ -1,6 +1,6 @@
 """A Python environment that never was: answers a duet's requests with made-up times, without torch and without waiting.
 
-Run as `python tests/stub_side.py BEHAVIOUR -c BOOT HOME` and worker_child's arguments. BEHAVIOUR is JSON: `factor` by
+Run as `python tests/stub_side.py BEHAVIOUR -c BOOT HOME` and child_main's arguments. BEHAVIOUR is JSON: `factor` by
 which every time is longer, `methods` with a factor of their own, `layout` (spread of the times between processes), and
 `does`: method → what it does instead of working (die, throw, close, hang, raise, wrong).
 """

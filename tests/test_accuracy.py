@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from convbench.facts.dtypes import DTYPES
-from convbench.facts.spec import ReferenceBudget, Spec, Switches
+from convbench.facts.spec import ReferenceLimits, Spec, Switches
 from convbench.measurement import accuracy, contraction, problem, reference
 from convbench.measurement.accuracy import Judgement
 from convbench.measurement.problem import Problem
@@ -33,7 +33,7 @@ PRECISIONS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bf
 
 
 def truth_of(made: Problem) -> Reference:
-    return reference.compute(made, made.spec.budget)
+    return reference.compute(made, made.spec.reference_limits)
 
 
 def verdict_of(result: Tensor, made: Problem, truth: Reference | None = None) -> Judgement:
@@ -262,7 +262,7 @@ def test_right_methods_pass_the_identity(dtype: str, fill: str, wrt: str, op: st
 def test_one_wrong_element_is_found_as_often_as_stated(wrt: str, channels: int, dtype: str) -> None:
     """One element replaced by its neighbour, at random places, none of them in the sample."""
     made = problem.make(make_spec(**{**LARGE, "in_channels": channels, "dtype": dtype, "wrt": wrt}))
-    truth = reference.compute(made, ReferenceBudget(max_flops=0.9 * contraction.flops(made.case)))
+    truth = reference.compute(made, ReferenceLimits(max_flops=0.9 * contraction.flops(made.case)))
     assert truth.index is not None
     assert truth.identity is not None
     right = load("upcast" if dtype == "float16" else "explicit")(made)().contiguous()
@@ -330,7 +330,7 @@ def test_reduced_precision_passes_the_identity_as_well(settings: dict[str, objec
     for dtype in ("float32", "bfloat16", "float16"):
         made = problem.make(make_spec(**settings, wrt=wrt, fill=fill, dtype=dtype, reference__max_flops=1e4))
         cost = contraction.flops(made.case)
-        truth = reference.compute(made, ReferenceBudget(max_flops=0.9 * cost))
+        truth = reference.compute(made, ReferenceLimits(max_flops=0.9 * cost))
         assert truth.identity is not None
         coarse = through_tf32(made) if dtype == "float32" else rounded_on_the_way(made)
         assert verdict_of(coarse, made, truth).verdict in ("exact", "ok", "reduced")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 import convbench
-from convbench.execution.side import Side
+from convbench.execution.method_server import MethodServer
 from convbench.measurement import problem, reference
 from convbench.measurement.accuracy import judge
 from convbench.methods import Unsupported
@@ -117,7 +117,7 @@ def test_its_gradients_are_right(target: Any, settings: dict[str, Any], wrts: tu
         made = problem.make(spec)
         with context_of(prepare)():
             got = prepare(made)()
-        assert judge(got, made, reference.compute(made, spec.budget)).verdict == "ok", wrt
+        assert judge(got, made, reference.compute(made, spec.reference_limits)).verdict == "ok", wrt
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_samples_call_the_backward_alone(tmp_path: Any, monkeypatch: pytest.Monk
     """Counted by the forward and the backward themselves; the forward follows the operands between samples."""
     (tmp_path / "counting.py").write_text(COUNTED)
     monkeypatch.syspath_prepend(tmp_path)
-    side = Side()
+    side = MethodServer()
     spec = make_spec(**PLAIN, measure__enabled=True, measure__warmup_s=0.0)
     side.configure(spec.to_dict(), seed=5)
     assert side.prepare("counting:gradient")["forward"] is True
@@ -198,7 +198,7 @@ def test_samples_call_the_backward_alone(tmp_path: Any, monkeypatch: pytest.Monk
     assert calls == ["backward"] * 7 + ["forward", "backward", "backward"]
     expected = problem.make(spec, 6, 9)
     got = side._prepared()[0].call()
-    assert judge(got, expected, reference.compute(expected, spec.budget)).verdict == "ok"
+    assert judge(got, expected, reference.compute(expected, spec.reference_limits)).verdict == "ok"
     assert torch.equal(expected.weight, problem.make(spec, 6).weight)
     assert torch.equal(expected.grad_output, problem.make(spec, 9).grad_output)
     assert "in other memory" in side.ready(cuda_graph=True)["cuda_graph_error"]

@@ -29,11 +29,11 @@ from .test_accuracy import rounded_on_the_way
 
 
 def verdict_of(result: Tensor, made: Problem, declared: str | None = None) -> Judgement:
-    return accuracy.judge(result, made, reference.compute(made, made.spec.budget), declared)
+    return accuracy.judge(result, made, reference.compute(made, made.spec.reference_limits), declared)
 
 
 def rounded_reference(made: Problem) -> tuple[Tensor, reference.Reference]:
-    truth = reference.compute(made, made.spec.budget)
+    truth = reference.compute(made, made.spec.reference_limits)
     return truth.expected.to(made.dtype).view(made.shape), truth
 
 
@@ -267,7 +267,7 @@ SAMPLED = {"op": "conv2d", "batch": 2, "in_channels": 16, "out_channels": 16, "s
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_a_sample_in_16_bits_is_never_exact(dtype: str) -> None:
     made = problem.make(make_spec(**SAMPLED, fill="integer", dtype=dtype, reference__max_flops=1e6))
-    truth = reference.compute(made, made.spec.budget)
+    truth = reference.compute(made, made.spec.reference_limits)
     assert truth.index is not None
     right = load("upcast" if dtype != "float32" else "explicit")(made)()
     judged = accuracy.judge(right, made, truth)

@@ -18,7 +18,7 @@ from convbench.facts.record import COLUMNS
 from convbench.sweep.cases import READERS, read
 from convbench.sweep.config import folder
 from convbench.sweep.grid import Grid, choose
-from convbench.sweep.planned import planned
+from convbench.sweep.plan import planned
 
 from .composed import configurations, run_settings
 from .settings import NOTEBOOK

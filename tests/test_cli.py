@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from convbench import cli
 from convbench.facts.case import InvalidValue
 from convbench.methods import METHODS
-from convbench.sweep import drive
+from convbench.sweep import running
 from convbench.sweep.config import KEYS
 
 from .composed import configurations, plan
@@ -135,7 +135,7 @@ MISTAKES = [
     (["frobnicate"], "no command named 'frobnicate'; there are report, compare"),
     (["kernel"], "kernel needs a value: kernel=…"),
     (["limit=0"], "limit=0 is out of range"),
-    (["shard=9/8"], "shard=9/8 is not a share; write shard=2/8"),
+    (["shard=9/8"], "shard=9/8 is not a shard; write shard=2/8"),
     (["memory_limit=much"], "memory_limit='much' is not a size"),
     (["objective=fun"], "objective=fun is not known"),
     (
@@ -412,7 +412,7 @@ def test_a_sweep_over_a_device_that_is_not_there_and_its_resumption(tmp_path: Pa
 
 
 def test_two_programs_that_start_together_write_to_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {drive.fresh_folder(tmp_path / "results") for _ in range(4)}
+    made = {running.fresh_folder(tmp_path / "results") for _ in range(4)}
     assert len(made) == 4
     assert all(path.is_dir() for path in made)
 
@@ -438,7 +438,7 @@ def test_a_configuration_returns_the_objective(tmp_path: Path) -> None:
     found = []
     for _ in range(2):
         asked = plan([*TINY, "objective=max:bound_ratio", f"out={tmp_path / 'run'}", "isolation=none"])
-        found.append(drive.single(asked.sweep, asked.settings)[1])
+        found.append(running.single(asked.sweep, asked.settings)[1])
     explicit = rows(tmp_path / "run")[1]
     assert found == [float(explicit["bound_ratio"])] * 2
 

@@ -19,14 +19,13 @@ import pytest
 
 from convbench import cli
 from convbench.comparison import command as compare
-from convbench.comparison import confirm
 from convbench.comparison.asked import Asked
-from convbench.comparison.confirm import check_trusted
+from convbench.comparison.measure_again import as_it_was, check_trusted, measure_again
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
 from convbench.results import run_file
 from convbench.results.table import typed
-from convbench.sweep.planned import planned
+from convbench.sweep.plan import planned
 from tests.settings import NOTEBOOK
 from tests.simulated import config_id, row, timed_row
 from tests.test_table import write
@@ -242,7 +241,7 @@ def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytes
         return subprocess.CompletedProcess(command, 3, stderr="")
 
     monkeypatch.setattr(subprocess, "run", fake)
-    again = confirm.measure_again(typed(pd.DataFrame(rows)), {})
+    again = measure_again(typed(pd.DataFrame(rows)), {})
     assert again["config_id"].tolist() == [config_id(i) for i in (0, 1, 2, 0, 3)]
     assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 5
     carefully = ["measure=default", "measure.processes=6", "measure.memory=false"]
@@ -267,7 +266,7 @@ def test_second_measurement_repeats_the_settings_of_the_run(tmp_path: Path) -> N
     run = noted(
         tmp_path, **{"timeout_s": 7.0, "memory_limit": "4GB", "measure.half_width": 0.02, "measure.looks": [6, 9]}
     )
-    words = confirm.as_it_was(run_file.settings_of(run))
+    words = as_it_was(run_file.settings_of(run))
     assert {"timeout_s=7.0", "memory_limit=4GB", "measure.half_width=0.02", "measure.looks=[6,9]"} <= set(words)
     assert not [w for w in words if w.startswith(("measure.name", "measure.processes", "measure.memory=", "kernel"))]
     assert [spec.measure.half_width for spec in planned([*words, "methods=[aten]"]).sweep] == [0.02]

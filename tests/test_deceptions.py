@@ -10,8 +10,8 @@ import pytest
 from convbench import deceptions
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
-from convbench.validation import command, judging
-from convbench.validation.judged import BASELINE, OWN_RIVAL, RIVAL, Trial, touches, trial
+from convbench.validation import command, judge_command
+from convbench.validation.deception_trials import BASELINE, OWN_RIVAL, RIVAL, Trial, touches, trial
 
 EVERY = [*deceptions.DECEPTIONS, *deceptions.HONEST]
 
@@ -106,12 +106,12 @@ TRIALS = [
 
 
 def test_the_conclusion_names_what_got_through() -> None:
-    assert judging.sentence(TRIALS) == (
+    assert judge_command.sentence(TRIALS) == (
         "3 deceptions: 1 caught, 1 gained nothing, 1 got through (results:right_thrice). 1 honest method: 1 believed. "
         "No other method was touched."
     )
     touching = some("results:lazy", row("", accuracy="fail"), ("explicit: error",))
-    assert judging.sentence([touching]).endswith(" Others were touched by results:lazy.")
+    assert judge_command.sentence([touching]).endswith(" Others were touched by results:lazy.")
 
 
 @pytest.mark.parametrize("output", ["terminal", "markdown", "json"])
@@ -125,7 +125,7 @@ def test_the_table_is_printed_and_the_exit_code_says_how_it_went(
         seen.append(names)
         return TRIALS
 
-    monkeypatch.setattr(judging, "tried", tried)
+    monkeypatch.setattr(judge_command, "tried", tried)
     argv = ["--judge", *([f"--{output}"] if output != "terminal" else [])]
     assert command.main(argv) == 4
     monkeypatch.setitem(deceptions.LIMITS, "results:right_thrice", "nobody can tell")

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convbench.execution.worker_child import _Watch
+from convbench.execution.child_main import _Watch
 from convbench.measurement.devices import DEVICES, device_of, missing_device
 from convbench.runner import run
 from convbench.timing.clocks import CLOCKS

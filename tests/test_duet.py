@@ -25,7 +25,7 @@ from convbench.execution.child import BOOT
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
 from convbench.results.table import records
-from convbench.sweep import planned
+from convbench.sweep import plan
 from convbench.timing.clocks import Reading
 from convbench.timing.samples import Samples
 from tests import made_up
@@ -205,7 +205,7 @@ def test_environment_is_known_by_the_link_it_is_called_through(tmp_path: Path) -
 
 def test_one_pair_of_processes_gives_no_interval() -> None:
     """An interrupted duet keeps its times; the ratio of one pair of processes alone proves nothing."""
-    spec = planned.planned(["device=cpu"]).sweep[0]
+    spec = plan.planned(["device=cpu"]).sweep[0]
     fight = Duel(spec, "explicit")
     columns = {k: v for k, v in fight.spec.columns().items() if v is not None}
     fight.rows = {side: {**columns, "method": "explicit", "status": "ok", "accuracy": "ok"} for side in "ab"}
@@ -233,10 +233,10 @@ def test_layers_of_one_shape_have_a_line_each(tmp_path: Path, capsys: pytest.Cap
 
 def test_real_side_prepares_and_samples() -> None:
     """The other end of the pipes, in this process: real torch, a tiny configuration."""
-    from convbench.execution.side import Side, bind
+    from convbench.execution.method_server import MethodServer, bind
 
-    spec = planned.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"]).sweep[0]
-    side = Side()
+    spec = plan.planned(["device=cpu", "size=6", "kernel=3", "methods=[autograd,explicit]"]).sweep[0]
+    side = MethodServer()
     before = os.sched_getaffinity(0)
     try:
         assert set(side.hello()) == {"torch", "python"}
@@ -269,7 +269,7 @@ def test_two_real_environments(tmp_path: Path) -> None:
 
 def test_threads_of_before_are_bound_as_well() -> None:
     """torch's pool exists when a configuration comes; a core of another side's would be shared with it."""
-    from convbench.execution.side import bind
+    from convbench.execution.method_server import bind
 
     before = os.sched_getaffinity(0)
     if len(before) < 2:
@@ -293,7 +293,7 @@ def test_child_loads_this_convbench_and_nothing_else_of_this_environment(tmp_pat
     """The boot code finds the package by its path alone, from an interpreter that has no packages at all."""
     home = str(Path(convbench.__file__).parent)
     code = BOOT.replace(
-        "from convbench.execution.worker_child import main\nmain(sys.argv[2:])",
+        "from convbench.execution.child_main import main\nmain(sys.argv[2:])",
         "print(sorted(sys.path), convbench_facts())",
     )
     code = code.replace(

@@ -35,7 +35,7 @@ TRITON = importlib.util.find_spec("triton") is not None
 
 
 def verdict_of(result: Tensor, made: Problem) -> str:
-    return accuracy.judge(result, made, reference.compute(made, made.spec.budget)).verdict
+    return accuracy.judge(result, made, reference.compute(made, made.spec.reference_limits)).verdict
 
 
 @settings(max_examples=150)

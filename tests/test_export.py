@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from convbench import cli
-from convbench.facts.key import ConfigurationKey
+from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.record import COLUMNS, Record
 from convbench.timing.samples import Samples
 from tests.simulated import config_id, row, timed_row

@@ -30,7 +30,7 @@ CASES: list[dict[str, Any]] = [
 def test_it_is_what_the_reference_finds(settings: dict[str, Any]) -> None:
     spec = make_spec(**settings)
     made = problem.make(spec, seed=12345)
-    found, truth = further.truth(made, EXPLICIT.wanted), reference.compute(made, spec.budget)
+    found, truth = further.truth(made, EXPLICIT.wanted), reference.compute(made, spec.reference_limits)
     assert found.index is None
     assert (found.terms, found.reduction_length) == (truth.terms, truth.reduction_length)
     scale = float(truth.magnitude.amax())

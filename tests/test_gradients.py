@@ -59,7 +59,7 @@ def test_explicit_equals_autograd(spec: Spec) -> None:
 @given(specs(dtype="float64"))
 def test_reference_equals_loops(spec: Spec) -> None:
     made = problem.make(spec)
-    truth = reference.compute(made, spec.budget)
+    truth = reference.compute(made, spec.reference_limits)
     assert truth.checked_fraction == 1
     np.testing.assert_allclose(truth.expected.numpy(), by_loops(made).reshape(-1), rtol=1e-12, atol=1e-12)
 
@@ -71,7 +71,7 @@ def test_reference_magnitude_is_the_gradient_of_absolute_values(spec: Spec) -> N
     if made.order == 2:
         return
     absolute = Problem(spec, made.input.abs(), made.weight.abs(), made.bias, made.grad_output.abs())
-    truth = reference.compute(made, spec.budget)
+    truth = reference.compute(made, spec.reference_limits)
     np.testing.assert_allclose(truth.magnitude.numpy(), by_loops(absolute).reshape(-1), rtol=1e-12, atol=1e-12)
 
 
@@ -79,7 +79,7 @@ def test_reference_magnitude_is_the_gradient_of_absolute_values(spec: Spec) -> N
 @given(specs(dtype="float64", reference__max_flops=1e4))
 def test_sampled_reference_equals_the_whole_one(spec: Spec) -> None:
     made = problem.make(spec)
-    truth = reference.compute(made, spec.budget)
+    truth = reference.compute(made, spec.reference_limits)
     expected = torch.from_numpy(by_loops(made).reshape(-1))
     if truth.index is not None:
         expected = expected[truth.index]
@@ -90,7 +90,7 @@ def test_sampled_reference_equals_the_whole_one(spec: Spec) -> None:
 @given(specs(dtype="float64", reference__max_flops=1e4))
 def test_identity_is_the_signed_sum_of_the_exact_gradient(spec: Spec) -> None:
     made = problem.make(spec)
-    identity = reference.compute(made, spec.budget).identity
+    identity = reference.compute(made, spec.reference_limits).identity
     if identity is None:
         return
     grouped = torch.from_numpy(by_loops(made)).reshape(identity.shape)[: identity.length]

@@ -25,7 +25,7 @@ from convbench.execution.outcome import Outcome
 from convbench.execution.pauses import Pauses
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Spec
-from convbench.sweep import launched, share
+from convbench.sweep import job, launched
 from convbench.sweep.grid import Sweep
 from convbench.terminal.progress import Progress
 
@@ -49,11 +49,11 @@ def test_a_share_holds_the_very_configurations(tmp_path: Path, monkeypatch: pyte
         got.append((specs, run, positions))
         return Outcome()
 
-    monkeypatch.setattr(share, "execute", execute)
+    monkeypatch.setattr(job, "execute", execute)
     run = RunOptions(tmp_path / "out", "process", 10**9, "failed")
     path = tmp_path / "00007.jsonl"
-    share.write(path, sweep, [10, 1, 7], run)
-    share.perform(path)
+    job.write(path, sweep, [10, 1, 7], run)
+    job.perform(path)
     ((specs, options, positions),) = got
     assert specs == [sweep[10], sweep[1], sweep[7]]
     assert positions == [10, 1, 7]
@@ -64,19 +64,19 @@ def test_a_share_holds_the_very_configurations(tmp_path: Path, monkeypatch: pyte
 
 def test_a_share_is_small(tmp_path: Path) -> None:
     sweep = configurations(["-m", "seed=range(1000)"])
-    share.write(tmp_path / "share.jsonl", sweep, range(1000), RunOptions(tmp_path))
+    job.write(tmp_path / "share.jsonl", sweep, range(1000), RunOptions(tmp_path))
     assert (tmp_path / "share.jsonl").stat().st_size < 50 * 1000 + 3000
 
 
 def test_a_share_that_is_called_off_is_not_begun(tmp_path: Path) -> None:
-    assert share.perform(tmp_path / "gone.jsonl") == Outcome()
+    assert job.perform(tmp_path / "gone.jsonl") == Outcome()
 
 
 def test_a_job_at_work_stops_when_its_share_is_taken_away(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from convbench.sweep import share\n"
-        "share.BEAT_S = 0.05\n"
-        "with share._alive(Path(sys.argv[1])):\n"
+        "import sys, time; from pathlib import Path; from convbench.sweep import job\n"
+        "job.BEAT_S = 0.05\n"
+        "with job._alive(Path(sys.argv[1])):\n"
         "    time.sleep(60)\n"
     )
     path = tmp_path / "a.jsonl"
@@ -97,7 +97,7 @@ def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     path = tmp_path / "a.jsonl"
-    watch = share.Watch(path)
+    watch = job.Watch(path)
     assert not watch.waiting()
     path.write_text("")
     assert watch.waiting()
@@ -105,11 +105,11 @@ def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sign.write_text("elsewhere 1 1\n")
     assert watch.working()
     assert not watch.waiting()
-    now[0] += share.SILENCE_S - 1
+    now[0] += job.SILENCE_S - 1
     assert watch.working()
     sign.write_text("elsewhere 1 2\n")
     assert watch.working()
-    now[0] += share.SILENCE_S - 1
+    now[0] += job.SILENCE_S - 1
     assert watch.working()
     now[0] += 2
     assert not watch.working()
@@ -119,7 +119,7 @@ def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for pid, alive in ((os.getpid(), True), (gone.pid, False)):
         sign.write_text(f"{socket.gethostname()} {pid} 3\n")
         assert watch.working()
-        now[0] += 4 * share.BEAT_S
+        now[0] += 4 * job.BEAT_S
         assert watch.working() is alive
     sign.write_text("half")
     assert not watch.working()
@@ -132,12 +132,12 @@ def test_a_pause_of_driver_and_job_is_not_the_job_s_silence(tmp_path: Path, monk
     path.write_text("")
     path.with_suffix(".alive").write_text("elsewhere 1 1\n")
     pauses = Pauses()
-    watch = share.Watch(path, pauses)
+    watch = job.Watch(path, pauses)
     assert watch.working()
     now[0] += 3600
     pauses.waited(launched.LOOK_S)
     assert watch.working()
-    for _ in range(round(share.SILENCE_S / launched.LOOK_S)):
+    for _ in range(round(job.SILENCE_S / launched.LOOK_S)):
         now[0] += launched.LOOK_S
         pauses.waited(launched.LOOK_S)
     assert not watch.working(), "the driver was awake, and the job silent"
@@ -163,7 +163,7 @@ class Jobs:
                 path.with_suffix(".alive").write_text(f"{socket.gethostname()} {2**22 + 1} 1\n")
                 died = True
             else:
-                share.perform(path)
+                job.perform(path)
         if died:
             raise RuntimeError("a job died\nand said much more")
         return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
@@ -172,7 +172,7 @@ class Jobs:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead jobs are noticed at once."""
-    monkeypatch.setattr(share, "BEAT_S", 0.05)
+    monkeypatch.setattr(job, "BEAT_S", 0.05)
     monkeypatch.setattr(launched, "LOOK_S", 0.05)
 
 
@@ -336,9 +336,9 @@ def test_gpus_are_counted_as_nvidia_smi_lists_them(tmp_path: Path, monkeypatch: 
     assert gpus.count() == 2
 
 
-def test_the_plan_is_json(tmp_path: Path) -> None:
+def test_a_share_is_json(tmp_path: Path) -> None:
     sweep = configurations(["-m", "kernel=[3,5],7", "methods=[autograd,m:f]"])
-    share.write(tmp_path / "p.jsonl", sweep, [0, 1], RunOptions(tmp_path))
+    job.write(tmp_path / "p.jsonl", sweep, [0, 1], RunOptions(tmp_path))
     head, *lines = (json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines())
     assert head["settings"]["methods"] == ["autograd", "m:f"]
     assert lines == [{"position": 0, "kernel": [3, 5]}, {"position": 1, "kernel": 7}]

@@ -38,7 +38,7 @@ PLAIN = {
     *(
         "facts.case",
         "facts.dtypes",
-        "facts.key",
+        "facts.configuration_key",
         "facts.settings",
         "facts.spec",
         "facts.record",
@@ -56,7 +56,7 @@ PLAIN = {
         "validation.trust",
         "validation.burst",
     ),
-    *("timing.turns", "timing.outside", "execution.shared", "execution.guests"),
+    *("timing.turns", "timing.outside", "execution.shared_bytes", "execution.guests"),
     *("execution.stage", "execution.interrupt", "execution.source", "execution.gpus"),
 }
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}
@@ -66,7 +66,8 @@ KNOW_HYDRA = {
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
-    *("endings", "guest", "memory_columns", "runner", "execution.worker_child", "execution.side", "validation.proofs"),
+    *("endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
+    "validation.proofs",
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),
@@ -201,7 +202,7 @@ def test_driving_process_is_free_of_torch() -> None:
 def test_side_of_a_duet_needs_torch_and_numpy_alone(tmp_path: Path) -> None:
     """A real interpreter whose environment has nothing else imports it, as the two environments of a duet do."""
     python = bare_environment(tmp_path / "bare") / "bin" / "python"
-    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); import convbench.execution.side"
+    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r}); import convbench.execution.method_server"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -124,7 +124,7 @@ def test_compile_is_right_and_compiled_for_one_shape_after_another() -> None:
         with limits:
             call = load("compile")(made)
             with torch.inference_mode():
-                judged = accuracy.judge(call(), made, reference.compute(made, made.spec.budget))
+                judged = accuracy.judge(call(), made, reference.compute(made, made.spec.reference_limits))
         assert judged.verdict == "exact"
 
 

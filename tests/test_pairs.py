@@ -17,9 +17,9 @@ from convbench import cli
 from convbench.comparison.change import t_quantile
 from convbench.comparison.exchange import as_json, junit
 from convbench.comparison.output import markdown, terminal
+from convbench.comparison.output_options import of_pairs
 from convbench.comparison.pairs import FREEDOM, Sides, is_duet, judge_pairs, pair_change
-from convbench.comparison.result import GateResult, Policy
-from convbench.comparison.told import of_pairs
+from convbench.comparison.result import Judgement, Policy
 from convbench.facts.record import Record
 from convbench.facts.statistics import median_interval
 from tests.test_table import write
@@ -55,7 +55,7 @@ def near(slower: float) -> list[float]:
     return [slower * (1 + 0.001 * i) for i in (-2, -1, 0, 0, 1, 2)]
 
 
-def kinds(result: GateResult) -> dict[str, list[str]]:
+def kinds(result: Judgement) -> dict[str, list[str]]:
     groups = {"failures": result.failures, "doubtful": result.doubtful, "better": result.improvements}
     return {name: [f"{f.kind} {f.key.method}" for f in found] for name, found in groups.items() if found}
 

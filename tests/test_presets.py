@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convbench.facts.record import COLUMNS
-from convbench.sweep.planned import planned
+from convbench.sweep.plan import planned
 
 
 def called(*words: str) -> list[str]:

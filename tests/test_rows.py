@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convbench.facts.settings import SETTINGS
-from convbench.results import wording
+from convbench.results import naming
 from convbench.results.rows import ARROW, Rows, partners
 from tests.made_up import row, spec
 
@@ -147,8 +147,8 @@ def test_names_of_configurations(keys, name):
     if keys.get("op") == "conv1d":
         keys = {**keys, "kernel": 3}
     expected = name or "conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · channels_last · input · integer data"
-    assert wording.configuration_name(row(spec(**keys), "explicit")) == expected
-    assert wording.configuration_name(spec(**keys).columns()) == expected
+    assert naming.configuration_name(row(spec(**keys), "explicit")) == expected
+    assert naming.configuration_name(spec(**keys).columns()) == expected
 
 
 def test_a_name_begins_with_the_layer_and_leaves_out_what_does_not_name_it():
@@ -160,21 +160,21 @@ def test_a_name_begins_with_the_layer_and_leaves_out_what_does_not_name_it():
         "suite": "dcgan",
         "why": "a remark that is longer than 24 characters",
     }
-    said = wording.configuration_name(spec(labels=labels).columns())
+    said = naming.configuration_name(spec(labels=labels).columns())
     assert said == "deconv1 · dcgan-generator · conv_transpose2d 1×4→1 17×17 k9 · float32 · cpu · input"
 
 
 def test_names_say_the_switches_that_differ():
-    names = [wording.configuration_name(spec(tf32=tf32, seed=3).columns()) for tf32 in (True, False)]
+    names = [naming.configuration_name(spec(tf32=tf32, seed=3).columns()) for tf32 in (True, False)]
     assert names[0] == names[1] + " · TF32 on"
     assert "seed 3" in names[1]
 
 
 def test_configurations_that_would_share_a_name_are_told_apart():
     one = spec().columns()
-    plain = wording.configuration_name(one)
+    plain = naming.configuration_name(one)
     rows = [one, {**one, "method": "aten"}, spec(seed=1).columns()]
-    assert list(wording.distinct_names(rows).values()) == [plain, f"{plain} · seed 1"]
+    assert list(naming.distinct_names(rows).values()) == [plain, f"{plain} · seed 1"]
     for changed, tails in (
         ({"config_id": "0123456789abcdef"}, [one["config_id"][:8], "01234567"]),
         ({"measure": "quick", "run_key": "0123456789abcdef"}, ["measure=default", "measure=quick"]),
@@ -186,7 +186,7 @@ def test_configurations_that_would_share_a_name_are_told_apart():
         ),
     ):
         first = {**one, "labels": '{"source": "a"}', "measure": "default"}
-        names = wording.distinct_names([first, {**first, **changed}])
+        names = naming.distinct_names([first, {**first, **changed}])
         assert list(names.values()) == [f"{plain} · {tail}" for tail in tails]
 
 
@@ -194,22 +194,22 @@ def test_what_varies_and_what_is_shared():
     records = [row(spec(kernel=k, threads=2), m) for k in (3, 5) for m in ("autograd", "explicit")]
     records.append({**row(spec(kernel=3, threads=2), "aten"), "cache": "hot"})
     rows = Rows.of(records)
-    assert wording.varying(rows) == ["kernel"]
+    assert naming.varying(rows) == ["kernel"]
     shared = [s for s in SETTINGS if s != "kernel"]
-    said = wording.phrases(records[0], shared)
+    said = naming.phrases(records[0], shared)
     assert said == ["conv_transpose2d", "1×4→1", "17×17", "float32", "cpu", "wrt input", "2 threads"]
 
 
 def test_sizes_with_other_axes_vary():
     rows = Rows.of([row(spec(op="conv1d", kernel=9), "aten"), row(spec(op="conv2d"), "aten")])
-    assert {"op", "size", "kernel"} <= set(wording.varying(rows))
+    assert {"op", "size", "kernel"} <= set(naming.varying(rows))
 
 
 def test_examples_say_what_varies_even_where_it_is_usual():
-    said = wording.example_name(row(spec(labels={"layer": "conv1"}), "aten"), ["stride", "kernel", "dtype"])
+    said = naming.example_name(row(spec(labels={"layer": "conv1"}), "aten"), ["stride", "kernel", "dtype"])
     assert said == "conv1 · stride 1 · kernel 9 · float32"
 
 
 @pytest.mark.parametrize("labels", ["[1]", "{", "", None])
 def test_damaged_labels_are_no_labels(labels):
-    assert wording.labels_of({"labels": labels}) == {}
+    assert naming.labels_of({"labels": labels}) == {}

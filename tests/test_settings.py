@@ -18,7 +18,7 @@ from convbench.facts.settings import CONFIGURATION, SETTINGS, Identity, owned
 from convbench.facts.spec import Measure, Spec, Switches
 from convbench.measurement.environment import FINGERPRINT, collect
 from convbench.measurement.switches import SWITCHES
-from convbench.results import wording
+from convbench.results import naming
 from convbench.sweep.config import SPEC_KEYS, Schema, folder
 from tests.settings import NOTEBOOK, make_spec
 
@@ -75,8 +75,8 @@ def test_it_is_said_in_words(name: str) -> None:
     one, other = (
         {**spec.columns(), "cache": spec.measure.cache, "cuda_graph": spec.measure.cuda_graph} for spec in pair(name)
     )
-    assert wording.phrases(one, [name]) != wording.phrases(other, [name])
-    values = [wording.say(name, wording.value_of(name, row)) for row in (one, other)]
+    assert naming.phrases(one, [name]) != naming.phrases(other, [name])
+    values = [naming.say(name, naming.value_of(name, row)) for row in (one, other)]
     assert all(values)
     assert values[0] != values[1]
 
@@ -110,7 +110,7 @@ SCRATCH = """
 from convbench.facts.record import COLUMNS
 from convbench.facts.spec import Spec
 from convbench.measurement import environment, switches
-from convbench.results import wording
+from convbench.results import naming
 from convbench.sweep.config import Schema, KEYS
 from tests.settings import NOTEBOOK, make_spec
 
@@ -122,7 +122,7 @@ one, other = make_spec(), make_spec(scratch=True)
 print(one.config_id, one.config_id != other.config_id, one.run_key != other.run_key)
 ids = [environment.collect("cpu", spec.switches)["environment_id"] for spec in (one, other)]
 print(ids[0] != ids[1], "scratch" in COLUMNS, other.columns()["scratch"], "scratch" in KEYS)
-print(wording.phrases(other.columns(), ["scratch"]))
+print(naming.phrases(other.columns(), ["scratch"]))
 try:
     with switches.switched(other.switches):
         print("ran")

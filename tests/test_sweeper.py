@@ -118,7 +118,7 @@ def test_a_glob_over_files() -> None:
 
 def test_settings_inside_groups_are_axes() -> None:
     sweep = swept("measure.margin=0.01,0.02", "reference.max_flops=1e6,1e7")
-    assert [(s.measure.margin, s.budget.max_flops) for s in sweep] == [
+    assert [(s.measure.margin, s.reference_limits.max_flops) for s in sweep] == [
         (0.01, 1e6),
         (0.01, 1e7),
         (0.02, 1e6),

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convbench.facts import statistics
-from convbench.facts.key import ConfigurationKey
+from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from convbench.execution import worker_child
+from convbench.execution import child_main
 from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
 from convbench.execution.stage import Stage
 from convbench.execution.worker import InProcess, Isolated, Measured
@@ -262,7 +262,7 @@ def test_the_device_is_asked_before_an_arm_starts_anew_and_not_between_samples(m
     devices = SimpleNamespace(device_of=lambda name: device, missing_device=lambda name: None)
     monkeypatch.setitem(sys.modules, "convbench.measurement.devices", devices)
     pipe = SimpleNamespace(stage=lambda method, phase: marks.append((method, phase)))
-    watch = worker_child._Watch(pipe, "cuda")  # type: ignore[arg-type]
+    watch = child_main._Watch(pipe, "cuda")  # type: ignore[arg-type]
     watch("", "warm-up")
     for method in ("a", "b", "", "b", "a", ""):
         watch(method, "timing")

@@ -13,14 +13,14 @@ import pandas as pd
 
 from ..facts import units
 from ..facts.case import InvalidValue
-from ..facts.key import KEY_COLUMNS, ConfigurationKey
+from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.markdown import escape
 from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
 from ..results.files import environments, readable, replacing
+from ..results.naming import distinct_names, labels_of
 from ..results.table import load, pieces, records, table_files
-from ..results.wording import distinct_names, labels_of
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 from .bencher import metrics

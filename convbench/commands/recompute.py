@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
-from ..facts.key import KEY_COLUMNS, ConfigurationKey
+from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.rates import RATES, Work
 from ..facts.spec import Measure
 from ..results import store

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..results.run_file import settings_of
 from ..sweep.presets import Preset
-from .confirm import AS_IT_WAS
+from .measure_again import AS_IT_WAS
 
 ENOUGH_PROCESSES = 6
 """From so many processes on, a row's interval holds what processes of the same code differ by."""

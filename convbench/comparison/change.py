@@ -174,7 +174,7 @@ def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:
     interval: a method that gained on some shapes and lost on others is not a noisy one. Where most of the cells became
     a little faster, they lie about their own median, and the spread about it counts if it is the smaller. A spread is
     median |distance| / 0.6745 (a half-normal distribution) less what the cells' own intervals explain, and at least
-    `least`. It counts as known: what it is off by, the margin covers (simulated in tests/test_gate.py).
+    `least`. It counts as known: what it is off by, the margin covers (simulated in tests/test_regressions.py).
     """
     sizes = [abs(c.log) for c in changes if c.log * side < 0 and min(abs(c.low), abs(c.high)) < REAL]
     if len(sizes) < ENOUGH:

@@ -16,20 +16,20 @@ from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, VERDICTS, Record
 from ..results.finished import read_run
+from ..results.naming import distinct_names
 from ..results.rows import Rows
 from ..results.run_file import runs, settings_of
 from ..results.table import framed, records, table_files
-from ..results.wording import distinct_names
 from ..terminal.arguments import Arguments
 from .asked import Asked
 from .comparison import Comparison
-from .confirm import check_trusted, measure_again
 from .environments import Environments
-from .gate import judge
+from .measure_again import check_trusted, measure_again
+from .output_options import add_margin, add_output, not_negative, of_pairs, shown, tell
 from .pairs import Sides, is_duet
-from .result import GateResult, Key, Policy
-from .second import confirm, suspects
-from .told import add_margin, add_output, not_negative, of_pairs, shown, tell
+from .regressions import judge
+from .result import CellKey, Judgement, Policy
+from .suspects import confirm, suspects
 
 FIGURES = ("time_s", "time_low_s", "time_high_s", "speedup", "speedup_low", "speedup_high")
 JUDGED = (
@@ -174,12 +174,12 @@ def _environments(words: list[str]) -> int:
     return duet(["--a", words[0], "--b", words[1], *words[2:]])
 
 
-def _confirmed(judgement: GateResult, base: Run, new: Run, policy: Policy, trust: Sequence[str]) -> GateResult:
+def _confirmed(judgement: Judgement, base: Run, new: Run, policy: Policy, trust: Sequence[str]) -> Judgement:
     doubtful = suspects(judgement)
     if not doubtful:
         return judgement
     keys = {finding.key for finding in doubtful}
-    where = [number for number, row in enumerate(new.rows) if Key.of(row) in keys]
+    where = [number for number, row in enumerate(new.rows) if CellKey.of(row) in keys]
     rows = framed(new.table.take(where))
     check_trusted(rows, trust)
     print(f"measuring {len(keys)} suspects again …", file=sys.stderr)

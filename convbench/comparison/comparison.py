@@ -11,7 +11,7 @@ from functools import cached_property
 from ..facts.record import Record
 from ..facts.units import count, share
 from .environments import Environments
-from .result import Finding, GateResult, Key, Policy
+from .result import CellKey, Finding, Judgement, Policy
 from .speed import ENOUGH_TIMES
 
 WORDS = {
@@ -48,7 +48,7 @@ class Comparison:
 
     base: str
     new: str
-    judgement: GateResult
+    judgement: Judgement
     policy: Policy
     names: Mapping[str, str]
     paired: bool = False
@@ -62,7 +62,7 @@ class Comparison:
     def name(self, row: Record) -> str:
         return self.names.get(row["config_id"], row["config_id"])
 
-    def method(self, key: Key) -> str:
+    def method(self, key: CellKey) -> str:
         """The method's name, with its baseline where it has a cell for more than one."""
         several = self._cells[key.config_id, key.method] > 1
         return f"{key.method} against {key.baseline}" if several else key.method
@@ -128,6 +128,6 @@ def in_order(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (order.index(f.kind), -abs(f.change.log) if f.change else 0.0))
 
 
-def listed(judgement: GateResult) -> list[Finding]:
+def listed(judgement: Judgement) -> list[Finding]:
     groups = (judgement.failures, judgement.doubtful, judgement.advice, judgement.improvements)
     return [finding for group in groups for finding in in_order(group)]

@@ -9,8 +9,8 @@ from statistics import median
 
 from ..facts.record import Record
 from .change import LEVEL, Change, t_quantile, with_q
-from .gate import note_new, outcome_changed
-from .result import Finding, GateResult, Key, Policy
+from .regressions import note_new, outcome_changed
+from .result import CellKey, Finding, Judgement, Policy
 
 FREEDOM = 5.0
 """Degrees of freedom of a duet's interval: it comes from at least six pairs of processes."""
@@ -36,11 +36,11 @@ def is_duet(rows: Sequence[Record]) -> bool:
     return bool(rows) and all(row["method"].endswith((BASE, NEW)) for row in rows)
 
 
-def judge_pairs(rows: Sequence[Record], policy: Policy, sides: Sides | None = None) -> GateResult:
+def judge_pairs(rows: Sequence[Record], policy: Policy, sides: Sides | None = None) -> Judgement:
     """Side b (NEW) against side a (BASE), cell by cell; see docs/duet.md for the rules."""
     sides = sides or Sides()
-    result = GateResult(policy.margin, absent=dict(sides.absent))
-    steady: dict[Key, Record] = {}
+    result = Judgement(policy.margin, absent=dict(sides.absent))
+    steady: dict[CellKey, Record] = {}
     for key, (old, new) in _cells(rows, result).items():
         result.rows[key] = new
         if key.method in sides.absent:
@@ -59,7 +59,7 @@ def judge_pairs(rows: Sequence[Record], policy: Policy, sides: Sides | None = No
     return result
 
 
-def _cells(rows: Sequence[Record], result: GateResult) -> dict[Key, tuple[Record, Record]]:
+def _cells(rows: Sequence[Record], result: Judgement) -> dict[CellKey, tuple[Record, Record]]:
     """Both rows of each cell; of a cell measured more than once a wrong gradient counts, else the most samples."""
     found: dict[tuple[str, str, str, str], dict[str, Record]] = {}
     for row in rows:
@@ -67,15 +67,15 @@ def _cells(rows: Sequence[Record], result: GateResult) -> dict[Key, tuple[Record
         unit = (row["config_id"], row.get("run_key", ""), row.get("labels", ""), name)
         found.setdefault(unit, {})[side] = row
     whole = {unit: pair for unit, pair in found.items() if len(pair) == len((BASE, NEW))}
-    cells: dict[Key, tuple[Record, Record]] = {}
+    cells: dict[CellKey, tuple[Record, Record]] = {}
     for unit, pair in sorted(whole.items(), key=lambda item: _weight(item[1][NEW])):
-        cells[Key(unit[0], unit[-1], f"{unit[-1]}{BASE}")] = (pair[BASE], pair[NEW])
+        cells[CellKey(unit[0], unit[-1], f"{unit[-1]}{BASE}")] = (pair[BASE], pair[NEW])
     if len(cells) < len(whole):
         result.notes.append(
             f"{len(whole) - len(cells)} further pairs of cells measured more than once; of each cell a wrong gradient "
             "counts, else the pair with the most samples"
         )
-    return {key: cells[key] for key in dict.fromkeys(Key(u[0], u[-1], f"{u[-1]}{BASE}") for u in whole)}
+    return {key: cells[key] for key in dict.fromkeys(CellKey(u[0], u[-1], f"{u[-1]}{BASE}") for u in whole)}
 
 
 def _weight(row: Record) -> tuple[bool, int]:
@@ -96,7 +96,7 @@ def pair_change(new: Record) -> Change | None:
     return Change("pair", -middle, (high - low) / (2 * t_quantile(FREEDOM)), FREEDOM)
 
 
-def _judge_speed(cells: Mapping[Key, Record], policy: Policy, controls: frozenset[str], result: GateResult) -> None:
+def _judge_speed(cells: Mapping[CellKey, Record], policy: Policy, controls: frozenset[str], result: Judgement) -> None:
     """One Benjamini–Hochberg correction over all cells that are judged, another over the controls."""
     timed = {key: pair_change(row) for key, row in cells.items() if "time_s" in row}
     margin = math.log1p(policy.margin)
@@ -115,7 +115,7 @@ def _judge_speed(cells: Mapping[Key, Record], policy: Policy, controls: frozense
             result.improvements.append(Finding("faster", key, cells[key], str(change), change, q))
 
 
-def _report(finding: Finding, moved: float, result: GateResult) -> None:
+def _report(finding: Finding, moved: float, result: Judgement) -> None:
     """A slowdown is a failure where all of it is beyond what the controls moved by, and else in doubt."""
     assert finding.change is not None
     if finding.change.low > moved:
@@ -125,7 +125,7 @@ def _report(finding: Finding, moved: float, result: GateResult) -> None:
     result.doubtful.append(replace(finding, kind="doubtful", text=text))
 
 
-def _moved(controls: Mapping[Key, Change], margin: float, result: GateResult) -> float:
+def _moved(controls: Mapping[CellKey, Change], margin: float, result: Judgement) -> float:
     """By how much, as a log ratio, controls moved that cannot have: 0 where none is beyond the margin."""
     found = 0.0
     for sign in (1, -1):
@@ -142,7 +142,7 @@ def _moved(controls: Mapping[Key, Change], margin: float, result: GateResult) ->
     return found
 
 
-def _resolve(judged: Mapping[Key, Change], blind: Sequence[Key], margin: float, result: GateResult) -> None:
+def _resolve(judged: Mapping[CellKey, Change], blind: Sequence[CellKey], margin: float, result: Judgement) -> None:
     """The smallest slowdown that half of the judged cells could have shown, of all methods and of each."""
     shown = {key: change.shows(margin, LEVEL / len(judged)) for key, change in judged.items()}
     shown |= dict.fromkeys(blind, math.inf)

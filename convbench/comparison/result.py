@@ -14,7 +14,7 @@ COARSE = 1.25
 comparison worth the name."""
 
 
-class Key(NamedTuple):
+class CellKey(NamedTuple):
     """Names a cell in every run. A method has a cell for every baseline that it was measured against."""
 
     config_id: str
@@ -22,7 +22,7 @@ class Key(NamedTuple):
     baseline: str
 
     @classmethod
-    def of(cls, row: Record) -> Key:
+    def of(cls, row: Record) -> CellKey:
         return cls(row["config_id"], row["method"], row.get("baseline", ""))
 
 
@@ -43,7 +43,7 @@ class Finding:
     """One cell that is worth a line. `kind` is one of KINDS, `text` says what happened, `change` by how much."""
 
     kind: str
-    key: Key
+    key: CellKey
     row: Record
     text: str
     change: Change | None = None
@@ -57,7 +57,7 @@ KINDS = (
 
 
 @dataclass(slots=True)
-class GateResult:
+class Judgement:
     """What comparing two runs gave. `failures` make it a regression; `advice` does not.
 
     `cells`: common to both runs; `measured`: those that are ok in both; `asked`: those of them that BASE has a time
@@ -78,14 +78,14 @@ class GateResult:
     timed: int = 0
     resolution: float | None = None
     resolutions: dict[str, float] = field(default_factory=dict)
-    changes: dict[Key, Change] = field(default_factory=dict)
+    changes: dict[CellKey, Change] = field(default_factory=dict)
     doubtful: list[Finding] = field(default_factory=list)
     failures: list[Finding] = field(default_factory=list)
     advice: list[Finding] = field(default_factory=list)
     improvements: list[Finding] = field(default_factory=list)
     fresh: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    rows: dict[Key, Record] = field(default_factory=dict)
+    rows: dict[CellKey, Record] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
     @property

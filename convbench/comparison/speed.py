@@ -9,7 +9,7 @@ from statistics import median
 
 from ..facts.record import Record
 from .change import LEVEL, Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times, with_q
-from .result import Finding, GateResult, Key, Policy
+from .result import CellKey, Finding, Judgement, Policy
 
 NOTICEABLE = 1.10
 """From this factor on, a change that decides nothing is still worth a line."""
@@ -24,10 +24,10 @@ ENOUGH_TIMES = 10
 """From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
 
 
-def judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, result: GateResult) -> None:
+def judge_speed(pairs: Mapping[CellKey, tuple[Record, Record]], policy: Policy, result: Judgement) -> None:
     """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them."""
-    changes: dict[Key, Change] = {}
-    blind: list[Key] = []
+    changes: dict[CellKey, Change] = {}
+    blind: list[CellKey] = []
     for key, (old, new) in pairs.items():
         lost = _lost_timing(old, new)
         if lost:
@@ -63,7 +63,7 @@ def judge_speed(pairs: Mapping[Key, tuple[Record, Record]], policy: Policy, resu
             _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
 
 
-def _report(finding: Finding, own: tuple[float, float] | None, result: GateResult) -> None:
+def _report(finding: Finding, own: tuple[float, float] | None, result: Judgement) -> None:
     """Notes a change, as advice where the method's own time went the other way: the baseline's has changed then.
 
     `own` is the change of that time, outright and against the common change of the baselines' times.
@@ -76,7 +76,7 @@ def _report(finding: Finding, own: tuple[float, float] | None, result: GateResul
         (result.failures if slower else result.improvements).append(finding)
 
 
-def _own_changes(pairs: Mapping[Key, tuple[Record, Record]]) -> dict[Key, tuple[float, float]]:
+def _own_changes(pairs: Mapping[CellKey, tuple[Record, Record]]) -> dict[CellKey, tuple[float, float]]:
     """Log change of the time of each cell with a ratio, outright and against the baselines' median change, where both
     runs name the same environment."""
     here = {k: p for k, p in pairs.items() if _same_environment(*p) and all(row.get("time_s") for row in p)}
@@ -86,7 +86,7 @@ def _own_changes(pairs: Mapping[Key, tuple[Record, Record]]) -> dict[Key, tuple[
     return {k: (c, c - common) for k, c in found.items() if k.method != k.baseline}
 
 
-def _widened(changes: Mapping[Key, Change], side: int, policy: Policy) -> dict[Key, Change]:
+def _widened(changes: Mapping[CellKey, Change], side: int, policy: Policy) -> dict[CellKey, Change]:
     """The changes with what differs between runs in their errors, method by method."""
     least = math.sqrt(2) * policy.spread
     methods: dict[str, list[Change]] = {}
@@ -125,7 +125,7 @@ def ratio_change(old: Record, new: Record) -> Change | None:
     return change.widened(Between(UNEVEN * abs(math.log(baseline_s[1] / baseline_s[0]))))
 
 
-def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult) -> dict[Key, Change]:
+def _time_changes(pairs: Mapping[CellKey, tuple[Record, Record]], result: Judgement) -> dict[CellKey, Change]:
     """Changes of absolute times, for cells without a paired ratio (the baseline's own among them).
 
     Between two runs a machine's speed wanders, so that the cells' common change is taken out and the spread
@@ -133,7 +133,7 @@ def _time_changes(pairs: Mapping[Key, tuple[Record, Record]], result: GateResult
     heavy tails). A cell must have changed both outright and against the common change. Only cells measured
     in the same environment are judged; of the others, slowdowns beyond NOTICEABLE become advice.
     """
-    found: dict[Key, Change] = {}
+    found: dict[CellKey, Change] = {}
     for key, (old, new) in pairs.items():
         was, now = (log_ratio_se(row, "time_s", "time_low_s", "time_high_s") for row in (old, new))
         if was is not None and now is not None:
@@ -166,7 +166,7 @@ def _elsewhere(old: Record, new: Record) -> bool:
     return "environment_id" in old and "environment_id" in new and not _same_environment(old, new)
 
 
-def _drifted(changes: Mapping[Key, Change]) -> int:
+def _drifted(changes: Mapping[CellKey, Change]) -> int:
     """How many cells of another environment are noticeably slower, where most are and none is faster; else 0.
 
     Their times cannot be judged one by one, but a baseline that is slower everywhere must not pass for unchanged.

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..comparison.output_options import add_margin, add_output, of_pairs, tell
 from ..comparison.result import Policy
-from ..comparison.told import add_margin, add_output, of_pairs, tell
 from ..execution.commits import Commits
 from ..execution.outcome import Outcome, exit_code
 from ..execution.process import Place
@@ -23,7 +23,7 @@ from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import is_wrong
 from ..results.files import named
-from ..sweep import drive
+from ..sweep import running
 from ..terminal.arguments import Arguments
 from .duel import Duel
 from .pair import NAMES, Pair
@@ -84,7 +84,7 @@ def check_words(command: str, words: Sequence[str], processes: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, writes the table, prints the summary and returns the exit code; raises InvalidValue."""
-    from ..sweep.planned import planned
+    from ..sweep.plan import planned
 
     args, words = parser().parse_known_args(argv)
     check_words("duet", words, args.processes)
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sweep, settings = plan.sweep, plan.settings
     with Pair(places) as pair:
         greetings = pair.hello()
-    out = settings.out or drive.fresh_folder(Path("results").absolute())
+    out = settings.out or running.fresh_folder(Path("results").absolute())
     commits = Commits()
     duels = [
         Duel(spec, method, commits=dict.fromkeys(NAMES, commits.columns(method)))

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ..facts import units
-from ..facts.key import ConfigurationKey
+from ..facts.configuration_key import ConfigurationKey
 from ..facts.rates import Work
 from ..facts.record import Record, record
-from ..results.wording import distinct_names
+from ..results.naming import distinct_names
 from ..terminal.screen import console
 from ..timing.figures import figures
 

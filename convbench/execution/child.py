@@ -17,7 +17,7 @@ from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
 from .pauses import LOOKS, Pauses
 from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Place, Process, late
-from .shared import SharedBytes
+from .shared_bytes import SharedBytes
 from .stage import GUEST, IDLE, Mark, Stage
 
 LONGEST_WAIT_S = 3600.0
@@ -38,7 +38,7 @@ spec.loader.exec_module(package)
 and nothing of this environment's packages comes along."""
 
 BOOT = f"""{LOAD}
-from convbench.execution.worker_child import main
+from convbench.execution.child_main import main
 main(sys.argv[2:])
 """
 
@@ -78,7 +78,7 @@ class _Deadlines(NamedTuple):
 
 
 class Child:
-    """A process in a session of its own that answers requests, one at a time (see worker_child.py).
+    """A process in a session of its own that answers requests, one at a time (see child_main.py).
 
     `results`: memory that it may write results into. Without an `interrupt` nothing but its answers, its end and its
     deadlines is waited for. It runs in this environment, or in that of a `place`.
@@ -112,7 +112,7 @@ class Child:
         results = () if self._results is None else (self._results.fd,)
         passed = (to_child, from_child, self._stage.fd, lifeline)
         numbers = (*passed, os.getpid(), memory_limit or 0, *results)
-        here = [sys.executable, "-m", "convbench.execution.worker_child"]
+        here = [sys.executable, "-m", "convbench.execution.child_main"]
         home = str(Path(__file__).resolve().parent.parent)
         there = self._place
         command = [*(here if there is None else [there.python, "-c", BOOT, home]), *map(str, numbers)]
@@ -141,7 +141,7 @@ class Child:
         return self._ask("run", words, _Deadlines(timeout_s, OWN_WORK_S + timeout_s), late)
 
     def ask(self, do: str, within_s: float, **words: Any) -> dict[str, Any]:
-        """The answer of the child's Side to `do`, or what escaped from it. Raises Death and Interrupted."""
+        """The answer of the child's MethodServer to `do`, or what escaped from it. Raises Death and Interrupted."""
         return self._ask(do, words, _Deadlines(within_s, within_s), lambda: None)
 
     def _ask(

@@ -15,11 +15,11 @@ from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
-from .budgeted import run_within
 from .commits import Commits
 from .interrupt import Interrupt, Interrupted, StopNow
 from .outcome import Observer, Outcome
 from .source import code_key
+from .time_budget import run_within
 from .worker import InProcess, Isolated, Measured, Worker
 
 

@@ -10,7 +10,7 @@ from ..facts.spec import Spec
 from ..timing.turns import Answer, Lost
 from .child import Child, Death
 from .process import OWN_WORK_S
-from .shared import SharedBytes
+from .shared_bytes import SharedBytes
 from .stage import GUEST
 
 UNTIL_HALTED_S = 2e-3

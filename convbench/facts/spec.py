@@ -10,9 +10,9 @@ from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .case import ConvCase, IllegalCase, InvalidValue, whole_number
+from .configuration_key import ConfigurationKey
 from .dtypes import DTYPES
 from .fills import check_fill, fills_of, is_file
-from .key import ConfigurationKey
 from .settings import SETTINGS, Identity, owned
 
 SCHEMA_VERSION = 1
@@ -62,7 +62,7 @@ else:
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceBudget:
+class ReferenceLimits:
     """What the float64 reference of one configuration may cost.
 
     `max_flops`: multiply-adds × 2 for the reference and its error bound together. `max_bytes`: memory
@@ -147,7 +147,7 @@ class Spec:
     baseline: str
     switches: Switches
     measure: Measure
-    budget: ReferenceBudget
+    reference_limits: ReferenceLimits
     timeout_s: float
     check_repeatable: bool = False
     fixed_weight: bool = False
@@ -221,7 +221,7 @@ class Spec:
             methods=methods,
             switches=Switches(**switches),
             measure=Measure(**_group(values, "measure", Measure)),
-            budget=ReferenceBudget(**_group(values, "reference", ReferenceBudget)),
+            reference_limits=ReferenceLimits(**_group(values, "reference", ReferenceLimits)),
             check_repeatable=deterministic == "check",
             labels=dict(values.get("labels") or {}),
             **{key: values[key] for key in (*_OWN, "baseline", "timeout_s")},
@@ -238,7 +238,9 @@ class Spec:
         """16 hexadecimal digits over everything that decides what a run of this configuration records, labels aside."""
         everything = self.to_dict()
         del everything["labels"]
-        if not self.fixed_weight:  # so that runs from before there was this setting resume
+        # Runs from before these were so called, or could be set, resume.
+        everything["budget"] = everything.pop("reference_limits")
+        if not self.fixed_weight:
             del everything["fixed_weight"]
         # Its values decide; what a changed preset is called began to say so later.
         everything["measure"]["name"] = self.measure.name.partition(" ")[0]
@@ -280,7 +282,7 @@ class Spec:
         """Plain JSON types; `from_dict` is the inverse."""
         out: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         out["case"] = self.case.to_dict()
-        for key in ("switches", "measure", "budget"):
+        for key in ("switches", "measure", "reference_limits"):
             group = getattr(self, key)
             out[key] = {f.name: getattr(group, f.name) for f in fields(group)}
         out["labels"] = dict(self.labels)
@@ -297,7 +299,7 @@ class Spec:
                 "methods": tuple(data["methods"]),
                 "switches": Switches(**data["switches"]),
                 "measure": Measure(**measure),
-                "budget": ReferenceBudget(**data["budget"]),
+                "reference_limits": ReferenceLimits(**data["reference_limits"]),
             }
         )
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..facts import units
-from ..facts.key import KEY_COLUMNS, ConfigurationKey
+from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.settings import CONFIGURATION
+from ..results.naming import example_name, varying
 from ..results.rows import Indexes, Mask, Rows
-from ..results.wording import example_name, varying
 
 SEVERITIES = ("bad", "warning", "note")
 """bad: a wrong or missing result; warning: a number to be careful with; note: worth knowing."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from ..comparison.comparison import Comparison
 from ..comparison.output import markdown
+from ..comparison.output_options import add_margin, add_output, of_pairs, tell
 from ..comparison.pairs import Sides
-from ..comparison.result import GateResult, Policy
-from ..comparison.told import add_margin, add_output, of_pairs, tell
+from ..comparison.result import Judgement, Policy
 from ..duet.command import PASSED_ON, add_processes, check_words, interpreter
 from ..duet.duel import Duel
 from ..duet.pair import Pair
@@ -32,7 +32,7 @@ from ..facts.case import InvalidValue
 from ..facts.exits import interrupted
 from ..facts.spec import Spec
 from ..results import run_file
-from ..sweep import drive
+from ..sweep import running
 from ..terminal.arguments import Arguments, writing
 from .repository import NoBase, Repository
 from .sides import base_side, own_methods
@@ -63,7 +63,7 @@ def parser() -> Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures both sides, prints the comparison and returns the exit code; raises InvalidValue."""
-    from ..sweep.planned import planned
+    from ..sweep.plan import planned
 
     begun = time.time()
     words = list(sys.argv[2:] if argv is None else argv)
@@ -72,15 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     repository = Repository.here()
     plan = planned(settings_of)
     sweep, settings = plan.sweep, plan.settings
-    drive.check_modules(sweep)
+    running.check_modules(sweep)
     own = own_methods(dict.fromkeys(arm for spec in sweep for arm in spec.arms), repository)
     try:
         base = _base_of(repository, args)
     except NoBase as reason:
-        nothing = GateResult(args.margin, no_base=str(reason))
+        nothing = Judgement(args.margin, no_base=str(reason))
         return _finish(Comparison(args.base, repository.new, nothing, Policy(args.margin), {}, paired=True), args)
     duels = _duels(_specs(sweep, own, args), own, base)
-    out = settings.out or drive.fresh_folder(Path("results").absolute())
+    out = settings.out or running.fresh_folder(Path("results").absolute())
     with checked_out(repository.top, base) as tree:
         side = base_side(repository, tree, own, interpreter("--base-python", args.base_python or sys.executable))
         _greet(side.place)

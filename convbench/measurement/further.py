@@ -2,7 +2,7 @@
 
 The same quantities as a reference's, by torch's convolutions in float64: the explicit formula, and the explicit formula
 of the absolute values, as a gradient is linear in each of its operands. It costs a few calls of a method, where the
-reference takes milliseconds however small the case is; above CHEAP operations the reference with a small budget
+reference takes milliseconds however small the case is; above CHEAP operations the reference with smaller limits
 compares a sample of the elements and the identity instead.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..facts.spec import ReferenceBudget
+from ..facts.spec import ReferenceLimits
 from . import reference
 from .problem import Problem
 from .reference import Reference
@@ -24,7 +24,7 @@ CHEAP = 2e7
 """Operations up to which two convolutions in float64 take less than the samples' share of what they are for (5% of half
 a second)."""
 
-SMALL = ReferenceBudget(max_flops=1e8, max_bytes=2e8)
+SMALL = ReferenceLimits(max_flops=1e8, max_bytes=2e8)
 
 
 Formula = Callable[[Problem], Callable[[], Tensor]]
@@ -35,8 +35,8 @@ def truth(made: Problem, formula: Formula) -> Reference:
     """What `reference.compute` finds, for less, by a `formula` that is linear in each operand."""
     case = made.case
     if case.flops(made.wrt) > CHEAP or case.batch == 0 or math.prod(made.shape) == 0:
-        budget = made.spec.budget
-        least = ReferenceBudget(min(budget.max_flops, SMALL.max_flops), min(budget.max_bytes, SMALL.max_bytes))
+        limits = made.spec.reference_limits
+        least = ReferenceLimits(min(limits.max_flops, SMALL.max_flops), min(limits.max_bytes, SMALL.max_bytes))
         return reference.compute(made, least)
     with torch.inference_mode():
         expected, magnitude = (formula(_mapped(made, of))().reshape(-1) for of in (Tensor.double, _size))

@@ -1,6 +1,6 @@
 """The truth for accuracy: the gradient of the already-rounded inputs in float64, by slices and matrix products.
 
-A result small enough for the budget is known element by element. Of a larger one a seeded sample of
+A result within the limits is known element by element. Of a larger one a seeded sample of
 elements is known, each by its whole reduction, and everything is covered by signed sums over channels (signed_sums.py).
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..facts.spec import ReferenceBudget
+from ..facts.spec import ReferenceLimits
 from . import contraction, signed_sums
 from .problem import Problem
 from .signed_sums import Identity
@@ -56,8 +56,8 @@ class Reference:
         return 1.0 if self.elements == 0 else self.expected.numel() / self.elements
 
 
-def compute(problem: Problem, budget: ReferenceBudget) -> Reference:
-    """The reference of a problem within the budget's operations and bytes."""
+def compute(problem: Problem, limits: ReferenceLimits) -> Reference:
+    """The reference of a problem within the limits on operations and bytes."""
     case, wrt = problem.case, problem.wrt
     elements = math.prod(problem.shape)
     known: tuple[Tensor, Tensor | None, Identity | None]
@@ -72,12 +72,12 @@ def compute(problem: Problem, budget: ReferenceBudget) -> Reference:
     else:
         terms = terms_of(problem)
         bias = problem.directions().bias if problem.order == 2 and wrt == "grad_output" else None
-        if _affordable(case, terms, elements, budget):
-            known = (_whole(case, terms, bias, budget), None, None)
+        if _affordable(case, terms, elements, limits):
+            known = (_whole(case, terms, bias, limits), None, None)
         else:
             shape = grouped_shape(case, terms[0].kind)
             index = _sample_index(problem, shape)
-            identity = signed_sums.identity(case, terms, bias, problem.spec.seed, budget)
+            identity = signed_sums.identity(case, terms, bias, problem.spec.seed, limits)
             known = (_sampled(case, terms, bias, index, shape), index, identity)
     both, index_or_none, identity_or_none = known
     return Reference(
@@ -91,17 +91,17 @@ def compute(problem: Problem, budget: ReferenceBudget) -> Reference:
     )
 
 
-def _affordable(case: ConvCase, terms: list[Term], elements: int, budget: ReferenceBudget) -> bool:
+def _affordable(case: ConvCase, terms: list[Term], elements: int, limits: ReferenceLimits) -> bool:
     cost = len(terms) * contraction.flops(case)
     memory = 16 * elements + bytes_per_sample(case, *channels_of(case), terms[0].kind)
-    return cost <= budget.max_flops and memory <= budget.max_bytes
+    return cost <= limits.max_flops and memory <= limits.max_bytes
 
 
-def _whole(case: ConvCase, terms: list[Term], bias: Tensor | None, budget: ReferenceBudget) -> Tensor:
+def _whole(case: ConvCase, terms: list[Term], bias: Tensor | None, limits: ReferenceLimits) -> Tensor:
     """[2, elements]: the result and its magnitude, computed a part of the batch at a time."""
     shape = grouped_shape(case, terms[0].kind)
     per_sample = bytes_per_sample(case, *channels_of(case), terms[0].kind)
-    room = min(budget.max_bytes - 16 * math.prod(shape), WORKING_SET)
+    room = min(limits.max_bytes - 16 * math.prod(shape), WORKING_SET)
     out = _contract(case, terms, max(1, int(room // per_sample)))
     if bias is not None:
         out += contraction.doubled(bias).view(2, 1, *shape[1:3], *[1] * case.dims)

@@ -2,7 +2,7 @@
 
 The gradient is linear in an operand's channels, so that the sum of a result's channels with random signs is the
 gradient of an operand whose channels were summed with the same signs, at a share of the cost. The channels are
-summed in parts, as many as the budget allows: the fewer an element is summed with, the smaller the error that its
+summed in parts, as many as the limits allows: the fewer an element is summed with, the smaller the error that its
 sum reveals."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..facts.case import ConvCase
-from ..facts.spec import ReferenceBudget
+from ..facts.spec import ReferenceLimits
 from . import contraction
 from .bounds import Bounds
 from .errors import BLOCK
@@ -30,7 +30,7 @@ from .terms import (
 )
 
 SHARE = 0.25
-"""Of the budget's operations, for more parts than one."""
+"""Share of the permitted operations, for more parts than one."""
 SIGMAS = 4.0
 """The signed sum of c errors, each within its bound b, exceeds 4·√Σb² with probability ≤ 2·exp(−8) by Hoeffding's
 inequality; correct errors are at most a third of their bounds, which makes it 2·exp(−72)."""
@@ -61,25 +61,25 @@ class Identity:
 
 
 def identity(
-    case: ConvCase, terms: list[Term], bias: Tensor | None, seed: int, budget: ReferenceBudget
+    case: ConvCase, terms: list[Term], bias: Tensor | None, seed: int, limits: ReferenceLimits
 ) -> Identity | None:
-    """The identity along the longer channel axis that the result has; None where even one part is beyond the budget."""
+    """The identity along the longer channel axis that the result has; None where even one part is beyond the limits."""
     kind = terms[0].kind
     shape = grouped_shape(case, kind)
     axis = 2 if kind != "weight" or shape[2] >= shape[1] else 1
     channels = shape[axis]
     cost = len(terms) * contraction.flops(case) / channels
     out_bytes = 16 * math.prod(shape) // channels
-    room = budget.max_bytes / 2
-    parts = max(1, min(channels, int(min(SHARE * budget.max_flops / cost, room / out_bytes))))
+    room = limits.max_bytes / 2
+    parts = max(1, min(channels, int(min(SHARE * limits.max_flops / cost, room / out_bytes))))
     while parts > 1 and _bytes(case, kind, axis, parts) > room:
         parts //= 2
     per_sample = _bytes(case, kind, axis, parts)
     length = case.batch
     if kind != "weight":
-        share = min(budget.max_flops / cost / parts, room / out_bytes / parts, 1.0)
+        share = min(limits.max_flops / cost / parts, room / out_bytes / parts, 1.0)
         length = int(case.batch * share)
-    elif cost > budget.max_flops or out_bytes > room:
+    elif cost > limits.max_flops or out_bytes > room:
         return None
     if length == 0 or per_sample > room:
         return None

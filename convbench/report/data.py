@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..facts.case import COLUMN_PREFIX
-from ..facts.key import KEY_COLUMNS
+from ..facts.configuration_key import KEY_COLUMNS
 from ..facts.record import COLUMNS
 from ..facts.settings import SETTINGS
 from ..results.files import environments
 from ..results.finished import read_run, together
+from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, value_of
 from ..results.origin import damaged_lines
 from ..results.rows import Rows
 from ..results.run_file import command_of
 from ..results.table import table_files
-from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, value_of
 
 AXES = (*CASE_SETTINGS, *RUN_SETTINGS, "baseline", "method")
 """What a sweep can vary, by the names that a person writes."""

@@ -13,7 +13,7 @@ from .lines import unit_named
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Key = tuple[str, str]
+RowKey = tuple[str, str]
 """Unit and method: what has one row."""
 
 
@@ -32,7 +32,7 @@ class Earlier:
     def __init__(self, table: pa.Table) -> None:
         self._table = table
         names = (table.column(name).to_pylist() for name in ("run_key", "labels", "method"))
-        self.keys: list[Key] = [
+        self.keys: list[RowKey] = [
             (unit_named(run_key or "", labels), method or "") for run_key, labels, method in zip(*names, strict=True)
         ]
         told = [name for name in TOLD_BY if name in table.column_names]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..facts.key import ConfigurationKey
+from ..facts.configuration_key import ConfigurationKey
 from ..facts.record import COLUMNS, SAMPLE_COLUMNS
 from .arrow import for_people, parse, schema_of
 from .earlier import Earlier, Mark, mark_of

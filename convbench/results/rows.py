@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..facts.key import KEY_COLUMNS
+from ..facts.configuration_key import KEY_COLUMNS
 from ..facts.record import COLUMNS, Record
 from .column_types import COLUMN_TYPES
 

@@ -19,7 +19,7 @@ from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
 from ..facts.dtypes import DTYPES
 from ..facts.fills import is_file
 from ..facts.settings import owned
-from ..facts.spec import MEMORY_FORMATS, WRT, Measure, ReferenceBudget, Spec, number, one_of
+from ..facts.spec import MEMORY_FORMATS, WRT, Measure, ReferenceLimits, Spec, number, one_of
 from ..methods import METHODS
 from ..results.files import named
 from ..results.objective import Objective
@@ -62,7 +62,7 @@ _WORDS: dict[str, Iterable[str]] = {
 CLOSED = {name: _closed(name, words) for name, words in _WORDS.items()}
 """Settings that take one of a few words."""
 MeasureSchema = _writable(Measure)
-ReferenceSchema = _writable(ReferenceBudget)
+ReferenceSchema = _writable(ReferenceLimits)
 
 
 _TYPED = {s.name: s.written or s.type for s in owned("case", "spec", "switch")}
@@ -102,7 +102,7 @@ class Schema(_Settings):  # type: ignore[misc]
 
 
 _MEASURE_KEYS = frozenset(f"measure.{f.name}" for f in fields(Measure))
-_REFERENCE_KEYS = frozenset(f"reference.{f.name}" for f in fields(ReferenceBudget))
+_REFERENCE_KEYS = frozenset(f"reference.{f.name}" for f in fields(ReferenceLimits))
 _NESTED = ("measure", "reference")
 _NO_SETTINGS = ("axes", "hydra")
 """Parts of a configuration that hold no settings of their own."""
@@ -290,5 +290,5 @@ def _shard(value: str | None) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", value)
     which, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= which <= count:
-        raise InvalidValue("shard", f"shard={value} is not a share; write shard=2/8 for the second of eight")
+        raise InvalidValue("shard", f"shard={value} is not a shard; write shard=2/8 for the second of eight")
     return (which, count)

@@ -8,11 +8,11 @@ from itertools import islice
 from ..execution.source import code_key
 from ..facts import units
 from ..facts.case import InvalidValue
-from ..facts.key import ConfigurationKey
+from ..facts.configuration_key import ConfigurationKey
 from ..results import store
-from ..results.wording import distinct_names
-from .drive import check_modules
-from .planned import Plan, Search
+from ..results.naming import distinct_names
+from .plan import Plan, Search
+from .running import check_modules
 
 SHOWN = 40
 """Configurations that are named; the rest is counted."""

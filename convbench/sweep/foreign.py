@@ -16,14 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ..facts.case import IllegalCase, InvalidValue
-from . import drive
+from . import running
 from .axes import grid_of
 from .composing import VERSION_BASE, register
 from .config import Settings, flat, folder
-from .drive import Run
 from .grid import Sweep, choose
 from .messages import explained, sentence
 from .options import Line
+from .running import Run
 
 RECORD = "multirun.yaml"
 """What Hydra's own sweeper leaves in its folder: the settings of Hydra, which say nothing about the run."""
@@ -72,7 +72,7 @@ class _Searched:
 
     def _measured(self, sweep: Sweep, settings: Settings) -> float:
         try:
-            run, objective = drive.single(sweep, settings)
+            run, objective = running.single(sweep, settings)
         except InvalidValue:
             raise
         except BaseException as error:
@@ -89,7 +89,7 @@ class _Searched:
         last = self.runs[-1]
         return replace(
             last,
-            outcome=drive.whole([run.outcome for run in self.runs]),
+            outcome=running.whole([run.outcome for run in self.runs]),
             illegal=last.illegal + len(self.illegal),
             refused=tuple(self.refused),
         )

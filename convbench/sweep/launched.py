@@ -34,13 +34,13 @@ from ..facts.case import InvalidValue
 from ..results import run_file, store
 from ..terminal.following import Follower
 from ..terminal.progress import Progress
-from . import share
+from . import job
 from .composing import register
 from .config import Settings
-from .drive import Run, facts_of, fresh_folder, run_options, tell
 from .grid import Sweep
+from .job import Watch
 from .messages import explained, one_line
-from .share import Watch
+from .running import Run, facts_of, fresh_folder, run_options, tell
 
 ATTEMPTS = 3
 """How often a configuration is launched before it is given up."""
@@ -79,12 +79,12 @@ class Launcher:
         if "submitit" in config.hydra.launcher._target_:
             import submitit  # sets its logger up
 
-            # Without Slurm's accounting it says every few seconds that it does not know how jobs are; share.Watch does.
+            # Without Slurm's accounting it says every few seconds that it does not know how jobs are; job.Watch does.
             logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
         with explained():
             context = HydraContext(config_loader=self.loader, callbacks=Callbacks(config))
             jobs: Jobs = Plugins.instance().instantiate_launcher(
-                hydra_context=context, task_function=share.job, config=config
+                hydra_context=context, task_function=job.job, config=config
             )
         return jobs
 
@@ -160,7 +160,7 @@ class _Rounds:
         shares: list[Path] = []
         for start in range(0, len(todo), chunk):
             shares.append(folder / f"{self.launched + len(shares):05d}.jsonl")
-            share.write(shares[-1], self.sweep, todo[start : start + chunk], self.run)
+            job.write(shares[-1], self.sweep, todo[start : start + chunk], self.run)
         return shares
 
     def _launch(self, shares: Sequence[Path], watches: Sequence[Watch], pauses: Pauses) -> str:

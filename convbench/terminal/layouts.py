@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from rich.text import Text
 
 from ..facts import units
-from ..facts.key import ConfigurationKey
+from ..facts.configuration_key import ConfigurationKey
 from ..facts.record import IMPOSSIBLE, Record
 from ..facts.settings import SETTINGS
-from ..results.wording import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
+from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
 from .aligned import Aligned, Column
 
 

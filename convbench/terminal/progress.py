@@ -18,7 +18,7 @@ from rich.text import Text
 from ..facts import units
 from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
-from ..results.wording import configuration_name
+from ..results.naming import configuration_name
 from . import screen
 from .views import Nothing, Tally, View
 

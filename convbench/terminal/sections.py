@@ -17,8 +17,8 @@ from ..facts.settings import SETTINGS
 from ..findings import tally
 from ..findings.evidence import Finding
 from ..findings.notebook import bias_statement, notebook_figures
+from ..results.naming import phrases
 from ..results.rows import Rows
-from ..results.wording import phrases
 from . import layouts
 from .aligned import Aligned, Column
 from .layouts import Content

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from ..facts.record import FAILED, IMPOSSIBLE
 from ..findings import tally
+from ..results.naming import varying
 from ..results.rows import Codes, Rows
-from ..results.wording import varying
 from .layouts import Content, Line, label_names
 
 TIER = {"fail": 400.0, "impossible": 300.0, "failed": 200.0, "slower": 100.0, "absent": -100.0}

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Key = TypeVar("Key", bound=Hashable)
+Name = TypeVar("Name", bound=Hashable)
 
 FEWEST_PAIRS = 6
 """Pairs of a further visit at least, unless fewer take WORTH times as long as what the visit costs besides."""
@@ -26,11 +26,11 @@ DONE = 0.02
 
 
 @dataclass(frozen=True)
-class Visit(Generic[Key]):
+class Visit(Generic[Name]):
     """So many pairs of this configuration are to be measured next, fewer where a further one would begin after
     `most_s` seconds of sampling."""
 
-    key: Key
+    key: Name
     pairs: int
     most_s: float = math.inf
 
@@ -60,17 +60,17 @@ class _Cell:
         return math.floor((seconds - self.overhead_s) / self.pair_s)
 
 
-class Allotment(Generic[Key]):
+class Allotment(Generic[Name]):
     """Hands out visits until the budget is spent: first `minimum` pairs to everybody, then to the widest.
 
     The minimum is handed out even if it alone takes longer than the budget.
     """
 
-    def __init__(self, budget_s: float, minimum: int, keys: Iterable[Key]) -> None:
+    def __init__(self, budget_s: float, minimum: int, keys: Iterable[Name]) -> None:
         self._budget_s, self._minimum = budget_s, minimum
         self._cells = {key: _Cell() for key in keys}
 
-    def next(self, elapsed_s: float) -> Visit[Key] | None:
+    def next(self, elapsed_s: float) -> Visit[Name] | None:
         """The next visit, `elapsed_s` after the beginning; None when the budget is spent."""
         for key, cell in self._cells.items():
             if not cell.visited:
@@ -88,7 +88,7 @@ class Allotment(Generic[Key]):
         return None
 
     def report(
-        self, visit: Visit[Key], pairs: int, half_width: float | None, sampling_s: float, visit_s: float
+        self, visit: Visit[Name], pairs: int, half_width: float | None, sampling_s: float, visit_s: float
     ) -> None:
         """What a visit brought: pairs measured, the half-width that all pairs of the configuration have now (None
         without an interval), and the seconds that the sampling took and that the whole visit would take again. A

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from ..facts.key import ConfigurationKey
+from ..facts.configuration_key import ConfigurationKey
 from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
 from .conditions import CONDITIONS, OBSERVED, together

@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _judge(args: argparse.Namespace) -> int:
-    from . import judging
+    from . import judge_command
 
     if not args.judge:
         raise InvalidValue("markdown", "--markdown needs --judge; --json prints the figures of a validation")
@@ -104,7 +104,7 @@ def _judge(args: argparse.Namespace) -> int:
     measure = preset(name)
     if not measure.enabled:
         raise InvalidValue("measure", f"measure={measure.name} times nothing, and what is timed is what deceives")
-    return judging.main(measure, "json" if args.json else "markdown" if args.markdown else "terminal")
+    return judge_command.main(measure, "json" if args.json else "markdown" if args.markdown else "terminal")
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

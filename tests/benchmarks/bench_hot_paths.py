@@ -41,12 +41,12 @@ def test_problem(benchmark: BenchmarkFixture, spec: Spec) -> None:
 
 def test_reference(benchmark: BenchmarkFixture, spec: Spec) -> None:
     tiny = problem.make(spec)
-    assert benchmark(reference.compute, tiny, spec.budget).checked_fraction == 1
+    assert benchmark(reference.compute, tiny, spec.reference_limits).checked_fraction == 1
 
 
 def test_judgement(benchmark: BenchmarkFixture, spec: Spec) -> None:
     tiny = problem.make(spec)
-    truth = reference.compute(tiny, spec.budget)
+    truth = reference.compute(tiny, spec.reference_limits)
     result = explicit.prepare(tiny)()
     assert benchmark(accuracy.judge, result, tiny, truth).verdict in ("exact", "ok")
 
@@ -56,7 +56,7 @@ def test_whole_accuracy_part(benchmark: BenchmarkFixture, spec: Spec) -> None:
 
     def run() -> str:
         tiny = problem.make(spec)
-        truth = reference.compute(tiny, spec.budget)
+        truth = reference.compute(tiny, spec.reference_limits)
         return accuracy.judge(explicit.prepare(tiny)(), tiny, truth).verdict
 
     assert benchmark(run) in ("exact", "ok")
@@ -64,7 +64,7 @@ def test_whole_accuracy_part(benchmark: BenchmarkFixture, spec: Spec) -> None:
 
 def test_second_order_reference(benchmark: BenchmarkFixture, spec: Spec) -> None:
     tiny = problem.make(replace(spec, order=2))
-    assert benchmark(reference.compute, tiny, spec.budget).checked_fraction == 1
+    assert benchmark(reference.compute, tiny, spec.reference_limits).checked_fraction == 1
 
 
 def test_record(benchmark: BenchmarkFixture, spec: Spec) -> None:

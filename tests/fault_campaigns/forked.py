@@ -22,7 +22,7 @@ LIMIT_S = 120.0
 OWN = "CONVBENCH_CAMPAIGN"
 """In the environment of whatever a campaign starts."""
 LAZY = (
-    *("convbench.sweep.planned", "convbench.sweep.drive", "convbench.terminal.summary", "convbench.execution.execute"),
+    *("convbench.sweep.plan", "convbench.sweep.running", "convbench.terminal.summary", "convbench.execution.execute"),
     *("convbench.report.page", "convbench.results.merge", "pandas", "pyarrow.parquet", "pyarrow.csv", "pyarrow.json"),
     *("pyarrow.compute", "filelock", "pytest_benchmark.stats", "scipy.special"),
 )

@@ -10,7 +10,7 @@ class ConfigurationKey(NamedTuple):
     """A configuration within a run; its fields are columns of the table.
 
     Two layers of one shape differ in `labels` alone, two ways to measure the same thing in `run_key` alone. Across
-    runs, which may have been measured differently, the gate has a key of its own (comparison/result.py).
+    runs, which may have been measured differently, compare has a key of its own (comparison/result.py).
     """
 
     config_id: str | None

@@ -16,7 +16,7 @@ from ..facts.markdown import code, escape
 from ..facts.spec import Measure
 from ..facts.units import count
 from ..terminal.screen import console
-from .judged import Trial, tried
+from .deception_trials import Trial, tried
 
 HEADS = ("method", "what it does", "its row", "because", "gain", "others")
 REASON_LENGTH = 160

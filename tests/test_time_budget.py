@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convbench.execution import budgeted
+from convbench.execution import time_budget
 from convbench.execution.interrupt import Interrupt
 from convbench.execution.outcome import Outcome
 from convbench.execution.worker import Measured
@@ -102,7 +102,7 @@ def sweep(kernels: list[int]) -> list[tuple[int, Spec]]:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(dict.fromkeys(range(1, 11), 0.01) | {7: 0.3})
-    monkeypatch.setattr("convbench.execution.budgeted.time.monotonic", lambda: machine.now)
+    monkeypatch.setattr("convbench.execution.time_budget.time.monotonic", lambda: machine.now)
     return machine
 
 
@@ -111,7 +111,7 @@ def test_ends_within_five_percent_and_everybody_has_the_minimum(machine: Machine
     for budget_s in (30.0, 120.0):
         machine.__init__(machine.noise)  # type: ignore[misc]
         begun = machine.now
-        budgeted.run_within(budget_s, machine, sweep(list(range(1, 11))), watcher)
+        time_budget.run_within(budget_s, machine, sweep(list(range(1, 11))), watcher)
         assert machine.now - begun == pytest.approx(budget_s, rel=0.05)
         assert all(machine.samples[n].rounds >= 20 for n in range(10))
     assert sorted(watcher.finished) == sorted([*range(1, 11)] * 2)
@@ -121,7 +121,7 @@ def test_ends_within_five_percent_and_everybody_has_the_minimum(machine: Machine
 def test_without_samples_kept_the_budget_is_spent_all_the_same(machine: Machine) -> None:
     todo = [(n, replace(spec, measure=replace(spec.measure, samples=False))) for n, spec in sweep([1, 2, 3])]
     begun = machine.now
-    budgeted.run_within(30.0, machine, todo, Watcher())
+    time_budget.run_within(30.0, machine, todo, Watcher())
     assert machine.now - begun == pytest.approx(30.0, rel=0.05)
     assert all(rows[1]["samples"] > 20 for rows in machine.rows.values())
 
@@ -130,21 +130,21 @@ def test_pairs_that_take_seconds_are_handed_out_one_by_one(machine: Machine) -> 
     """The first visit ends after max_time_s = 20 s with 7 of its 20 pairs."""
     machine.pair_s = 3.0
     begun = machine.now
-    budgeted.run_within(120.0, machine, sweep([1, 2, 3]), Watcher())
+    time_budget.run_within(120.0, machine, sweep([1, 2, 3]), Watcher())
     assert machine.now - begun == pytest.approx(120.0, rel=0.05)
     assert all(machine.samples[n].rounds >= 7 for n in range(3))
 
 
 def test_what_the_first_visit_pays_for_all_gives_its_configuration_no_more_pairs(machine: Machine) -> None:
     machine.__init__(dict.fromkeys(range(1, 11), 0.05))  # type: ignore[misc]
-    budgeted.run_within(30.0, machine, sweep(list(range(1, 11))), Watcher())
+    time_budget.run_within(30.0, machine, sweep(list(range(1, 11))), Watcher())
     rounds = [machine.samples[n].rounds for n in range(10)]
     assert rounds[0] <= 2 * sorted(rounds)[len(rounds) // 2]
 
 
 def test_a_minimum_that_takes_longer_is_measured_and_told_once(machine: Machine) -> None:
     watcher, begun = Watcher(), machine.now
-    budgeted.run_within(3.0, machine, sweep(list(range(1, 11))), watcher)
+    time_budget.run_within(3.0, machine, sweep(list(range(1, 11))), watcher)
     assert machine.now - begun == pytest.approx(START_S + 10 * (OVERHEAD_S + 20 * PAIR_S))
     assert machine.order == watcher.finished == [*range(1, 11)]
     (warning,) = watcher.warned
@@ -152,7 +152,7 @@ def test_a_minimum_that_takes_longer_is_measured_and_told_once(machine: Machine)
 
 
 def test_the_widest_interval_gets_the_most_pairs(machine: Machine) -> None:
-    budgeted.run_within(60.0, machine, sweep(list(range(1, 11))), Watcher())
+    time_budget.run_within(60.0, machine, sweep(list(range(1, 11))), Watcher())
     pairs = {machine.rows[n][0]["kernel_h"]: machine.samples[n].rounds for n in machine.rows}
     assert max(pairs, key=lambda k: pairs[k]) == 7
     assert pairs[7] > 3 * sorted(pairs.values())[-2]
@@ -160,7 +160,7 @@ def test_the_widest_interval_gets_the_most_pairs(machine: Machine) -> None:
 
 def test_rows_follow_from_all_pairs(machine: Machine) -> None:
     todo = sweep([7])
-    budgeted.run_within(20.0, machine, todo, Watcher())
+    time_budget.run_within(20.0, machine, todo, Watcher())
     explicit = machine.rows[0][1]
     assert explicit["samples"] == machine.samples[0].rounds > 20
     assert explicit["run_key"] == todo[0][1].run_key
@@ -169,14 +169,14 @@ def test_rows_follow_from_all_pairs(machine: Machine) -> None:
 
 
 def test_what_was_observed_is_that_of_all_visits(machine: Machine) -> None:
-    budgeted.run_within(60.0, machine, sweep([7]), Watcher())
+    time_budget.run_within(60.0, machine, sweep([7]), Watcher())
     assert len(machine.order) > 3
     assert machine.rows[0][1]["clock_mhz"] == 1800.0, "the median of 900, 1800, 1800 …"
 
 
 def test_a_method_that_dies_in_a_later_visit_has_died_and_the_others_keep_their_figures(machine: Machine) -> None:
     machine.fails_at = (7, 1)
-    budgeted.run_within(20.0, machine, sweep([7]), Watcher())
+    time_budget.run_within(20.0, machine, sweep([7]), Watcher())
     baseline, explicit = machine.rows[0]
     assert (explicit["status"], explicit["reason"]) == ("crash", "killed")
     assert baseline["status"] == "ok"
@@ -187,7 +187,7 @@ def test_a_method_that_dies_in_a_later_visit_has_died_and_the_others_keep_their_
 def test_a_method_that_deceives_in_a_later_visit_has_failed(machine: Machine) -> None:
     machine.fails_at = (7, 1)
     machine.failure = {"status": "ok", "accuracy": "fail", "reason": "its clock cannot be right"}
-    budgeted.run_within(20.0, machine, sweep([7]), Watcher())
+    time_budget.run_within(20.0, machine, sweep([7]), Watcher())
     row = machine.rows[0][1]
     assert (row["accuracy"], row["reason"]) == ("fail", "its clock cannot be right")
     assert not {"time_s", "speedup", "speed"} & row.keys()
@@ -201,7 +201,7 @@ def test_a_signal_ends_it_between_visits(machine: Machine) -> None:
         return keep(position, spec, measured)
 
     machine.keep = keep_and_interrupt  # type: ignore[method-assign]
-    budgeted.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
+    time_budget.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
     assert list(machine.rows) == [0]
 
 
@@ -212,12 +212,12 @@ def test_without_timing_every_configuration_is_visited_once(machine: Machine) ->
         return replace(visit(spec, process), samples=[])
 
     machine.visit = untimed  # type: ignore[method-assign]
-    budgeted.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
+    time_budget.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
     assert machine.order == [1, 2, 3]
 
 
 def test_fresh_processes_cannot_share_a_budget(machine: Machine) -> None:
     todo = [(0, make_spec(measure__enabled=True, measure__name="rigorous", measure__processes=6))]
     with pytest.raises(InvalidValue, match="measure=rigorous takes 6 processes"):
-        budgeted.run_within(60.0, machine, todo, Watcher())
-    budgeted.run_within(60.0, machine, [], Watcher())
+        time_budget.run_within(60.0, machine, todo, Watcher())
+    time_budget.run_within(60.0, machine, [], Watcher())

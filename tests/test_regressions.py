@@ -12,16 +12,16 @@ import pytest
 from scipy import stats
 
 from convbench.comparison.change import Change, Estimate, log_ratio_se, seen_between, seen_in_times, t_quantile, t_tail
-from convbench.comparison.gate import judge
-from convbench.comparison.result import GateResult, Policy
-from convbench.comparison.second import confirm, suspects
+from convbench.comparison.regressions import judge
+from convbench.comparison.result import Judgement, Policy
+from convbench.comparison.suspects import confirm, suspects
 from convbench.facts.record import Record
 from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row
 
 POLICY = Policy()
 
 
-def kinds(judgement: GateResult) -> list[tuple[str, int, str]]:
+def kinds(judgement: Judgement) -> list[tuple[str, int, str]]:
     return [(f.kind, int(f.key[0], 16), f.key[1]) for f in judgement.failures]
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..facts.key import ConfigurationKey
+from ..facts.configuration_key import ConfigurationKey
 from ..facts.record import Record
 from ..facts.settings import SETTINGS, owned
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..facts.record import IMPOSSIBLE, VERDICTS, Record
-from .result import Finding, GateResult, Key, Policy
+from .result import CellKey, Finding, Judgement, Policy
 from .speed import judge_speed
 
 
-def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> GateResult:
+def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
     """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
-    result = GateResult(policy.margin)
+    result = Judgement(policy.margin)
     old_cells = _cells(base, "BASE", result)
     new_cells = _matched(_cells(new, "NEW", result), old_cells)
     result.rows = new_cells
@@ -33,20 +33,20 @@ def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Gate
     return result
 
 
-def _cells(rows: Sequence[Record], run: str, result: GateResult) -> dict[Key, Record]:
+def _cells(rows: Sequence[Record], run: str, result: Judgement) -> dict[CellKey, Record]:
     """Rows by cell; of a cell measured more than once a wrong gradient counts, else the row with the most samples."""
-    cells: dict[Key, Record] = {}
+    cells: dict[CellKey, Record] = {}
     for row in sorted(rows, key=lambda row: (row.get("accuracy") == "fail", row.get("samples", 0))):
-        cells[Key.of(row)] = row
+        cells[CellKey.of(row)] = row
     if len(cells) < len(rows):
         result.notes.append(
             f"{run} holds {len(rows) - len(cells)} further rows of cells measured more than once; "
             "of each cell a wrong gradient counts, else the row with the most samples"
         )
-    return {key: cells[key] for row in rows if (key := Key.of(row)) in cells}
+    return {key: cells[key] for row in rows if (key := CellKey.of(row)) in cells}
 
 
-def _matched(new: Mapping[Key, Record], old: Mapping[Key, Record]) -> dict[Key, Record]:
+def _matched(new: Mapping[CellKey, Record], old: Mapping[CellKey, Record]) -> dict[CellKey, Record]:
     """The new cells, under the old cell's name where a method's only baseline has become another."""
     gone = _by_method(key for key in old if key not in new)
     come = _by_method(key for key in new if key not in old)
@@ -54,14 +54,14 @@ def _matched(new: Mapping[Key, Record], old: Mapping[Key, Record]) -> dict[Key, 
     return {renamed.get(key, key): row for key, row in new.items()}
 
 
-def _by_method(keys: Iterable[Key]) -> dict[tuple[str, str], list[Key]]:
-    found: dict[tuple[str, str], list[Key]] = {}
+def _by_method(keys: Iterable[CellKey]) -> dict[tuple[str, str], list[CellKey]]:
+    found: dict[tuple[str, str], list[CellKey]] = {}
     for key in keys:
         found.setdefault((key.config_id, key.method), []).append(key)
     return found
 
 
-def note_new(key: Key, row: Record, result: GateResult) -> None:
+def note_new(key: CellKey, row: Record, result: Judgement) -> None:
     """A cell that only the new run has; a wrong gradient is a failure there as well."""
     result.fresh.append(row)
     if row.get("accuracy") == "fail":
@@ -74,7 +74,7 @@ def _reason(row: Record) -> str:
     return f": {row['reason']}" if "reason" in row else ""
 
 
-def outcome_changed(key: Key, old: Record, new: Record, result: GateResult) -> bool:
+def outcome_changed(key: CellKey, old: Record, new: Record, result: Judgement) -> bool:
     """Whether status or accuracy decide the cell, whatever its speed; adds findings to `result`."""
     was, now = old["status"], new["status"]
     before, after = old.get("accuracy"), new.get("accuracy")

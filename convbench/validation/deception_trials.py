@@ -17,7 +17,7 @@ from .. import deceptions
 from ..execution.execute import RunOptions, driving, execute
 from ..facts.case import ConvCase
 from ..facts.record import Record
-from ..facts.spec import Measure, ReferenceBudget, Spec, Switches
+from ..facts.spec import Measure, ReferenceLimits, Spec, Switches
 
 BASELINE, RIVAL, OWN_RIVAL = "autograd", "explicit", deceptions.method("honest:rival")
 GAIN = 1.25
@@ -177,7 +177,7 @@ def _spec(seed: int, methods: tuple[str, ...], measure: Measure) -> Spec:
         baseline=BASELINE,
         switches=Switches(),
         measure=measure,
-        budget=ReferenceBudget(),
+        reference_limits=ReferenceLimits(),
         timeout_s=60.0,
     )
 

@@ -32,13 +32,13 @@ from ..memory_columns import memory_columns
 from ..methods.backward import Backward
 from ..methods.own import context_of, declared_accuracy, load
 from ..timing.clocks import Arm, Clock, clock_for
-from .shared import SharedBytes
+from .shared_bytes import SharedBytes
 
 RESULT, EARLIER = 0, 1
 """Slots: what the last call returned, and what an earlier call returned, copied after the last one."""
 
 
-class Side:
+class MethodServer:
     """What is prepared at the moment: a configuration's tensors, and one method that can be called and sampled."""
 
     def __init__(self, results: SharedBytes | None = None) -> None:

@@ -1,6 +1,6 @@
 """The child process: reads requests from a pipe, answers them through another. See worker.py and guests.py.
 
-A `run` is a whole configuration; whatever else is asked for, a Side does for the process that asks.
+A `run` is a whole configuration; whatever else is asked for, a MethodServer does for the process that asks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from ..facts.spec import Spec
 from .family import adopt_orphans
 from .guests import Guests
-from .shared import SharedBytes
+from .shared_bytes import SharedBytes
 from .stage import CUT_OFF, IDLE, START, Stage
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -181,10 +181,10 @@ class _Server:
 
     def _assist(self, do: str, words: dict[str, Any]) -> dict[str, Any]:
         from ..endings import failure
-        from .side import Side
+        from .method_server import MethodServer
 
         if self._side is None:
-            self._side = Side(self._results)
+            self._side = MethodServer(self._results)
         try:
             answer: dict[str, Any] = getattr(self._side, do)(**words)
         except Exception as error:  # the method's own

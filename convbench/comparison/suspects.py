@@ -1,4 +1,4 @@
-"""What a second measurement of the suspects says: pure logic on rows, like the gate's own."""
+"""What a second measurement of the suspects says: pure logic on rows, like the first judgement's."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from ..facts.record import FAILED, Record
 from .change import processes_differ
-from .gate import judge
-from .result import Finding, GateResult, Key, Policy
+from .regressions import judge
+from .result import CellKey, Finding, Judgement, Policy
 
 
-def suspects(result: GateResult) -> list[Finding]:
+def suspects(result: Judgement) -> list[Finding]:
     """The failures that a second measurement could clear: slowdowns, and configurations that died or were late."""
     return [f for f in result.failures if f.kind == "slower" or (f.kind == "unmeasured" and f.row["status"] in FAILED)]
 
 
-def confirm(result: GateResult, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> GateResult:
+def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> Judgement:
     """`result` with every suspect confirmed, cleared or left in doubt by the rows measured `again`.
 
     A suspect stands if its new row, judged against BASE among the suspects alone, fails; one that was not measured
@@ -25,7 +25,7 @@ def confirm(result: GateResult, base: Sequence[Record], again: Sequence[Record],
     ones differ by counts as its error.
     """
     doubted = {finding.key: finding for finding in suspects(result)}
-    fresh = {Key.of(row): row for row in again}
+    fresh = {CellKey.of(row): row for row in again}
     usable = {k: r for k, r in fresh.items() if k in doubted and _comparable(result.rows[k], r)}
     second = _judged_again(result, base, usable, policy)
     standing = {finding.key: finding for finding in second.failures}
@@ -50,10 +50,10 @@ def confirm(result: GateResult, base: Sequence[Record], again: Sequence[Record],
 
 
 def _judged_again(
-    result: GateResult, base: Sequence[Record], usable: Mapping[Key, Record], policy: Policy
-) -> GateResult:
+    result: Judgement, base: Sequence[Record], usable: Mapping[CellKey, Record], policy: Policy
+) -> Judgement:
     """The suspects alone, by their ratios; by their times among all the others, which tell how far times wander."""
-    old = [processes_differ(row, usable[key]) for row in base if (key := Key.of(row)) in usable]
+    old = [processes_differ(row, usable[key]) for row in base if (key := CellKey.of(row)) in usable]
     second = judge(old, list(usable.values()), policy)
     whole = judge(base, [usable.get(key, row) for key, row in result.rows.items()], policy)
     times = {key: change for key, change in whole.changes.items() if key in usable and change.what == "time"}
@@ -62,7 +62,7 @@ def _judged_again(
     return second
 
 
-def _excluded(finding: Finding, second: GateResult) -> bool:
+def _excluded(finding: Finding, second: Judgement) -> bool:
     """Whether the second measurement's interval lies below the first slowdown."""
     change = second.changes.get(finding.key)
     return finding.change is not None and change is not None and change.high < finding.change.log

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..facts.record import Record
-from ..results.wording import distinct_names
+from ..results.naming import distinct_names
 from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .comparison import Comparison
 from .output import FORMATS, show
 from .pairs import Sides, judge_pairs
-from .result import GateResult, Policy
+from .result import Judgement, Policy
 
 
 def add_output(parser: Arguments, usual: str | None = "terminal") -> None:
@@ -49,7 +49,7 @@ def _positive(text: str) -> float:
     return value
 
 
-def shown(judgement: GateResult, kind: str) -> set[str]:
+def shown(judgement: Judgement, kind: str) -> set[str]:
     """The configurations that the output names: those with a finding and the new ones, in JUnit all."""
     findings = [*judgement.failures, *judgement.doubtful, *judgement.advice, *judgement.improvements]
     named = {f.key.config_id for f in findings} | {row["config_id"] for row in judgement.fresh}

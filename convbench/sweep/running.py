@@ -1,4 +1,4 @@
-"""Runs the chosen configurations in this process, part by part, and adds up what became of them."""
+"""Runs the chosen configurations in this process, chunk by chunk, and adds up what became of them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def run_options(settings: Settings, out: Path) -> RunOptions:
 
 
 def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> Run:
-    """Runs everything with one child that lives from one part to the next.
+    """Runs everything with one child that lives from one chunk to the next.
 
     Raises InvalidValue("out", …), and before anything runs for a user's method whose module is nowhere.
     """
@@ -102,14 +102,14 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
         tell(sweep, progress)
         if changed := measured_anew(before, settings.asked.get("settings", {})):
             progress.warn(f"out={out.name} was measured with {changed[0]}, and now with {changed[1]}", ANEW)
-        # A time budget is divided among all configurations, so that they are one part.
+        # A time budget is divided among all configurations, so that they are one chunk.
         step = settings.chunk if settings.budget_s is None else max(1, len(sweep))
         for start in range(0, len(sweep), step):
-            part = sweep[start : start + step]
-            outcomes.append(execute(part, run, progress, part.positions))
+            chunk = sweep[start : start + step]
+            outcomes.append(execute(chunk, run, progress, chunk.positions))
             if outcomes[-1].signal is not None:
                 break
-    # A session counts what it has measured from its beginning; a share without configurations has no part.
+    # A session counts what it has measured from its beginning; a shard without configurations has no chunk.
     outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured if outcomes else 0)
     return Run(outcome, out, settings.strict, sweep.left_out.illegal)
 
@@ -169,7 +169,7 @@ def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:
 
 
 def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:
-    """One outcome of several; of `total` configurations, those that no part got to are missing."""
+    """One outcome of several; of `total` configurations, those that no chunk got to are missing."""
     total = max(total, sum(o.total for o in outcomes))
     rows: Counter[str] = Counter()
     for outcome in outcomes:
