@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import convbench
 from convbench import cli
 from convbench.facts.case import InvalidValue
 from convbench.results import run_file
+from convbench.results.merge import merge
 from tests.processes import use_stub
 from tests.repositories import RIGHT, commit, repository
 from tests.simulated import timed_row
@@ -138,3 +142,62 @@ def test_resuming_with_other_settings_says_which(here: Path, capsys: pytest.Capt
     assert "out=run was measured with measure.looks=[10,20,40], timeout_s=300.0, and now with measure.looks=[6]" in told
     cli.main(["-m", "kernel=7", *TINY, "timeout_s=9", "measure.looks=[6]", "out=run"])
     assert "was measured with" not in capsys.readouterr().err, "another case is no other setting"
+
+
+@pytest.fixture
+def killed(here: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The folder of a sweep of four configurations that was killed after three, before any table was made."""
+    cli.main(["-m", "kernel=3,5,7,9", *TINY, "out=run"])
+    capsys.readouterr()
+    whole = convbench.load("run")
+    assert whole["kernel_w"].tolist() == [3, 5, 7, 9]
+    for name in ("results.parquet", "results.csv", "environment.json", "merged.json", ".owner"):
+        (here / "run" / name).unlink()
+    (part,) = (here / "run" / "parts").glob("*.jsonl")
+    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:3]))
+    return here / "run"
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_killed_sweep_can_be_read(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By everything that reads a finished one, and without a trace in its folder."""
+    before = files(killed)
+    assert convbench.load("run")["kernel_w"].tolist() == [3, 5, 7]
+    assert cli.main(["show", "run"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 configurations, 3 rows" in shown
+    assert "1 configuration not measured yet" in shown
+    assert "files: run\n" in shown
+    assert cli.main(["compare", "run", "run", "--accuracy-only"]) == 0
+    assert cli.main(["export", "run", "--format", "csv", "--out", "rows.csv"]) == 0
+    assert len(Path("rows.csv").read_text().splitlines()) == 4
+    assert cli.main(["report", "run", "--out", "page.html"]) == 0
+    assert "kernel=3,5,7,9" in Path("page.html").read_text(encoding="utf-8"), "the command of its run.json"
+    assert files(killed) == before
+
+
+def test_running_sweep_shows_more_and_more(killed: Path) -> None:
+    """A row that is appended is there at the next look, also beside an earlier table."""
+    (part,) = (killed / "parts").glob("*.jsonl")
+    lines = part.read_bytes().splitlines(keepends=True)
+    part.write_bytes(b"".join(lines[:2]))
+    merge(killed)
+    assert convbench.load(killed)["kernel_w"].tolist() == [3, 5]
+    part.write_bytes(b"".join(lines))
+    assert convbench.load(killed)["kernel_w"].tolist() == [3, 5, 7]
+    part.write_bytes(b"".join(lines) + lines[0][:40])
+    assert convbench.load(killed)["kernel_w"].tolist() == [3, 5, 7], "a line that is just being written"
+
+
+def test_who_is_measuring_is_named(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (killed / ".owner").write_text(f"process {process.pid} on {socket.gethostname()}\n")
+    cli.main(["show", "run"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"process {process.pid} on {socket.gethostname()} is measuring; 1 configuration to come" in shown
+    process.communicate()
+    cli.main(["show", "run"])
+    assert "is measuring" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`python -m convbench show [DIR]`: the table of a finished run once more, as its end printed it."""
+"""`python -m convbench show [DIR]`: the table of a run once more, as its end printed it, or as far as it is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..facts.case import InvalidValue
+from ..results import run_file
+from ..results.rows import Rows
 from ..results.run_file import latest
 from ..results.table import table_files
+from ..results.unmerged import own_folder, writer
 from ..terminal import summary
 from ..terminal.arguments import Arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the summary and returns 0; raises InvalidValue."""
-    parser = Arguments("show", description="Print the table of a finished run again.")
+    parser = Arguments(
+        "show", description="Print the table of a run again, or what a running or killed one has measured so far."
+    )
     parser.add_argument(
         "run", metavar="DIR", nargs="?", type=Path, help="folder that a sweep wrote (default: results/latest)"
     )
@@ -24,5 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         fault = "holds no results.parquet" if folder.exists() else "does not exist"
         raise InvalidValue("DIR", f"{folder} {fault}; give the folder that a sweep wrote (its out=)")
     for table in tables:
-        summary.show(table.parent)
+        _show(own_folder(table.parent), table.parent)
     return 0
+
+
+def _show(folder: Path, place: Path) -> None:
+    """The summary of the tables in `place`; where the sweep has not ended, what its part files hold so far."""
+    asked, there = run_file.configurations(folder), 0
+    if asked is not None and (place / "results.parquet").is_file():
+        there = int(Rows.read(place / "results.parquet").configuration.max(initial=-1)) + 1
+    missing = max(0, (asked or 0) - there)
+    context = summary.Context(folder, missing=missing, asked=asked, so_far=place != folder, writer=writer(folder))
+    summary.show(place, context=context)

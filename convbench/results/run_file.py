@@ -72,6 +72,14 @@ def command_of(folder: Path) -> str | None:
     return f"python -m convbench {shlex.join(map(str, argv[-1]))}".rstrip() if argv else None
 
 
+def configurations(folder: Path) -> int | None:
+    """How many configurations the command has that measured into a folder last; None where that is not known, or where
+    others did so before it: the folder then holds theirs as well."""
+    counts = {one.get("configurations") for one in runs(folder)}
+    found = counts.pop() if len(counts) == 1 else None
+    return found if isinstance(found, int) else None
+
+
 def settings_of(run: Path) -> dict[str, Any]:
     """The composed settings of the last command that measured into a folder, or of the first of the shards in it.
 

@@ -14,6 +14,7 @@ from ..facts.plain import NEUTRALISED
 from ..facts.record import COLUMNS, Record
 from . import run_file
 from .column_types import COLUMN_TYPES
+from .unmerged import read_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ NEEDED = ("config_id", "method", "status")
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table of a run: one row per configuration × method, every column of `record.COLUMNS` in its order.
 
-    `path` is the folder that a sweep wrote (its `out=`), a results.parquet or results.csv, or a folder
+    `path` is the folder that a sweep wrote (its `out=`) or is writing, a results.parquet or results.csv, or a folder
     whose subfolders are the shards of one run, which are put together. Integers are Int64, numbers Float64,
     flags boolean, texts string; unknown is <NA>. Columns that an older table lacks are all <NA>; columns
     that this version does not know stay, at the end. Raises InvalidValue, a ValueError.
@@ -76,7 +77,10 @@ def _columns(file: Path) -> list[str]:
 
 
 def table_files(path: Path) -> list[Path]:
-    """The table at or in `path`, or those of its subfolders (the shards of one run); empty where there is none."""
+    """The table at or in `path`, or those of its subfolders (the shards of one run); empty where there is none.
+
+    Of a sweep that is running or was killed it is one made from its part files, in a folder of its own.
+    """
     if not path.is_dir():
         return [path] if path.is_file() else []
     here = _table_in(path)
@@ -100,7 +104,9 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _table_in(folder: Path) -> Path | None:
-    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+    """The table of a folder, or one made from its part files where a sweep has not ended."""
+    place = read_from(folder)
+    return next((place / name for name in FILES if (place / name).is_file()), None)
 
 
 def read(file: Path) -> pd.DataFrame:

@@ -61,7 +61,8 @@ class Context:
 
     `folder` of the files; `illegal` combinations left out; configurations that are `missing` because the
     sweep was stopped; how many were `asked` for, where that is known, and how many are `shown`; `damaged`
-    lines of part files that could not be read; the `environments` of the rows by id.
+    lines of part files that could not be read; the `environments` of the rows by id. `so_far`: the sweep has not ended;
+    `writer`: the process that still measures.
     """
 
     folder: Path | None = None
@@ -71,6 +72,8 @@ class Context:
     shown: int = SHOWN
     damaged: int = 0
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    so_far: bool = False
+    writer: str | None = None
 
 
 def table(rows: Rows, width: int, most: int) -> tuple[Content, Lines, int]:
@@ -233,11 +236,22 @@ def counts(rows: Rows, configured: int, context: Context) -> Lines:
         where = "the folder" if context.folder is None else _short(context.folder)
         said = f"{where} also holds {what} of another command (other methods or settings), shown with these"
         out.append(Text(f"{said} → another out=DIR keeps them apart", style="severity.warning"))
-    if context.missing:
-        what = units.count(context.missing, "configuration")
-        remedy = "to continue, run the same command with the same out"
-        out.append(Text(f"{what} not measured yet → {remedy}", style="severity.warning"))
+    out.extend(_not_yet(context))
     return out
+
+
+def _not_yet(context: Context) -> Lines:
+    """What is still to come, and from whom."""
+    what = units.count(context.missing, "configuration") if context.missing else ""
+    if context.so_far and context.writer:
+        return [Text(f"{context.writer} is measuring; {what or 'nothing'} to come", style="severity.warning")]
+    if what:
+        remedy = "to continue, run the same command with the same out"
+        return [Text(f"{what} not measured yet → {remedy}", style="severity.warning")]
+    if context.so_far:
+        said = "the sweep was killed before it ended → the same command with the same out measures the rest"
+        return [Text(said, style="severity.warning")]
+    return []
 
 
 def _reasons(rows: Rows) -> list[str]:
