@@ -24,7 +24,7 @@ TABLES = ("results.parquet", "samples.parquet", MERGED, RUN_FILE)
 """What making tables anew reads of a folder beside its part files, and what a reader wants to find beside them."""
 
 _made: dict[Path, tuple[tuple[int, ...], Path]] = {}
-"""Folder → how long its part files were, and the folder with tables made from them, which lasts as this process does."""
+"""Folder → how long its part files were, and a folder with tables made from them, which this process takes away."""
 
 
 def read_from(folder: Path) -> Path:
