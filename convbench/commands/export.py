@@ -20,6 +20,7 @@ from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
 from ..results.files import environments, readable, replacing
 from ..results.naming import distinct_names, labels_of
+from ..results.schema import opened
 from ..results.table import load, pieces, records, table_files
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
@@ -171,10 +172,10 @@ def _benchmarks(run: Run) -> list[dict[str, Any]]:
 
 
 def _of_samples(run: Run, file: Path) -> list[dict[str, Any]]:
-    kept = pd.read_parquet(file, page_checksum_verification=True)
+    kept = opened(file).read().to_pandas()
     kept["labels"] = kept["labels"].astype(object).where(kept["labels"].notna(), None)
     samples = {
-        ConfigurationKey.of(group.iloc[0].to_dict()): Samples.from_rows(group.to_dict("records"))  # type: ignore[arg-type]
+        ConfigurationKey.of(group.iloc[0].to_dict()): Samples.from_rows(group.to_dict("records"))
         for _, group in kept.groupby(list(KEY_COLUMNS), sort=False, dropna=False)
     }
     return [

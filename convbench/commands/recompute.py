@@ -16,6 +16,7 @@ from ..facts.spec import Measure
 from ..results import store
 from ..results.arrow import for_people
 from ..results.files import readable, replacing
+from ..results.schema import opened
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from ..timing.figures import figures
@@ -89,7 +90,7 @@ def recompute(out: Path) -> Recomputed:
     import pyarrow.parquet
 
     with readable(out / "results.parquet", "run the sweep again, which writes it anew"):
-        table = pyarrow.parquet.read_table(out / "results.parquet", page_checksum_verification=True)
+        table = opened(out / "results.parquet").read()
         names = [name for name in dict.fromkeys((*READ, *FOLLOWS, *RATES)) if name in table.column_names]
         rows = table.select(names).to_pylist()
     found = Recomputed()
@@ -123,9 +124,7 @@ def _samples(path: Path) -> dict[ConfigurationKey, list[Samples]]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+    with opened(path) as file:
         for batch in file.iter_batches():
             yield from batch.to_pylist()
 

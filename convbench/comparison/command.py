@@ -19,6 +19,7 @@ from ..results.finished import read_run
 from ..results.naming import distinct_names
 from ..results.rows import Rows
 from ..results.run_file import runs, settings_of
+from ..results.schema import versions
 from ..results.table import framed, records, table_files
 from ..terminal.arguments import Arguments
 from .asked import Asked
@@ -134,10 +135,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy, args.trust)
     names = _names(shown(judgement, args.format), base, new)
-    where = Environments.of(args.base, args.new)
-    comparison = Comparison(str(args.base), str(args.new), judgement, policy, names, environments=where)
+    where, schemas = Environments.of(args.base, args.new), _schemas(args.base, args.new)
+    comparison = Comparison(str(args.base), str(args.new), judgement, policy, names, False, where, schemas)
     tell(comparison, args.format, args.out)
     return judgement.exit_code
+
+
+def _schemas(base: Path, new: Path) -> list[str]:
+    """A sentence where the tables of two runs have different schema versions."""
+    said = [" and ".join(map(str, sorted(versions(table_files(path))))) for path in (base, new)]
+    if not all(said) or said[0] == said[1]:
+        return []
+    return [
+        f"the tables of BASE have schema version {said[0]}, those of NEW {said[1]}: what differs may be what a column "
+        "means; the changelog of convbench says what changed"
+    ]
 
 
 def _duet(args: argparse.Namespace, policy: Policy) -> int:

@@ -43,7 +43,8 @@ class Comparison:
     """A judgement with what it takes to show it.
 
     `names`: config_id → the configuration's name for people. `paired`: BASE and NEW are two sides that were measured in
-    alternating pairs, not two runs. `environments`: those of two runs.
+    alternating pairs, not two runs. `environments`: those of two runs. `schemas`: a note where their tables' versions
+    differ.
     """
 
     base: str
@@ -53,11 +54,12 @@ class Comparison:
     names: Mapping[str, str]
     paired: bool = False
     environments: Environments = field(default_factory=Environments)
+    schemas: Sequence[str] = ()
 
     @property
     def notes(self) -> list[str]:
         """What is to be said beside the findings."""
-        return [*self.judgement.notes, *self.environments.notes]
+        return [*self.judgement.notes, *self.environments.notes, *self.schemas]
 
     def name(self, row: Record) -> str:
         return self.names.get(row["config_id"], row["config_id"])

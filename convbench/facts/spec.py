@@ -16,7 +16,8 @@ from .fills import check_fill, fills_of, is_file
 from .settings import SETTINGS, Identity, owned
 
 SCHEMA_VERSION = 1
-"""Version of what a record means. A record of another version is measured again, never reused."""
+"""Version of what a record means. A record of another version is measured again, never reused. The metadata of the
+tables hold it (convbench/results/schema.py), and docs/stability.md says what that is for."""
 
 MEMORY_FORMATS = ("contiguous", "channels_last")
 WRT = ("input", "weight", "bias", "grad_output")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..facts.plain import FORMULA_CELL
 from ..facts.record import Column
 from .column_types import COLUMN_TYPES
+from .schema import stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +53,8 @@ def _cell(value: Any, kind: pa.DataType) -> Any:
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
-    """The table's types, with unit and meaning in each field, and what pandas needs to keep integers integers."""
+    """The table's types, with unit and meaning in each field, the schema's version, and what pandas needs to keep
+    integers integers."""
     import pyarrow as pa
 
     columns = list(columns)
@@ -79,7 +81,7 @@ def schema_of(columns: Iterable[Column]) -> pa.Schema:
         )
         for c in columns
     ]
-    return pa.schema(fields, {"pandas": json.dumps(pandas)})
+    return pa.schema(fields, {b"pandas": json.dumps(pandas).encode(), **stamp()})
 
 
 def for_people(rows: pa.Table) -> pa.Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..facts.case import InvalidValue
 from .files import readable
 from .lines import unit_named
+from .schema import opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,11 +44,9 @@ class Earlier:
         """None where there is no table, or none that can be read."""
         if not path.is_file():
             return None
-        import pyarrow.parquet
-
         try:
             with readable(path, ""):
-                return cls(pyarrow.parquet.read_table(path, page_checksum_verification=True))
+                return cls(opened(path).read())
         except InvalidValue:
             return None
 

@@ -52,6 +52,8 @@ def _parquet(file: Path) -> Rows:
     try:
         rows = Rows.read(file)
         names = pq.read_schema(file).names
+    except InvalidValue:
+        raise
     except Exception as error:  # a damaged file makes its readers raise anything
         raise unreadable(file, error) from error
     if missing := [name for name in NEEDED if name not in names]:

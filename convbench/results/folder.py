@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..facts.case import InvalidValue
+from .schema import check_same
 
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What a file system answers that has no locks."""
@@ -38,7 +39,8 @@ def prepare(out: Path) -> None:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Keeps other sweeps from writing to `out`. Raises InvalidValue, naming the one that does."""
+    """Keeps other sweeps from writing to `out`. Raises InvalidValue, naming the one that does; and for a table of
+    another schema version."""
     prepare(out)
     with contextlib.ExitStack() as stack:
         try:
@@ -49,6 +51,7 @@ def locked(out: Path) -> Iterator[None]:
             raise InvalidValue(
                 "out", f"out={out} is being written by {_owner(out)}; wait for it to end, or give another folder"
             )
+        check_same(out)
         with contextlib.suppress(OSError):
             (out / OWNER).write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ..facts.configuration_key import KEY_COLUMNS
 from ..facts.record import COLUMNS, Record
 from .column_types import COLUMN_TYPES
+from .schema import opened
 
 Codes = npt.NDArray[np.signedinteger[Any]]
 Indexes = npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class Rows:
     @classmethod
     def read(cls, path: Path) -> Rows:
         """Rows of a results.parquet; each column is read when it is asked for and not kept."""
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = opened(path)
         present = set(file.schema_arrow.names)
 
         def load(name: str) -> Any:

@@ -14,6 +14,7 @@ from ..facts.plain import NEUTRALISED
 from ..facts.record import COLUMNS, Record
 from . import run_file
 from .column_types import COLUMN_TYPES
+from .schema import opened
 from .unmerged import read_from
 
 if TYPE_CHECKING:
@@ -129,15 +130,12 @@ def _read(file: Path, rows: int | None) -> Iterator[pd.DataFrame]:
 
 
 def _of_parquet(file: Path, rows: int | None) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-
-    if rows is None:
-        yield pd.read_parquet(file, dtype_backend="numpy_nullable", page_checksum_verification=True)
-        return
     import pyarrow as pa
-    import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(file, page_checksum_verification=True) as parquet:
+    with opened(file) as parquet:
+        if rows is None:
+            yield parquet.read().to_pandas(types_mapper=_nullable)
+            return
         empty = parquet.schema_arrow.empty_table()
         batches = (pa.Table.from_batches([batch]) for batch in parquet.iter_batches(rows))
         for table in batches if parquet.metadata.num_rows else [empty]:

@@ -21,6 +21,7 @@ from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, IllegalCase, Invali
 from ..facts.plain import as_written
 from ..facts.record import COLUMNS, SETTING
 from ..facts.settings import owned
+from ..results.schema import opened
 
 NOT_READ = frozenset({"method", "measure", "config_id", "run_key"})
 """Setting columns of a table that say how its rows came about, not what to compute."""
@@ -311,10 +312,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, list[str]]]:
 
     Columns that say how a row came out are left empty, unread.
     """
-    import pyarrow.parquet
-
     try:
-        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        with opened(path) as file:
             names = file.schema_arrow.names
             yield 1, list(names)
             read = [name for name in names if not _is_result(name)]
