@@ -161,7 +161,7 @@ def _run(arguments: list[str]) -> int:
     from .sweep import options
 
     line = options.read(arguments)
-    if line.help or line.cfg or line.of_hydra:
+    if line.help or line.cfg or line.saved or line.of_hydra:
         return _answer(line)
     from .sweep.plan import asked_with, composed
 

@@ -85,6 +85,8 @@ class Notes:
         self.finished: list[tuple[Spec, list[Record]]] = []
         self.outcomes: list[Outcome] = []
 
+    def watch(self, doing: object) -> None: ...
+
     def begin(self, total: int, already_done: int) -> None:
         self.begun.append((total, already_done))
 

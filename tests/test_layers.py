@@ -62,7 +62,18 @@ PLAIN = {
 HEAVY = {"torch", "hydra", "omegaconf", "pandas", "numpy"}
 KNOW_HYDRA = {
     f"sweep.{m}"
-    for m in ("answers", "axes", "composing", "config", "foreign", "hydras_words", "launched", "messages", "presets")
+    for m in (
+        "answers",
+        "axes",
+        "composing",
+        "config",
+        "foreign",
+        "hydras_words",
+        "launched",
+        "messages",
+        "presets",
+        "saved",
+    )
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from convbench import cli
 
 from .composed import plan
 
-PACKAGE = Path(__file__).parent.parent / "convbench"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "convbench"
 
 KNOWN = {
     "-m kernel=3,5,9 device=cpu,cuda": (6, "30374b4bc111"),
@@ -64,6 +66,8 @@ def test_a_dry_run_tells_the_plan(
         "  12 × groups=3 must divide in_channels=4",
         "  6 × output_padding=1 (axis h) must be smaller than stride=1 or dilation=1",
         "skipped 2 duplicate combinations",
+        # Half a second of samples and 0.1 s of warm-up for each method: 2 × 0.7 s + 2 × 0.6 s.
+        "time: at least 2.6 s of timing alone, up to 1 min 21 s where times scatter; preparing and judging come on top",
         "nothing was run; the results would go to a new folder under results/",
     ]
     assert not list(tmp_path.iterdir())
@@ -77,11 +81,31 @@ def test_a_dry_run_counts_what_is_there(capsys: pytest.CaptureFixture[str], tmp_
     assert cli.main(["-m", *words, "seed=range(100)", "--dry-run"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "100 rows: 100 configurations, autograd"
-    assert told[-2:] == [
+    assert told[-4:-2] == [
         "  … and 60 more configurations",
+        "time: nothing is timed; how long preparing and judging take depends on the sizes",
+    ]
+    assert re.fullmatch(
+        rf"      \S+ m?s each in {tmp_path} \(median of 1 configuration .*\): about .+ in all", told[-2]
+    )
+    assert told[-1:] == [
         f"nothing was run; the results would go to {tmp_path}, which holds 1 configuration of them already",
     ]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("word", ["+sweep=", "sweep="])
+def test_saved_sweeps_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path, word: str) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.yaml").write_text("# @package _global_\n# My layers: those of today.\nkernel: 3\n")
+    assert cli.main([f"--config-dir={tmp_path}", word]) == 0
+    head, *told = capsys.readouterr().out.splitlines()
+    assert "+sweep=NAME" in head
+    said = dict(line.split(maxsplit=1) for line in told)
+    assert set(said) == {path.stem for path in (ROOT / "sweeps").glob("*.yaml")} | {"mine"}
+    assert (said["mine"], said["bias"]) == ("My layers", "Bias doesn't affect the gradient")
+    assert said["alexnet"] == f"AlexNet ({len((ROOT / 'sweeps/alexnet.csv').read_text().splitlines()) - 1} layers)"
+    assert max(map(len, told)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -153,10 +153,57 @@ def test_an_interrupted_sweep_closes_the_view():
     assert file.getvalue().splitlines()[-1].startswith("[ 1/10] 1 configuration in 1.0 s")
 
 
-def test_time_left_is_the_average_pace_of_this_run():
-    tally = Tally(total=110, earlier=10, done=25)
-    assert tally.time_left_s(50.0) == pytest.approx(150.0)
-    assert Tally(total=5).time_left_s(3.0) is None
+def test_time_left_is_the_average_pace_since_the_first_configuration():
+    """The first takes 2 s of which 20 ms are its own, the others 20 ms: a child starts and imports torch once."""
+    clock = Clock()
+    watching, _ = log(clock)
+    watching.begin(110, 10)
+    assert watching.tally.time_left_s(3.0) is None
+    run(watching, clock, 2.0, elapsed_s=0.02)
+    assert watching.tally.time_left_s(clock.now) == pytest.approx(99 * 0.02)
+    for _ in range(24):
+        run(watching, clock, 0.02, elapsed_s=0.015)
+    assert watching.tally.time_left_s(clock.now) == pytest.approx(75 * 0.02)
+    assert watching.tally.slowest_s == pytest.approx(0.02), "the start of the child is nobody's time"
+
+
+def test_the_bar_says_what_is_done_and_what_came_last():
+    rows = [
+        row(SPECS[1], "autograd", speedup=1.0),
+        row(SPECS[1], "explicit", speedup=1.352),
+        row(SPECS[1], "unfold", status="timeout"),
+        row(SPECS[1], "aten", accuracy="fail"),
+    ]
+    tally = Tally(9, done=2, current=SPECS[2], last=rows)
+    lines = drawn(tally, 200, doing="explicit: prepare").splitlines()
+    assert [line.rstrip() for line in lines[1:]] == [
+        f"now      explicit: prepare  {progress.name_of(SPECS[2])}",
+        f"last     explicit 1.35×, unfold timeout, aten wrong  {progress.name_of(SPECS[1])}",
+    ]
+
+
+def test_the_bar_is_drawn_for_another_stage_but_not_for_timing(monkeypatch):
+    """Preparing may take a minute, as compiling does; what is timed must not be disturbed."""
+    monkeypatch.setattr(progress, "LOOK_S", 0.01)
+    watching, file = bar(3)
+    stage = ["explicit: prepare"]
+    watching.watch(lambda: stage[0])
+    watching.begin(3, 0)
+    watching.start(SPECS[0])
+    wait_for(lambda: "explicit: prepare" in file.getvalue())
+    stage[0] = "explicit: accuracy"
+    wait_for(lambda: "explicit: accuracy" in file.getvalue())
+    stage[0] = "explicit: timing"
+    time.sleep(0.3)
+    assert "timing" not in file.getvalue()
+    watching.close()
+
+
+def wait_for(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_the_slowest_configuration_is_kept():
@@ -168,9 +215,9 @@ def test_the_slowest_configuration_is_kept():
     assert (watching.tally.slowest, watching.tally.slowest_s) == (SPECS[1], 7.0)
 
 
-def drawn(tally: Tally, width: int, elapsed_s: float = 30.0) -> str:
+def drawn(tally: Tally, width: int, now: float = 30.0, doing: str = "") -> str:
     file = io.StringIO()
-    Console(file=file, width=width, theme=screen.THEME).print(frame(tally, elapsed_s, width))
+    Console(file=file, width=width, theme=screen.THEME).print(frame(tally, now, width, doing))
     return file.getvalue()
 
 

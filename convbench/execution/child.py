@@ -18,7 +18,7 @@ from .interrupt import Interrupt, Interrupted
 from .pauses import LOOKS, Pauses
 from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Place, Process, late
 from .shared_bytes import SharedBytes
-from .stage import GUEST, IDLE, Mark, Stage
+from .stage import GUEST, IDLE, START, Mark, Stage
 
 LONGEST_WAIT_S = 3600.0
 """poll() takes its time as a C int of milliseconds."""
@@ -96,6 +96,7 @@ class Child:
         self._stage("", IDLE)
         self._tail = bytearray()
         self._pending = b""
+        self._methods: Sequence[str] = ()
         self._asked = 0
         self._spawn(memory_limit)
         self._poll = select.poll()
@@ -137,6 +138,7 @@ class Child:
         then) and Interrupted (it still works; end it).
         """
         timeout_s = request.spec.timeout_s
+        self._methods = request.methods
         words = {**request._asdict(), "spec": request.spec.to_dict()}
         return self._ask("run", words, _Deadlines(timeout_s, OWN_WORK_S + timeout_s), late)
 
@@ -152,6 +154,18 @@ class Child:
         self._stage("", IDLE)
         self._send({"id": self._asked, "do": do, **words})
         return self._receive(deadlines, late)
+
+    def doing(self) -> str:
+        """`explicit: prepare`, or what is done for all methods; another thread may ask, also after the end."""
+        try:
+            mark = self._stage.read()
+        except ValueError:  # the page has been closed
+            return ""
+        phase = mark.phase.removeprefix(GUEST)
+        if phase in (IDLE, START):
+            return "starting" if self._asked <= 1 else ""
+        named = 0 <= mark.method < len(self._methods)
+        return f"{self._methods[mark.method]}: {phase}" if named else phase
 
     @property
     def fresh(self) -> bool:

@@ -42,6 +42,11 @@ class Children:
         """Whether the child that is next to be asked has done nothing yet."""
         return self._current is None or self._current.fresh
 
+    def doing(self) -> str:
+        """What the child in use is at; nothing where there is none."""
+        current = self._current
+        return current.doing() if current is not None else ""
+
     def _take(self) -> Child:
         if self._current is None:
             self._current, self._next = self._next or self._new(), None

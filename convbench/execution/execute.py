@@ -96,6 +96,10 @@ class Session:
         self._samples.open()
         self._samples.append(store.encode_samples(spec, samples))
 
+    def doing(self) -> str:
+        """What the child is at: the method and its phase, or what is done for all of them."""
+        return self._worker.doing()
+
     def merge(self) -> None:
         """Makes the tables. Raises InvalidValue where they cannot be made, or lack rows that were measured."""
         faults = [fault for fault in (self._rows.secured(), self._samples.secured()) if fault]
@@ -180,6 +184,7 @@ def execute(
             for position, spec in zip(range(len(specs)) if positions is None else positions, specs, strict=True)
             if not session.settled(spec)
         ]
+        observer.watch(session.doing)
         observer.begin(len(specs), len(specs) - len(todo))
         outcome = Outcome()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,7 @@ class Observer(Protocol):
     """Somebody who watches a sweep, for instance the progress bar."""
 
     def begin(self, total: int, already_done: int) -> None: ...
+    def watch(self, doing: Callable[[], str]) -> None: ...
     def start(self, spec: Spec) -> None: ...
     def finish(self, spec: Spec, records: Sequence[Record]) -> None: ...
     def warn(self, problem: str, remedy: str) -> None: ...

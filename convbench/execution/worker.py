@@ -53,6 +53,7 @@ class Worker(Protocol):
     """What runs configurations; `process` seeds the order of the samples, so that another pass has another order."""
 
     def run(self, spec: Spec, process: int = 0) -> Measured: ...
+    def doing(self) -> str: ...
     def close(self) -> None: ...
 
 
@@ -68,6 +69,9 @@ class Isolated:
         if spec.measure.enabled and spec.measure.processes > 1:
             return self._repeated(spec)
         return self._once(spec, spec.arms, process)
+
+    def doing(self) -> str:
+        return self._children.doing()
 
     def close(self) -> None:
         self._children.close()
@@ -198,6 +202,9 @@ class InProcess:
 
     def __init__(self) -> None:
         self._ceilings = Ceilings()
+
+    def doing(self) -> str:
+        return ""
 
     def run(self, spec: Spec, process: int = 0) -> Measured:
         """Raises InvalidValue where the configuration is to be repeated in fresh processes."""

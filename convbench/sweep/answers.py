@@ -17,6 +17,7 @@ from .composing import composing
 from .config import flat, folder
 from .messages import explained
 from .options import Line
+from .saved import listing
 
 WIDTH = 80
 
@@ -26,6 +27,8 @@ def answer(line: Line, commands: Sequence[str]) -> None:
     with explained():
         if line.help:
             print(_help(line, commands), end="")
+        elif line.saved:
+            print("\n".join(listing(line)))
         elif line.cfg:
             print(_cfg(line, line.cfg), end="")
         else:

@@ -9,8 +9,10 @@ from ..execution.source import code_key
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.configuration_key import ConfigurationKey
+from ..facts.spec import Spec
 from ..results import store
 from ..results.naming import distinct_names
+from . import estimate
 from .plan import Plan, Search
 from .running import check_modules
 
@@ -28,7 +30,8 @@ def tell(found: Plan | Search) -> None:
 
 
 def lines(plan: Plan) -> Iterator[str]:
-    """How many rows and which configurations; what is left out and why; where the rows would go and what is there."""
+    """How many rows and which configurations; what is left out and why; how long the rest takes; where the rows would
+    go and what is there."""
     arms = [spec.arms for spec in plan.sweep]
     methods = list(dict.fromkeys(method for each in arms for method in each))
     rows = units.count(sum(map(len, arms)), "row")
@@ -41,7 +44,9 @@ def lines(plan: Plan) -> Iterator[str]:
     if len(arms) > SHOWN:
         yield f"  … and {units.count(len(arms) - SHOWN, 'more configuration')}"
     yield from _left_out(plan)
-    yield _place(plan)
+    todo = _todo(plan)
+    yield from estimate.lines(todo, plan.settings.out, plan.settings.budget_s)
+    yield _place(plan, len(arms) - len(todo))
 
 
 def _left_out(plan: Plan) -> Iterator[str]:
@@ -57,15 +62,25 @@ def _left_out(plan: Plan) -> Iterator[str]:
         yield f"skipped {units.count(left_out.repeated, 'duplicate combination')}"
 
 
-def _place(plan: Plan) -> str:
+def _todo(plan: Plan) -> list[Spec]:
+    """The configurations that the folder does not hold already."""
+    settings = plan.settings
+    if settings.out is None:
+        return list(plan.sweep)
+    index = store.Index(settings.out)
+    codes: dict[str, str] = {}
+    todo = []
+    for spec in plan.sweep:
+        codes |= {arm: code_key(arm) for arm in spec.arms if arm not in codes}
+        if not store.settled(index.entries(spec, codes), settings.retry):
+            todo.append(spec)
+    return todo
+
+
+def _place(plan: Plan, done: int) -> str:
     settings = plan.settings
     how = f" by jobs of {plan.launcher.kind}" if plan.launcher is not None else ""
     if settings.out is None:
         return f"nothing was run; the results would go{how} to a new folder under results/"
-    index, done = store.Index(settings.out), 0
-    codes: dict[str, str] = {}
-    for spec in plan.sweep:
-        codes |= {arm: code_key(arm) for arm in spec.arms if arm not in codes}
-        done += store.settled(index.entries(spec, codes), settings.retry)
     held = f", which holds {units.count(done, 'configuration')} of them already" if done else ""
     return f"nothing was run; the results would go{how} to {settings.out}{held}"

@@ -44,6 +44,8 @@ class Line:
     config_dir: str | None = None
     help: bool = False
     dry_run: bool = False
+    saved: bool = False
+    """`+sweep=` without a name: which saved sweeps are there?"""
     cfg: str | None = None
     package: str | None = None
     resolve: bool = False
@@ -79,6 +81,7 @@ def read(arguments: Sequence[str]) -> Line:
         config_dir=args.config_dir,
         help=args.help,
         dry_run=args.dry_run,
+        saved=f"+{GROUP}=" in words,
         cfg=args.cfg,
         package=args.package,
         resolve=args.resolve,

@@ -13,7 +13,12 @@ from ..facts.spec import Spec
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is. `slowest_s` belongs to `slowest`, the configuration that took longest."""
+    """How far a sweep is. `slowest_s` belongs to `slowest`, the configuration that took longest; `last` are the rows of
+    the one that ended last.
+
+    `first_done` configurations were done when the first of them ended, at `first_at`: what came before that (the start
+    of a child, the import of torch) will not come again. `first_s` is what the first took by its own account.
+    """
 
     total: int = 0
     earlier: int = 0
@@ -23,6 +28,20 @@ class Tally:
     current: Spec | None = None
     slowest: Spec | Record | None = None
     slowest_s: float = 0.0
+    last: Sequence[Record] = ()
+    first_done: int = 0
+    first_at: float = 0.0
+    first_s: float | None = None
+
+    def note(self, spec: Spec | Record, records: Sequence[Record], elapsed_s: float, number: int, now: float) -> None:
+        """`number` configurations have ended by `now`; `elapsed_s` is what `spec` took, the last of them."""
+        if not self.done:
+            self.first_done, self.first_at, self.first_s = number, now, elapsed_s
+        self.done += number
+        self.last = records
+        self.count(records)
+        if elapsed_s > self.slowest_s:
+            self.slowest, self.slowest_s = spec, elapsed_s
 
     def count(self, records: Iterable[Record]) -> None:
         """Adds the rows of one configuration that failed or are not to be believed."""
@@ -32,9 +51,11 @@ class Tally:
             elif is_wrong(row):
                 self.wrong += 1
 
-    def time_left_s(self, elapsed_s: float) -> float | None:
-        """What is left at the average pace so far; None before the first configuration is done."""
-        return elapsed_s / self.done * (self.total - self.earlier - self.done) if self.done else None
+    def time_left_s(self, now: float) -> float | None:
+        """What is left at the average pace since the first configuration; None before that is done."""
+        later = self.done - self.first_done
+        pace_s = (now - self.first_at) / later if later else self.first_s
+        return None if pace_s is None or not self.done else pace_s * (self.total - self.earlier - self.done)
 
     @property
     def complete(self) -> bool:
