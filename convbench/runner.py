@@ -35,14 +35,14 @@ from .memory_columns import memory_columns
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .timing import ceilings, clocks
 from .timing import rounds as timing
-from .timing.figures import figures
 from .timing.samples import Samples
 from .timing.turns import Lost, Turns
 
 
 @dataclass(slots=True)
 class Result:
-    """Rows of one configuration, one per method; its raw samples, if it was timed; the environment they belong to.
+    """Rows of one configuration, one per method, without the figures that follow from its samples (timing/figures.py);
+    the samples, if it was timed; the environment they belong to.
 
     `ceilings` are those of the device for the configuration's dtype and switches, as far as they are known now.
     `once_s` are the seconds that another run of the configuration would not take again, given the ceilings. `spent`:
@@ -51,7 +51,7 @@ class Result:
     """
 
     records: list[Record]
-    samples: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
     environment: dict[str, Any] | None = None
     ceilings: dict[str, float] = field(default_factory=dict)
     once_s: float = 0.0
@@ -113,8 +113,7 @@ def run(
         if method.guest is not None and method.row["status"] == "ok" and not method.row.get("reason"):
             method.row["reason"] = method.guest.note
     rows = [record(m.row) for m in todo]
-    raw = [s.to_dict() for s in samples]
-    return Result(rows, raw, found, configuration.ceilings, configuration.once_s, configuration.spent)
+    return Result(rows, samples, found, configuration.ceilings, configuration.once_s, configuration.spent)
 
 
 def _lodge(methods: Sequence[_Method], spec: Spec, hosts: Hosts) -> None:
@@ -160,7 +159,7 @@ class _Configuration:
             samples = self._time(clock)
         with self._once():
             self._find_ceilings(samples)
-        self._derive(made, samples)
+        self._note_work(samples)
         if self.spec.measure.memory:
             with self._once():
                 self._measure_memory(made)
@@ -303,8 +302,8 @@ class _Configuration:
                 self.spec.device, self.spec.dtype, self.ceilings, device_of(self.spec.device).synchronize
             )
 
-    def _derive(self, made: Problem, samples: Samples | None) -> None:
-        """Speed columns of the methods that were timed, with what follows from the case and the ceilings."""
+    def _note_work(self, samples: Samples | None) -> None:
+        """What the methods that were timed compute at least, and how fast they could: their times are judged by it."""
         if samples is None:
             return
         spec, work = self.spec, Work.of(self.spec, self.ceilings)
@@ -312,8 +311,8 @@ class _Configuration:
         for method in self.methods:
             if method.name in samples.arms and method.timeable:
                 exact = method.row.get("accuracy") != "reduced" and method.row.get("explained_by") is None
-                work = replace(work, least_s=least_time(spec.case, spec.wrt, spec.dtype, self.ceilings, cached, exact))
-                method.row.update(figures([samples], method.name, spec.baseline, spec.measure, work))
+                least_s = least_time(spec.case, spec.wrt, spec.dtype, self.ceilings, cached, exact)
+                method.row.update(replace(work, least_s=least_s).rates(None))
 
     def _measure_memory(self, made: Problem) -> None:
         for method in self.methods:

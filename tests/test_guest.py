@@ -13,6 +13,7 @@ import pytest
 
 from convbench.execution.family import family_of
 from convbench.execution.guests import Guests
+from convbench.execution.worker import Measured
 from convbench.facts.record import Record
 from convbench.facts.spec import Measure
 from convbench.runner import run
@@ -40,8 +41,9 @@ def rows_of(guests: Guests, *names: str, measure: Measure = QUICK, **settings: A
     spec = make_spec(**{"methods": ["autograd", *names], "timeout_s": 120.0, **settings})
     spec = type(spec).from_dict({**spec.to_dict(), "measure": measure_dict(measure)})
     known = {"ceiling_tflops": 1.0, "ceiling_gbps": 1.0}
-    found = run(spec, spec.arms, unmarked, 0, known, guests).records
-    return {row["method"].rpartition(":")[2]: row for row in found}
+    found = run(spec, spec.arms, unmarked, 0, known, guests)
+    rows = Measured(found.records, found.samples).rows(spec)
+    return {row["method"].rpartition(":")[2]: row for row in rows}
 
 
 def measure_dict(measure: Measure) -> dict[str, Any]:

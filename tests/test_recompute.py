@@ -147,7 +147,7 @@ def test_a_folder_that_is_being_written_is_refused(out):
 
 def test_without_its_baseline_a_method_keeps_its_time():
     samples = replace(run(gaussian(0.01), 1, names="ab"), arms=("explicit", "aten"))
-    row = {"method": "aten", "baseline": "autograd", "flops": 10, "bytes": 10}
+    row = {"method": "aten", "baseline": "autograd", "status": "ok", "flops": 10, "bytes": 10}
     found = recompute.speed_columns({**row, "ceiling_tflops": None, "ceiling_gbps": None}, [samples])
     assert found["time_s"] == columns(samples, "aten", "autograd", make_spec("aten").measure)["time_s"]
     assert found["speedup"] is None

@@ -18,6 +18,7 @@ from torch import Tensor
 import convbench
 from convbench import runner
 from convbench.endings import REASON_LENGTH
+from convbench.execution.worker import Measured
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference
@@ -56,10 +57,15 @@ CEILINGS = {"ceiling_tflops": 1.0, "ceiling_gbps": 10.0}
 
 
 def run(spec: Spec, methods: list[str] | None = None) -> tuple[dict[str, Record], list[Event], runner.Result]:
-    """Rows by method, the stages that were announced, and the whole result."""
+    """Rows by method with their figures, the stages that were announced, and the whole result."""
     stages: list[Event] = []
     result = runner.run(spec, methods or spec.arms, lambda method, phase: stages.append((method, phase)), 0, CEILINGS)
-    return {row["method"]: row for row in result.records}, stages, result
+    return {row["method"]: row for row in figured(spec, result)}, stages, result
+
+
+def figured(spec: Spec, result: runner.Result) -> list[Record]:
+    """The rows as the process that asked for them makes them."""
+    return Measured(result.records, result.samples).rows(spec)
 
 
 def small(*methods: str, **settings: Any) -> Spec:
@@ -176,7 +182,7 @@ def test_a_wrong_method_is_called_once_and_not_timed(own: ModuleType) -> None:
     assert own.events == ["called"]
     assert ("own_methods:wrong", "timing") not in stages
     assert "time_s" not in rows["own_methods:wrong"]
-    assert result.samples[0]["arms"] == ["autograd", "explicit"]
+    assert result.samples[0].arms == ("autograd", "explicit")
     assert rows["explicit"]["time_s"] > 0
     judged = [i for i, (_, phase) in enumerate(stages) if phase == "accuracy"]
     timed = [i for i, (_, phase) in enumerate(stages) if phase == "timing"]
@@ -402,8 +408,8 @@ def test_provenance() -> None:
 def test_speed_columns_are_those_of_the_samples() -> None:
     spec = small("autograd", "explicit", **TIMED)
     rows, _, result = run(spec)
-    (raw,) = result.samples
-    samples = Samples.from_dict(json.loads(json.dumps(raw)))
+    (samples,) = result.samples
+    samples = Samples.from_dict(json.loads(json.dumps(samples.to_dict())))
     for name, row in rows.items():
         derived = columns(samples, name, "autograd", spec.measure)
         assert {key: value for key, value in derived.items() if value is not None} == {
@@ -441,7 +447,7 @@ def test_a_method_that_fails_while_it_is_timed_drops_out(own: ModuleType, calls:
     row = rows["own_methods:tires"]
     assert (row["status"], row["reason"], row["accuracy"]) == ("error", "ValueError: tired", "ok")
     assert "time_s" not in row
-    assert result.samples[0]["arms"] == ["autograd", "explicit"]
+    assert result.samples[0].arms == ("autograd", "explicit")
     assert rows["explicit"]["speedup"] > 0
 
 
@@ -491,7 +497,7 @@ def test_a_time_that_no_algorithm_can_reach_is_impossible(monkeypatch: pytest.Mo
     """On a machine whose ceilings are a billionth of this one's, everything is."""
     spec = small("autograd", "explicit", **TIMED)
     slow = {"ceiling_tflops": 1e-9, "ceiling_gbps": 1e-6}
-    rows = runner.run(spec, spec.arms, lambda method, phase: None, 0, slow).records
+    rows = figured(spec, runner.run(spec, spec.arms, lambda method, phase: None, 0, slow))
     assert [row["speed"] for row in rows] == ["impossible", "impossible"]
     assert all(row["time_s"] < row["least_s"] for row in rows)
     assert "no algorithm takes less than" in rows[1]["reason"]

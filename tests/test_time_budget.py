@@ -52,10 +52,8 @@ class Machine:
         rows = [record({**spec.columns(), "method": m, **found}) for m in spec.arms]
         if self.fails_at == (kernel, process):
             rows[1] = record({**spec.columns(), "method": spec.arms[1], **self.failure})
-            return Measured(rows, [self._samples(spec, pairs, process, spec.arms[:1]).to_dict()])
-        # As a child does, which sends no samples that nobody keeps.
-        samples = [self._samples(spec, pairs, process, spec.arms).to_dict()] if spec.measure.samples else []
-        return Measured(rows, samples, once_s=once_s)
+            return Measured(rows, [self._samples(spec, pairs, process, spec.arms[:1])])
+        return Measured(rows, [self._samples(spec, pairs, process, spec.arms)], once_s=once_s)
 
     def _samples(self, spec: Spec, pairs: int, process: int, arms: tuple[str, ...]) -> Samples:
         rng = random.Random(f"{spec.case.kernel}{process}")
@@ -73,10 +71,10 @@ class Machine:
         return samples
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
-        self.rows[position] = measured.records
+        self.rows[position] = measured.rows(spec)
         if measured.samples:
-            self.samples[position] = Samples.from_dict(measured.samples[0])
-        return measured.records
+            (self.samples[position],) = measured.samples
+        return self.rows[position]
 
 
 class Watcher:

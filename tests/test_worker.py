@@ -19,9 +19,10 @@ import pytest
 from convbench.execution import child_main
 from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
 from convbench.execution.stage import Stage
-from convbench.execution.worker import InProcess, Isolated, Measured
+from convbench.execution.worker import NOT_APART, InProcess, Isolated, Measured
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec, Switches
+from convbench.timing.samples import Samples
 
 from .processes import ROOT, alive, children, make_spec, use_stub
 
@@ -52,16 +53,16 @@ def make(monkeypatch: pytest.MonkeyPatch, interrupt: Interrupt) -> Iterator[Make
 
 
 def statuses(measured: Measured) -> dict[str, str]:
-    return {row["method"].removeprefix("tests.faulty:"): row["status"] for row in measured.records}
+    return {row["method"].removeprefix("tests.faulty:"): row["status"] for row in measured.found}
 
 
 def reason(measured: Measured, method: str) -> str:
-    return str(next(row["reason"] for row in measured.records if row["method"] == f"tests.faulty:{method}"))
+    return str(next(row["reason"] for row in measured.found if row["method"] == f"tests.faulty:{method}"))
 
 
 def process_of(measured: Measured) -> int:
     """The process that made the baseline's row."""
-    return int(measured.records[0]["reason"])
+    return int(measured.found[0]["reason"])
 
 
 FAULTS = {
@@ -90,7 +91,7 @@ def test_a_fault_costs_one_row_and_the_others_are_measured(make: Make, fault: st
     assert statuses(measured) == {"autograd": "ok", fault: status, "calm": "ok"}
     assert why in reason(measured, fault)
     assert reason(measured, fault).endswith("(accuracy)")
-    assert {row["environment_id"] for row in measured.records} == {"stub"}
+    assert {row["environment_id"] for row in measured.found} == {"stub"}
     assert statuses(worker.run(make_spec(seed=1))) == {"autograd": "ok"}
 
 
@@ -148,7 +149,7 @@ def test_death_while_timed_names_the_method_that_was_executing(make: Make) -> No
     )
     assert statuses(measured) == {"autograd": "ok", "calm": "crash", "explicit": "ok"}
     assert reason(measured, "calm").endswith("(timing)")
-    assert measured.records[0]["samples"] == 2, "the others were asked for once more, without it"
+    assert measured.found[0]["samples"] == 2, "the others were asked for once more, without it"
 
 
 # Whose fault a crash is. `slow` sleeps, which ends a process whose memory `damages` has damaged.
@@ -160,7 +161,7 @@ def test_who_dies_of_another_s_damage_is_innocent(make: Make) -> None:
     assert reason(measured, "damages").startswith(
         "tests.faulty:slow, which lives by itself, died in 3 of 3 runs after this method: killed by signal 11"
     )
-    assert {row["environment_id"] for row in measured.records} == {"stub"}
+    assert {row["environment_id"] for row in measured.found} == {"stub"}
 
 
 def test_damage_of_an_earlier_configuration_is_nobody_s(make: Make) -> None:
@@ -169,8 +170,8 @@ def test_damage_of_an_earlier_configuration_is_nobody_s(make: Make) -> None:
     measured = worker.run(make_spec("faulty:calm", "faulty:slow"))
     assert statuses(measured) == {"autograd": "ok", "calm": "ok", "slow": "ok"}
     # Its reason is the stand-in's: the process that made it, the same for all.
-    assert len({row["reason"] for row in measured.records}) == 1
-    assert measured.records[0]["samples"] == 3
+    assert len({row["reason"] for row in measured.found}) == 1
+    assert measured.found[0]["samples"] == 3
 
 
 def test_a_reference_that_dies_of_earlier_damage_is_computed_again(make: Make) -> None:
@@ -280,7 +281,7 @@ def test_a_queued_error_of_the_device_is_nobody_s_and_every_row_says_so(make: Ma
     )
     measured = worker.run(spec)
     assert statuses(measured) == {"autograd": "error", "explicit": "error"}
-    reasons = {row["reason"] for row in measured.records}
+    reasons = {row["reason"] for row in measured.found}
     assert reasons == {"CUDA error: an illegal memory access was encountered (timing)"}
     assert statuses(worker.run(make_spec("faulty:calm", device="cuda"))) == {"autograd": "ok", "calm": "ok"}
 
@@ -350,14 +351,15 @@ def test_a_death_after_the_deadline_started_anew_is_no_timeout(make: Make) -> No
 
 def test_repetitions_are_fresh_processes_and_their_medians_are_combined(make: Make) -> None:
     worker = make()
-    measured = worker.run(make_spec("explicit", measure=Measure(processes=7)))
-    assert [sample["process"] for sample in measured.samples] == list(range(7))
-    explicit = measured.records[1]
+    spec = make_spec("explicit", measure=Measure(processes=7))
+    measured = worker.run(spec)
+    assert [samples.process for samples in measured.samples] == list(range(7))
+    explicit = measured.rows(spec)[1]
     # Arm 1 takes 2, 4, … 14 seconds in the seven processes, always twice the baseline's time.
     assert explicit["time_s"] == 8.0
     assert explicit["speedup"] == pytest.approx(0.5)
     assert explicit["samples"] == 42
-    assert explicit["tflops"] == 1.0, "the row came with 8 at one second"
+    assert explicit["tflops"] == 1.0
     assert not children(), "a process that timed one repetition does nothing else"
 
 
@@ -369,12 +371,12 @@ def test_repetition_that_fails_shows(make: Make) -> None:
     )
     measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "calm": "crash"}
-    assert measured.records[0]["time_s"] == 3.5
+    assert measured.rows(spec)[0]["time_s"] == 3.5
 
 
 def test_a_method_that_deceived_in_one_repetition_has_failed(make: Make) -> None:
     spec = make_spec("explicit", measure=Measure(processes=6), labels={"deceives": "explicit 3"})
-    row = make().run(spec).records[1]
+    row = make().run(spec).rows(spec)[1]
     assert (row["accuracy"], row["reason"]) == ("fail", "its clock cannot be right")
     assert "speedup" not in row
 
@@ -383,10 +385,11 @@ def test_a_method_that_failed_in_one_repetition_is_left_out_of_the_others(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONVBENCH_CALLS", str(tmp_path / "calls"))
-    measured = make().run(make_spec("faulty:counted_hang", "explicit", measure=Measure(processes=6), timeout_s=0.6))
+    spec = make_spec("faulty:counted_hang", "explicit", measure=Measure(processes=6), timeout_s=0.6)
+    measured = make().run(spec)
     assert statuses(measured) == {"autograd": "ok", "counted_hang": "timeout", "explicit": "ok"}
     assert len(measured.samples) == 6
-    assert measured.records[2]["samples"] == 36
+    assert measured.rows(spec)[2]["samples"] == 36
     assert (tmp_path / "calls").read_text() == "."
 
 
@@ -395,12 +398,12 @@ def test_ceilings_are_measured_once_whoever_measures_them(make: Make) -> None:
     found = {
         row["ceiling_tflops"]
         for measure in (Measure(), Measure(processes=6), Measure())
-        for row in worker.run(make_spec("explicit", measure=measure)).records
+        for row in worker.run(make_spec("explicit", measure=measure)).found
     }
     assert len(found) == 1, "each process would have found its own number"
     tf32 = replace(make_spec("explicit", measure=Measure()), switches=Switches(tf32=True))
     worker.run(make_spec("faulty:segfault"))
-    assert {row["ceiling_tflops"] for row in worker.run(tf32).records}.isdisjoint(found), "other switches, another one"
+    assert {row["ceiling_tflops"] for row in worker.run(tf32).found}.isdisjoint(found), "other switches, another one"
 
 
 def test_a_start_is_nothing_that_another_run_would_take_again(make: Make) -> None:
@@ -413,6 +416,18 @@ def test_a_start_is_nothing_that_another_run_would_take_again(make: Make) -> Non
 def test_without_a_child_there_are_no_repetitions() -> None:
     with pytest.raises(InvalidValue, match="measure=default takes 6 fresh ones"):
         InProcess().run(make_spec(measure=Measure(processes=6)))
+
+
+@pytest.mark.parametrize("apart, verdict", [(True, "slower"), (False, None)])
+def test_own_methods_beside_their_judge_get_no_verdict_on_their_speed(apart: bool, verdict: str | None) -> None:
+    spec = make_spec("explicit", "faulty:calm", measure=Measure())
+    known = {"status": "ok", "accuracy": "ok", "flops": 100, "bytes": 10}
+    times = [[1.0, 2.0, 3.0]] * 20
+    samples = Samples(spec.arms, 0, 0.03, 0.01, times, [[1] * 3] * 20, [[0, 1, 2], [2, 1, 0]] * 10)
+    found = [{**spec.columns(), **known, "method": method} for method in spec.arms]
+    _, explicit, calm = Measured(found, [samples], apart=apart).rows(spec)
+    assert (explicit["speed"], calm.get("speed"), calm["time_s"]) == ("slower", verdict, 3.0)
+    assert calm.get("reason") == (None if apart else NOT_APART)
 
 
 def test_environment_is_handed_on_once_per_child(make: Make) -> None:
@@ -495,7 +510,7 @@ def test_no_child_survives_a_parent_that_is_killed() -> None:
         from tests.processes import make_spec
         with Interrupt() as interrupt:
             worker = Isolated(None, interrupt)
-            print(worker.run(make_spec("faulty:leaves_a_fork")).records[0]["reason"], flush=True)
+            print(worker.run(make_spec("faulty:leaves_a_fork")).found[0]["reason"], flush=True)
             worker.run(make_spec("faulty:spins_in_c", timeout_s=60.0))
     """
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'stub'}:{ROOT}"}

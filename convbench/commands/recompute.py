@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
-from ..facts.rates import RATES, Work
+from ..facts.rates import RATES
 from ..facts.spec import Measure
 from ..results import store
 from ..results.arrow import for_people
@@ -19,7 +19,7 @@ from ..results.files import readable, replacing
 from ..results.schema import opened
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
-from ..timing.figures import figures
+from ..timing.figures import with_figures
 from ..timing.samples import Samples
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ READ = (
     *KEY_COLUMNS,
     "method",
     "baseline",
+    "status",
+    "accuracy",
     "flops",
     "bytes",
     "ceiling_tflops",
@@ -110,11 +112,9 @@ def recompute(out: Path) -> Recomputed:
 
 def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str, Any]:
     """The columns FOLLOWS and RATES of one row, from the samples of its configuration, one Samples per process."""
-    method, baseline = row["method"], row["baseline"]
-    parts = [part for part in parts if method in part.arms]
-    paired = [part for part in parts if baseline in part.arms]
     measure = Measure(margin=parts[0].margin, half_width=parts[0].half_width)
-    columns = figures(paired or parts[:1], method, baseline, measure, Work.of_row(row))
+    known = {name: row[name] for name in READ if name in row}
+    columns = with_figures(known, parts, row["baseline"], measure)
     return {name: columns.get(name) for name in (*FOLLOWS, *RATES)}
 
 

@@ -16,7 +16,7 @@ from ..facts.rates import Work
 from ..facts.record import Record, record
 from ..results.naming import distinct_names
 from ..terminal.screen import console
-from ..timing.figures import figures
+from ..timing.figures import with_figures
 
 if TYPE_CHECKING:
     from .duel import Duel
@@ -34,9 +34,7 @@ def rows_of(duel: Duel) -> list[Record]:
             "baseline": duel.arm("a"),
         }
         values["equals_baseline"] = _same_result(duel.rows) if name == "b" else None
-        if duel.parts and duel.timeable:
-            values.update(_speed(duel, name))
-        out.append(record(values))
+        out.append(record(_timed(duel, values) if duel.timeable else values))
     return out
 
 
@@ -45,9 +43,9 @@ def _same_result(rows: Mapping[str, Record]) -> bool | None:
     return hashes[0] == hashes[1] if len(hashes) == 2 and None not in hashes else None
 
 
-def _speed(duel: Duel, name: str) -> dict[str, Any]:
-    spec = duel.spec
-    found = figures(duel.parts, duel.arm(name), duel.arm("a"), spec.measure, Work.of(spec, {}))
+def _timed(duel: Duel, row: Mapping[str, Any]) -> dict[str, Any]:
+    work = Work.of(duel.spec, {}).rates(None) if duel.parts else {}
+    found = with_figures({**row, **work}, duel.parts, duel.arm("a"), duel.spec.measure)
     if len(duel.parts) == 1:
         # What one pair of processes shows of the ratio is as much about their memory layout as about the code.
         found = {k: v for k, v in found.items() if k not in ("speedup_low", "speedup_high", "speed", "margin")}

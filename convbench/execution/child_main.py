@@ -199,15 +199,13 @@ class _Server:
         apart = self._guests if request["apart"] else None
         result = run(spec, request["methods"], watch, request["process"], request["ceilings"], apart)
         watch.check()
-        kept = spec.measure.samples or spec.measure.processes > 1
         environment = result.environment or {}
         key = environment.get("environment_id")
         new = {} if key is None or key in self._told else {key: environment}
         self._told.update(new)
-        samples = result.samples if kept else []
         return {
             "records": result.records,
-            "samples": samples,
+            "samples": [samples.to_dict() for samples in result.samples],
             "environments": new,
             "ceilings": result.ceilings,
             "once_s": result.once_s,

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..facts import units
 from ..facts.case import InvalidValue
@@ -15,6 +14,7 @@ from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
+from ..timing.samples import Samples
 from .commits import Commits
 from .interrupt import Interrupt, Interrupted, StopNow
 from .outcome import Observer, Outcome
@@ -75,11 +75,10 @@ class Session:
         return self._worker.run(spec, process)
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
-        """Appends what was measured; rows of the same configuration that were appended before count no more."""
+        """Appends the rows of what was measured, and returns them; earlier ones of the configuration count no more."""
         unit, codes = store.unit_of(spec), self.codes(spec)
-        for row in measured.records:
-            row.update(self._commits.columns(row["method"]))
-        lines = [store.encode(position, unit, codes[row["method"]], row) for row in measured.records]
+        rows = [row | self._commits.columns(row["method"]) for row in measured.rows(spec)]
+        lines = [store.encode(position, unit, codes[row["method"]], row) for row in rows]
         with ExitStack() as steps:
             # The last to be entered is done first, and all are done whatever becomes of those before.
             for key, environment in measured.environments.items():
@@ -88,13 +87,13 @@ class Session:
             # Before the rows: whoever finds rows finds their samples.
             if spec.measure.samples and measured.samples:
                 steps.callback(self._keep_samples, spec, measured.samples)
-        self.index.add(unit, measured.records, codes)
+        self.index.add(unit, rows, codes)
         self.measured += 1
-        return measured.records
+        return rows
 
-    def _keep_samples(self, spec: Spec, samples: Sequence[Mapping[str, Any]]) -> None:
+    def _keep_samples(self, spec: Spec, samples: Sequence[Samples]) -> None:
         self._samples.open()
-        self._samples.append(store.encode_samples(spec, samples))
+        self._samples.append(store.encode_samples(spec, [part.to_dict() for part in samples]))
 
     def doing(self) -> str:
         """What the child is at: the method and its phase, or what is done for all of them."""

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from ..facts.rates import Work
-from ..facts.record import Record, record
+from ..facts.record import Record
 from ..facts.spec import Spec
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
-from ..timing.figures import figures
 from ..timing.samples import Samples
 from .interrupt import Interrupt, Interrupted
 from .outcome import Observer
@@ -37,7 +35,7 @@ class _Cell:
 
     position: int
     spec: Spec
-    records: list[Record] = field(default_factory=list)
+    found: list[Record] = field(default_factory=list)
     passes: list[Samples] = field(default_factory=list)
     samples: Samples | None = None
     visits: int = 0
@@ -65,14 +63,14 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
         first = cell.visits == 0
         started = time.monotonic()
         try:
-            gain = _visit(session, cell, visit)
+            gain, rows = _visit(session, cell, visit)
         except Interrupted:
             return
         width = cell.samples.widest(cell.spec.baseline) if cell.samples is not None else None
         visit_s = time.monotonic() - started - gain.once_s
         allotment.report(visit, gain.pairs, width, gain.sampling_s, visit_s)
         if first:
-            observer.finish(cell.spec, cell.records)
+            observer.finish(cell.spec, rows)
         if first and not warned and time.monotonic() - begun > budget_s:
             warned = True
             observer.warn(
@@ -90,42 +88,37 @@ class _Gain(NamedTuple):
     once_s: float
 
 
-def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> _Gain:
-    """Adds one visit's pairs to the cell and keeps its rows."""
+def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> tuple[_Gain, list[Record]]:
+    """Adds one visit's pairs to the cell and keeps its rows, which it returns as well."""
     spec, first = cell.spec, cell.visits == 0
     changes: dict[str, Any] = {
         "looks": (max(visit.pairs, FEWEST_PAIRS),),
         "min_time_s": 0.0,
         "max_time_s": spec.measure.max_time_s if first else visit.most_s,
-        "samples": True,
         "memory": first and spec.measure.memory,
     }
     measured = session.visit(replace(spec, measure=replace(spec.measure, **changes)), cell.visits)
     cell.visits += 1
-    fresh = [Samples.from_dict(samples) for samples in measured.samples]
-    added = fresh[0] if fresh and (cell.samples is None or set(fresh[0].arms) == set(cell.samples.arms)) else None
+    added = measured.samples[0] if measured.samples else None
+    if added is not None and cell.samples is not None and set(added.arms) != set(cell.samples.arms):
+        added = None
     if added is not None:
         # All of them anew: a median of medians would give the last pass half of the weight.
         cell.passes.append(added)
         cell.samples = Samples.merge(cell.passes)
-    cell.records = _rows(cell, measured.records)
-    kept = [] if cell.samples is None else [cell.samples.to_dict()]
-    session.keep(cell.position, spec, Measured(cell.records, kept, measured.environments))
+    cell.found = _found(cell, measured.found)
+    kept = [] if cell.samples is None else [cell.samples]
+    rows = session.keep(cell.position, spec, replace(measured, found=cell.found, samples=kept))
     if added is None:
-        return _Gain(0, 0.0, measured.once_s)
-    return _Gain(added.rounds, float(added.counters.get("sampling_s", added.measured_s)), measured.once_s)
+        return _Gain(0, 0.0, measured.once_s), rows
+    return _Gain(added.rounds, float(added.counters.get("sampling_s", added.measured_s)), measured.once_s), rows
 
 
-def _rows(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:
-    """Accuracy and memory of the first visit, speed from all; a method that failed in this visit has failed."""
-    rows = []
-    for old, new in zip(cell.records or fresh, fresh, strict=True):
+def _found(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:
+    """Accuracy and memory of the first visit; a method that failed in this visit has failed."""
+    found = []
+    for old, new in zip(cell.found or fresh, fresh, strict=True):
         failed = new["status"] != "ok" or new.get("accuracy") == "fail"
-        row = {**(new if failed else old), "run_key": cell.spec.run_key}
-        row["elapsed_s"] = new.get("elapsed_s", 0.0) + (old.get("elapsed_s", 0.0) if old is not new else 0.0)
-        right = row["status"] == "ok" and row.get("accuracy") != "fail"
-        if right and cell.samples is not None and row["method"] in cell.samples.arms:
-            spec = cell.spec
-            row.update(figures([cell.samples], row["method"], spec.baseline, spec.measure, Work.of_row(row)))
-        rows.append(record(row))
-    return rows
+        elapsed_s = new.get("elapsed_s", 0.0) + (old.get("elapsed_s", 0.0) if old is not new else 0.0)
+        found.append({**(new if failed else old), "run_key": cell.spec.run_key, "elapsed_s": elapsed_s})
+    return found

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from .._version import __version__
 from ..facts.case import InvalidValue
-from ..facts.rates import Work
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
+from ..timing.figures import with_figures
+from ..timing.samples import Samples
 from . import suspects
 from .child import Death, Request
 from .children import ATTEMPTS, Children
@@ -27,16 +28,26 @@ from .stage import IDLE
 
 @dataclass(slots=True)
 class Measured:
-    """One configuration's rows, one per arm in their order, and its raw samples, one per process.
+    """What was found of one configuration's arms, in their order, and their samples, one Samples per process.
 
     `environments` holds by their ids those of the child that have not been handed on before. `once_s` are the seconds
     that another run of the configuration would not take again: a child's start, the ceilings, the memory pass.
+    `apart`: the user's own methods ran in processes of their own.
     """
 
-    records: list[Record]
-    samples: list[dict[str, Any]] = field(default_factory=list)
+    found: list[Record]
+    samples: list[Samples] = field(default_factory=list)
     environments: dict[str, Any] = field(default_factory=dict)
     once_s: float = 0.0
+    apart: bool = True
+
+    def rows(self, spec: Spec) -> list[Record]:
+        """The table's rows: what was found, with the figures that follow from the samples."""
+        rows = [with_figures(row, self.samples, spec.baseline, spec.measure) for row in self.found]
+        for row in rows:
+            if not self.apart and ":" in row["method"] and row.pop("speed", None) is not None:
+                row.setdefault("reason", NOT_APART)
+        return [record(row) for row in rows]
 
 
 class Ceilings:
@@ -95,14 +106,16 @@ class Isolated:
                 rows.update((method, _failed(spec, method, end, started)) for method, end in found.died.items())
                 notes |= found.notes
                 for lived in found.lived.values():
-                    rows.update(self._taken(spec, lived, result))
+                    # Its samples are no part of the configuration's, which were taken beside each other.
+                    alone = Measured(list(self._taken(spec, lived, result).values()), _samples(lived))
+                    rows.update((row["method"], row) for row in alone.rows(spec))
             else:
                 rows.update(self._taken(spec, answer, result))
-                result.samples = answer["samples"]
+                result.samples = _samples(answer)
         self._place(spec, rows.values())
         for arm, note in notes.items():
             rows[arm].setdefault("reason", note)
-        result.records = [rows[arm] for arm in arms]
+        result.found = [rows[arm] for arm in arms]
         return result
 
     def _taken(self, spec: Spec, answer: Mapping[str, Any], result: Measured) -> dict[str, Record]:
@@ -162,11 +175,11 @@ class Isolated:
         for process in range(spec.measure.processes):
             self._children.drop()
             runs.append(self._once(spec, arms, process))
-            arms = [row["method"] for row in runs[-1].records if row["status"] not in FAILED]
+            arms = [row["method"] for row in runs[-1].found if row["status"] not in FAILED]
             if not runs[-1].samples:
                 break
         self._children.drop()
-        return _combined(spec, runs)
+        return _combined(runs)
 
 
 def check_isolation(isolation: str, spec: Spec) -> None:
@@ -213,16 +226,17 @@ class InProcess:
 
         check_isolation("none", spec)
         result = run(spec, spec.arms, unmarked, process, self._ceilings.of(spec))
-        for row in result.records:
-            if ":" in row["method"] and row.pop("speed", None) is not None:
-                row.setdefault("reason", NOT_APART)
         self._ceilings.of(spec).update(result.ceilings)
         environment = result.environment or {}
         told = {environment["environment_id"]: environment} if environment else {}
-        return Measured(result.records, result.samples, told, result.once_s)
+        return Measured(result.records, result.samples, told, result.once_s, apart=False)
 
     def close(self) -> None:
         pass
+
+
+def _samples(answer: Mapping[str, Any]) -> list[Samples]:
+    return [Samples.from_dict(samples) for samples in answer["samples"]]
 
 
 def _first(spec: Spec, methods: Sequence[str]) -> str:
@@ -244,21 +258,12 @@ def _failed(spec: Spec, method: str, failure: Mapping[str, Any], started: float)
     return record({**spec.columns(), **values})
 
 
-def _combined(spec: Spec, runs: Sequence[Measured]) -> Measured:
+def _combined(runs: Sequence[Measured]) -> Measured:
     """One result from several processes: accuracy of the first, speed of all, and what failed in any."""
-    from ..timing.figures import figures
-    from ..timing.samples import Samples
-
-    samples = [sample for run in runs for sample in run.samples]
-    parts = [Samples.from_dict(sample) for sample in samples]
-    records = []
-    for first in runs[0].records:
-        rows = [row for run in runs for row in run.records if row["method"] == first["method"]]
-        row = dict(next((r for r in rows if r["status"] != "ok" or r.get("accuracy") == "fail"), rows[0]))
-        timed = [part for part in parts if {row["method"], spec.baseline} <= set(part.arms)]
-        if row["status"] == "ok" and row.get("accuracy") != "fail" and len(timed) > 1:
-            row.update(figures(timed, row["method"], spec.baseline, spec.measure, Work.of_row(row)))
-        row["elapsed_s"] = sum(r.get("elapsed_s", 0.0) for r in rows)
-        records.append(record(row))
+    found = []
+    for first in runs[0].found:
+        rows = [row for run in runs for row in run.found if row["method"] == first["method"]]
+        row = next((r for r in rows if r["status"] != "ok" or r.get("accuracy") == "fail"), rows[0])
+        found.append({**row, "elapsed_s": sum(r.get("elapsed_s", 0.0) for r in rows)})
     environments = {key: value for run in runs for key, value in run.environments.items()}
-    return Measured(records, samples, environments)
+    return Measured(found, [sample for run in runs for sample in run.samples], environments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .dtypes import DTYPES
@@ -23,8 +23,8 @@ class Work:
     """What a call computes and moves at least, and what the machine reached at most, where that is known.
 
     `flops`: operations of the direct algorithm; `moved`: bytes; the ceilings in TFLOP/s and GB/s; `least_s`: no
-    algorithm takes less (limits.least_time). `threads` that a call may use, and the `cpus` that an earlier measurement
-    saw at work. `doubted`: there was something to say against an earlier one.
+    algorithm takes less (limits.least_time). `threads` that a call may use, and the `cpus` that the row says were at
+    work.
     """
 
     flops: int
@@ -34,7 +34,6 @@ class Work:
     least_s: float | None = None
     threads: int | None = None
     cpus: float | None = None
-    doubted: bool = False
 
     @classmethod
     def of(cls, spec: Spec, ceilings: Mapping[str, float]) -> Work:
@@ -50,12 +49,11 @@ class Work:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Work:
-        """Of a row that has been timed before."""
+        """Of a row; what it does not say is unknown."""
         known: dict[str, Any] = {
             n: row.get(n) for n in ("ceiling_tflops", "ceiling_gbps", "least_s", "threads", "cpus")
         }
-        work = cls(row["flops"], row["bytes"], **known)
-        return replace(work, doubted=row.get("speed") == IMPOSSIBLE or work.crowded(row) is not None)
+        return cls(row["flops"], row["bytes"], **known)
 
     def verdict(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """`speed` and `reason` where there is something to say against the figures `found`; else nothing to add.
@@ -73,7 +71,7 @@ class Work:
         if (crowded := self.crowded(found)) is not None:
             unlike = found.get("speed") in ("faster", "equivalent")
             return {"reason": crowded} | ({"speed": "inconclusive"} if unlike else {})
-        return {"reason": None} if self.doubted else {}
+        return {}
 
     def crowded(self, found: Mapping[str, Any]) -> str | None:
         """What to say of a method that used more cores than it was given; None where it did not or nobody knows."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from convbench.facts.record import Record, record
 from convbench.facts.spec import Spec
+from convbench.timing.samples import Samples
 
 ENVIRONMENT = {"environment_id": "stub", "cpu": "none"}
 
@@ -15,7 +16,7 @@ ENVIRONMENT = {"environment_id": "stub", "cpu": "none"}
 @dataclass
 class Result:
     records: list[Record]
-    samples: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
     environment: dict[str, Any] | None = None
     ceilings: dict[str, float] = field(default_factory=dict)
     once_s: float = 0.0
@@ -68,7 +69,7 @@ def run(
             _call(spec.labels["fault"])
         samples = [_samples(spec, methods, process)]
         for row in rows:
-            row.update(time_s=1.0, flops=8 * 10**12, bytes=10**9, tflops=8.0)
+            row.update(flops=8 * 10**12, bytes=10**9)
     ceilings = {"ceiling_tflops": float(os.getpid()), **known_ceilings}
     for row in rows:
         row.update(ceilings if spec.measure.enabled else {})
@@ -80,18 +81,16 @@ def _call(name: str) -> None:
     getattr(importlib.import_module(module), function)(None)()
 
 
-def _samples(spec: Spec, methods: Sequence[str], process: int) -> dict[str, Any]:
+def _samples(spec: Spec, methods: Sequence[str], process: int) -> Samples:
     """Six rounds in which arm a of process p takes (p + 1)(a + 1) seconds."""
     arms = range(len(methods))
-    return {
-        "arms": list(methods),
-        "seed": spec.seed,
-        "margin": 0.03,
-        "half_width": 0.01,
-        "times": [[(process + 1.0) * (a + 1) for a in arms] for _ in range(6)],
-        "calls": [[1 for _ in arms] for _ in range(6)],
-        "order": [list(arms) for _ in range(6)],
-        "process": process,
-        "counters": {},
-        "per_arm": {},
-    }
+    return Samples(
+        tuple(methods),
+        spec.seed,
+        margin=0.03,
+        half_width=0.01,
+        times=[[(process + 1.0) * (a + 1) for a in arms] for _ in range(6)],
+        calls=[[1 for _ in arms] for _ in range(6)],
+        order=[list(arms) for _ in range(6)],
+        process=process,
+    )
