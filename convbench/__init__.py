@@ -1,5 +1,7 @@
-"""convbench: what convolution gradients cost and how right they are. `convbench.load(DIR)` reads a finished run.
+"""convbench: what convolution gradients cost and how right they are.
 
+`run` is the command line as a function, `check` judges one method, `load(DIR)` reads a finished run, and
+`convbench.testing` is for a test suite of one's own; what they refuse is an `InvalidValue`.
 `plain`, `backward_of`, `with_autograd`, `accuracy`, `Unsupported`, `Problem` and `Case` are for methods of one's own:
 see `convbench.methods`. `COLUMNS` describes every column of the table by name. What is named here changes only as
 docs/stability.md says.
@@ -12,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .facts.case import ConvCase as Case
+from .facts.case import InvalidValue
 from .facts.record import COLUMNS
 from .methods import Unsupported, accuracy, plain, with_autograd
 
 if TYPE_CHECKING:
+    from .api.check import Verdict, check
+    from .api.run import run
     from .measurement.problem import Problem
     from .methods.backward import backward_of
     from .results.table import load
@@ -23,25 +28,34 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "Case",
+    "InvalidValue",
     "Problem",
     "Unsupported",
+    "Verdict",
     "__version__",
     "accuracy",
     "backward_of",
+    "check",
     "load",
     "plain",
+    "run",
     "with_autograd",
 ]
 
 _LATER = {
     "Problem": "measurement.problem",
+    "Verdict": "api.check",
     "backward_of": "methods.backward",
+    "check": "api.check",
     "load": "results.table",
+    "run": "api.run",
 }
 """Name → the module that has it, imported when it is asked for: importing convbench must not cost torch or pandas."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module(".testing", __name__)
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)

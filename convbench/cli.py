@@ -39,6 +39,7 @@ LONG = 200
 """Characters of a word beyond which a message shows its ends only."""
 
 DEPENDENCIES = {
+    "cloudpickle": "cloudpickle",
     "filelock": "filelock",
     "hydra": "hydra-core",
     "jinja2": "jinja2",

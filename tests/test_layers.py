@@ -29,7 +29,7 @@ LAYERS = {
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
     "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "validation"},
-    "command line": {"cli", "pytest_plugin"},
+    "command line": {"api", "cli", "pytest_plugin", "testing"},
 }
 # The package's own face takes `load` from below when it is asked for.
 FACE = {"__init__", "__main__"}
@@ -79,6 +79,7 @@ KNOW_HYDRA = {
 CHILDS_SIDE = {
     *("endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
     "validation.proofs",
+    "api.judging",
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),
