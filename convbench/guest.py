@@ -193,9 +193,7 @@ class Guest(Elsewhere):
             return got, prepared | {"accuracy": "fail", "reason": reason}
         if self._spec.check_repeatable:
             row["repeatable"] = same(got, self._call(self._spec.seed))
-        row = self._on_further_data(row)
-        self._heed(self._ask("changes", "accuracy").said, "calls")
-        return got, row
+        return got, self._on_further_data(row)
 
     def _on_further_data(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the verdict of the worst kind of data, where the configuration names several."""
@@ -301,6 +299,7 @@ class Guest(Elsewhere):
             raise Lost(accuracy="fail", reason=changed_in_place(said["changed"]))
         if said["wrong"]:
             raise Lost(accuracy="fail", reason=said["wrong"])
+        self._heed(said["calls"], "calls")
         return self._received(RESULT)
 
     def _received(self, slot: int) -> Tensor:

@@ -153,6 +153,8 @@ class Child:
         self._asked += 1
         self._stage("", IDLE)
         self._send({"id": self._asked, "do": do, **words})
+        # Where it was halted it goes on now and not before: it wakes once, and finds the request.
+        self._process.resume()
         return self._receive(deadlines, late)
 
     def doing(self) -> str:
@@ -178,11 +180,8 @@ class Child:
         return self._process.cpu_s
 
     def halt(self) -> None:
-        """Stops the process and all that it started between two requests."""
+        """Stops the process and all that it started until it is asked for something again."""
         self._process.halt()
-
-    def resume(self) -> None:
-        self._process.resume()
 
     def _send(self, request: dict[str, Any]) -> None:
         rest = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")

@@ -76,7 +76,6 @@ class Host:
             before_cpu = self._child.cpu_s
             if self._cpu_s is not None and before_cpu is not None:
                 self.idle_cpu_s += max(0.0, before_cpu - self._cpu_s - UNTIL_HALTED_S)
-            self._child.resume()
             before = time.perf_counter()
             said = self._child.ask(do, within_s if phase else OWN_WORK_S, **words)
             wall_s = time.perf_counter() - before

@@ -92,9 +92,8 @@ class MethodServer:
         begun = time.perf_counter()
         loaded = load(method)
         imported_s = time.perf_counter() - begun
-        # Of the first import; later ones do nothing.
-        found = self.changes("import")
-        imported = self._imported.setdefault(method, found)
+        if method not in self._imported:  # later imports do nothing
+            self._imported[method] = self.changes("import")
         begun = time.perf_counter()
         call = loaded(made)
         device_of(spec.device).synchronize()
@@ -103,7 +102,7 @@ class MethodServer:
         if isinstance(call, Backward):
             self._forward = call.forward_again
         said["forward"] = self._forward is not None
-        return {**said, "import": imported, "preparation": self.changes("preparation")}
+        return {**said, "import": self._imported[method], "preparation": self.changes("preparation")}
 
     def changes(self, stage: str = "calls") -> dict[str, list[str]]:
         """What the method's code has changed in this process since it was last asked, undone as far as it can be."""
@@ -112,7 +111,8 @@ class MethodServer:
     def call(self, seed: int) -> dict[str, Any]:
         """One call on the operands of `seed`, handed over at once; then what the call before it returned, once more.
 
-        `wrong` says why the result is none, `changed` which operands the call wrote to.
+        `wrong` says why the result is none, `changed` which operands the call wrote to, `calls` what it changed in the
+        process.
         """
         arm, _ = self._prepared()
         self.draw(seed)
@@ -125,7 +125,7 @@ class MethodServer:
         if self._held is not None:
             self._copy(self._held, EARLIER)
         self._held = got if wrong is None else None
-        return {"wrong": wrong, "changed": before.changed()}
+        return {"wrong": wrong, "changed": before.changed(), "calls": self.changes()}
 
     def ready(self, cuda_graph: bool = False) -> dict[str, Any]:
         """The method as it will be timed; says what a sample of it should be like."""

@@ -7,10 +7,10 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from operator import attrgetter, is_, itemgetter
+from operator import attrgetter, is_
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -49,35 +49,27 @@ def _holders() -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The names of a module or class that stood for something that can be called."""
+    """What a module or class held, by name, and which of it could be called."""
 
     holder: Any
     called: str
-    names: tuple[str, ...]
-    were: tuple[Any, ...]
-    at_first: frozenset[str]
+    held: Mapping[str, Any]
+    code: dict[str, Any]
+
+    def untouched(self) -> bool:
+        """Whether every name is there and stands for the very same thing: quick, and by identity alone."""
+        now = vars(self.holder)
+        return len(now) == len(self.held) and all(map(is_, now.values(), self.held.values()))
 
     def covered(self) -> list[str]:
         """Names that have come since and hide what the same name stood for: a base class's, or Python's own."""
-        now = vars(self.holder)
-        if len(now) == len(self.at_first):
-            return []
         below = self.holder.__mro__[1:] if isinstance(self.holder, type) else (builtins,)
-        return [n for n in now.keys() - self.at_first if any(_is_code(vars(b).get(n)) for b in below)]
+        new = vars(self.holder).keys() - self.held.keys()
+        return [n for n in new if any(_is_code(vars(b).get(n)) for b in below)]
 
     def changed(self) -> list[str]:
         now = vars(self.holder)
-        # One call in C for all of them, and no comparison beyond identity where all are the same.
-        if len(self.names) > 1:
-            with suppress(KeyError):
-                if all(map(is_, itemgetter(*self.names)(now), self.were)):
-                    return []
-        return [name for name, was in zip(self.names, self.were, strict=True) if now.get(name) is not was]
-
-    def with_new(self, name: str) -> _Names:
-        """The same with what the name stands for now."""
-        were = [vars(self.holder)[n] if n == name else was for n, was in zip(self.names, self.were, strict=True)]
-        return replace(self, were=tuple(were))
+        return [name for name, was in self.code.items() if now.get(name) is not was]
 
 
 class Identities:
@@ -85,7 +77,7 @@ class Identities:
 
     def __init__(self) -> None:
         self._names = [_names(called, holder) for called, holder in _holders()]
-        functions = {id(v): v for names in self._names for v in names.were if type(v) is FunctionType}
+        functions = {id(v): v for names in self._names for v in names.code.values() if type(v) is FunctionType}
         self._functions = list(functions.values())
         self._codes = list(map(CODE, self._functions))
 
@@ -97,22 +89,30 @@ class Identities:
         """
         found = []
         for number, names in enumerate(self._names):
-            for name in names.covered():
-                _kind(names.holder).__delattr__(names.holder, name)
-                found.append(f"{names.called}.{name}")
-            for name in names.changed():
-                was, now = names.were[names.names.index(name)], vars(names.holder).get(name)
-                if wrapped_by_torch(was, now):
-                    self._names[number] = self._names[number].with_new(name)
-                    self._functions.append(now)
-                    self._codes.append(CODE(now))
-                    continue
-                _kind(names.holder).__setattr__(names.holder, name, was)
-                found.append(f"{names.called}.{name}")
+            if names.untouched():
+                continue
+            found += [f"{names.called}.{name}" for name in self._put_back(names)]
+            self._names[number] = replace(names, held=dict(vars(names.holder)))
         if not all(map(is_, map(CODE, self._functions), self._codes)):
             found += [
                 _with_code(f, was) for f, was in zip(self._functions, self._codes, strict=True) if CODE(f) is not was
             ]
+        return found
+
+    def _put_back(self, names: _Names) -> list[str]:
+        found = []
+        for name in names.covered():
+            _kind(names.holder).__delattr__(names.holder, name)
+            found.append(name)
+        for name in names.changed():
+            was, now = names.code[name], vars(names.holder).get(name)
+            if wrapped_by_torch(was, now):
+                names.code[name] = now
+                self._functions.append(now)
+                self._codes.append(CODE(now))
+                continue
+            _kind(names.holder).__setattr__(names.holder, name, was)
+            found.append(name)
         return found
 
 
@@ -155,8 +155,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _names(called: str, holder: Any) -> _Names:
-    held = {name: value for name, value in vars(holder).items() if _is_code(value)}
-    return _Names(holder, called, tuple(held), tuple(held.values()), frozenset(vars(holder)))
+    held = dict(vars(holder))
+    return _Names(holder, called, held, {name: value for name, value in held.items() if _is_code(value)})
 
 
 def _with_code(function: FunctionType, code: CodeType) -> str:

@@ -29,10 +29,12 @@ def poison(problem: Problem) -> None:
     count = max(1, min(BLOCKS, BYTES // max(1, elements * width)))
     lengths = [elements + extra // width for extra in LONGER] if count == BLOCKS else [elements, elements + 4096]
 
-    def block(length: int) -> torch.Tensor:
-        return torch.empty(length, dtype=problem.dtype, device=problem.device).fill_(math.nan)
+    def blocks(length: int) -> list[torch.Tensor]:
+        first = torch.full((length,), math.nan, dtype=problem.dtype, device=problem.device)
+        return [first, *(first.clone() for _ in range(count - 1))]
 
-    held = [block(length) for length in lengths for _ in range(count)]
+    held = [blocks(length) for length in lengths]
+    last = held[0][0]
     del held
     for _ in range(count):
-        block(elements)
+        last.clone()
