@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from convbench.execution.outcome import Outcome
-from convbench.facts.case import ConvCase
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure, ReferenceLimits, Spec, Switches
+from convbench.facts.spec import Measure, Spec
+
+from . import settings
 
 ROOT = Path(__file__).parent.parent
-CASE: dict[str, Any] = {
-    "op": "conv2d",
-    "batch": 1,
-    "in_channels": 1,
-    "out_channels": 1,
-    "size": 4,
-    "kernel": 3,
-    "stride": 1,
-    "padding": 0,
-    "output_padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "bias": False,
-}
 
 
 def make_spec(
     *methods: str, seed: int = 0, timeout_s: float = 20.0, measure: Measure | None = None, **other: Any
 ) -> Spec:
     """A tiny configuration; `autograd` first, and then `methods`, each of them in tests.faulty if it has a colon."""
-    return Spec(
-        case=ConvCase.of(CASE),
-        dtype="float32",
-        device=other.pop("device", "cpu"),
-        memory_format="contiguous",
-        wrt="input",
-        order=1,
-        fill="normal",
-        seed=seed,
-        methods=("autograd", *(m.replace("faulty:", "tests.faulty:") for m in methods)),
-        baseline="autograd",
-        switches=Switches(),
-        measure=measure or Measure(name="none", enabled=False),
-        reference_limits=ReferenceLimits(),
-        timeout_s=timeout_s,
-        **other,
-    )
+    names = ["autograd", *(m.replace("faulty:", "tests.faulty:") for m in methods)]
+    tiny = settings.make_spec(op="conv2d", in_channels=1, size=4, kernel=3, methods=names)
+    measure = measure or Measure(name="none", enabled=False)
+    return replace(tiny, seed=seed, timeout_s=timeout_s, measure=measure, **other)
 
 
 def use_stub(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +76,8 @@ class Notes:
 
     def end(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+
+
+def measured(outcome: Outcome) -> int:
+    """How many configurations this sweep has measured itself."""
+    return outcome.total - outcome.already_done - outcome.missing

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -12,30 +14,12 @@ from convbench.facts.case import IllegalCase, InvalidValue
 from convbench.facts.settings import owned
 from convbench.facts.spec import Measure, ReferenceLimits, Spec
 
+COMMITTED: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "conf" / "config.yaml").read_text("utf-8"))
+
 NOTEBOOK: dict[str, Any] = {
-    "op": "conv_transpose2d",
-    "batch": 1,
-    "in_channels": 4,
-    "out_channels": 1,
-    "size": 17,
-    "kernel": 9,
-    "stride": 1,
-    "padding": 0,
-    "output_padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "bias": False,
-    "dtype": "float32",
-    "device": "cpu",
-    "memory_format": "contiguous",
-    "wrt": "input",
-    "order": 1,
-    "fill": "normal",
-    "fixed_weight": False,
-    "seed": 0,
-    **{setting.name: setting.usual for setting in owned("switch")},
+    **{setting.name: COMMITTED[setting.name] for setting in owned("case", "spec", "switch")},
     "methods": ["autograd", "explicit"],
-    "baseline": "autograd",
+    "baseline": COMMITTED["baseline"],
     "timeout_s": 60.0,
     **{f"measure.{f.name}": f.default for f in fields(Measure)},
     **{f"reference.{f.name}": f.default for f in fields(ReferenceLimits)},

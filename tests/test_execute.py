@@ -21,8 +21,9 @@ from convbench.execution.source import code_key, is_found
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec
 from convbench.results import store
+from convbench.results.origin import damaged_lines
 
-from .processes import ROOT, Notes, children, make_spec, use_stub
+from .processes import ROOT, Notes, children, make_spec, measured, use_stub
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def table(run: RunOptions) -> pd.DataFrame:
 def test_observer_sees_the_sweep_and_the_table_holds_it(run: RunOptions) -> None:
     todo = specs(3, "explicit")
     outcome, notes = sweep(todo, run)
-    assert outcome == Outcome(total=3, measured=3, rows={"ok": 6})
+    assert outcome == Outcome(total=3, rows={"ok": 6})
     assert (notes.begun, notes.started, notes.outcomes) == ([(3, 0)], todo, [outcome])
     assert [spec for spec, _ in notes.finished] == todo
     assert [row["method"] for row in notes.finished[0][1]] == ["autograd", "explicit"]
@@ -65,7 +66,7 @@ def test_same_command_measures_only_what_is_missing(run: RunOptions) -> None:
     sweep(specs(2), run)
     before = table(run)
     outcome, notes = sweep(specs(4), run)
-    assert (outcome.already_done, outcome.measured, outcome.rows) == (2, 2, {"ok": 4})
+    assert (outcome.already_done, measured(outcome), outcome.rows) == (2, 2, {"ok": 4})
     assert notes.begun == [(4, 2)]
     assert [spec.seed for spec in notes.started] == [2, 3]
     pd.testing.assert_frame_equal(table(run)[:2], before)
@@ -74,7 +75,7 @@ def test_same_command_measures_only_what_is_missing(run: RunOptions) -> None:
 def test_other_methods_or_measurement_are_another_run(run: RunOptions) -> None:
     sweep(specs(1), run)
     outcome, _ = sweep([make_spec("explicit"), make_spec(measure=Measure())], run)
-    assert outcome.measured == 2
+    assert measured(outcome) == 2
     assert len(table(run)) == 1 + 2 + 1
 
 
@@ -82,11 +83,11 @@ def test_failed_rows_are_measured_again_only_when_asked(run: RunOptions) -> None
     todo = [make_spec("faulty:abort"), make_spec("faulty:calm")]
     first, _ = sweep(todo, run)
     assert first.rows == {"ok": 3, "crash": 1}
-    assert sweep(todo, run)[0].measured == 0
+    assert measured(sweep(todo, run)[0]) == 0
     again = RunOptions(run.out, retry="failed")
     second, notes = sweep(todo, again)
     assert [spec.methods[1] for spec in notes.started] == ["tests.faulty:abort"]
-    assert (second.measured, second.rows) == (1, {"ok": 3, "crash": 1})
+    assert (measured(second), second.rows) == (1, {"ok": 3, "crash": 1})
     assert len(table(run)) == 4, "the later row replaces the earlier one"
 
 
@@ -95,11 +96,11 @@ def test_edited_method_is_measured_again(run: RunOptions, tmp_path: Path, monkey
     kernel = tmp_path / "my_kernel.py"
     kernel.write_text("def fast(problem): return lambda: None\n")
     spec = Spec.from_dict({**make_spec().to_dict(), "methods": ["autograd", "my_kernel:fast"]})
-    assert sweep([spec], run)[0].measured == 1
-    assert sweep([spec], run)[0].measured == 0
+    assert measured(sweep([spec], run)[0]) == 1
+    assert measured(sweep([spec], run)[0]) == 0
     kernel.write_text("def fast(problem): return lambda: 1\n")
     importlib.invalidate_caches()
-    assert sweep([spec], run)[0].measured == 1
+    assert measured(sweep([spec], run)[0]) == 1
     assert "my_kernel" not in sys.modules, "a user's module is never imported by the parent"
 
 
@@ -170,7 +171,7 @@ def test_table_deleted_by_hand_is_written_again(run: RunOptions) -> None:
     before = table(run)
     for name in ("results.parquet", "results.csv", "environment.json"):
         (run.out / name).unlink()
-    assert sweep(specs(2), run)[0].measured == 0
+    assert measured(sweep(specs(2), run)[0]) == 0
     pd.testing.assert_frame_equal(table(run), before)
     assert (run.out / "results.csv").exists()
     assert (run.out / "environment.json").exists()
@@ -182,7 +183,7 @@ def test_damaged_rows_are_measured_again_and_counted(run: RunOptions) -> None:
     part.write_bytes(part.read_bytes().replace(b'"seed":1,', b'"seed":9,'))
     outcome, notes = sweep(specs(3), run)
     assert [spec.seed for spec in notes.started] == [1]
-    assert (outcome.unreadable, outcome.missing) == (1, 0)
+    assert (damaged_lines(run.out), outcome.missing) == (1, 0)
     assert table(run)["seed"].tolist() == [0, 1, 2]
 
 
@@ -204,7 +205,7 @@ def test_first_signal_keeps_and_merges_what_is_measured(run: RunOptions, number:
     with driving(run):
         outcome = execute(specs(6), run, notes)
         later = execute(specs(2, first=6), run, notes)
-    assert (outcome.signal, outcome.measured, outcome.missing) == (number, 3, 3)
+    assert (outcome.signal, measured(outcome), outcome.missing) == (number, 3, 3)
     assert (later.signal, later.missing) == (number, 2)
     assert exit_code(outcome, strict=False) == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     assert table(run)["seed"].tolist() == [0, 1, 2]
@@ -223,7 +224,7 @@ def test_second_signal_stops_at_once_and_what_was_measured_is_there_next_time(ru
         execute(todo, run, Impatient())
     assert not (run.out / "results.parquet").exists()
     outcome, _ = sweep(todo[:2], run)
-    assert (outcome.already_done, outcome.measured) == (2, 0)
+    assert (outcome.already_done, measured(outcome)) == (2, 0)
     assert len(table(run)) == 2
 
 

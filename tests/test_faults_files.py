@@ -16,11 +16,12 @@ import pytest
 from convbench.cli import main
 from convbench.execution.execute import RunOptions, driving, execute
 from convbench.facts.case import InvalidValue
+from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.record import Record
 from convbench.facts.spec import Measure, Spec
 from convbench.results import store
-from convbench.results.lines import unit_named
 from convbench.results.merge import merge
+from convbench.results.origin import damaged_lines
 
 from .processes import Notes, make_spec, use_stub
 from .test_store import line_of, table, write
@@ -123,7 +124,7 @@ def test_labels_with_the_same_crc_are_two_configurations(tmp_path: Path) -> None
     specs = [make_spec(labels={"shape": shape}) for shape in ALIKE]
     texts = [str(spec.columns()["labels"]) for spec in specs]
     assert zlib.crc32(texts[0].encode()) == zlib.crc32(texts[1].encode())
-    assert len({store.unit_of(spec) for spec in specs}) == 2
+    assert len({spec.key.unit for spec in specs}) == 2
     write(tmp_path, line_of(specs[0]))
     assert entries(tmp_path, specs[0]) is not None
     assert entries(tmp_path, specs[1]) is None
@@ -143,8 +144,8 @@ def test_labels_of_an_older_version_are_found_by_their_text(tmp_path: Path) -> N
 def test_unit_follows_from_the_table_s_columns() -> None:
     spec = make_spec(labels={"läyer": "1×1", "a": "b"})
     columns = spec.columns()
-    assert store.unit_of(spec) == unit_named(columns["run_key"], columns["labels"]) != spec.run_key
-    assert store.unit_of(make_spec()) == unit_named(make_spec().run_key, None) == make_spec().run_key
+    assert spec.key.unit == ConfigurationKey.of(columns).unit != spec.run_key
+    assert make_spec().key.unit == make_spec().run_key
 
 
 class Meddler(Notes):
@@ -313,15 +314,15 @@ def test_unreadable_part_file_is_named(tmp_path: Path) -> None:
 
 
 def test_damaged_lines_are_counted_beside_the_table(tmp_path: Path) -> None:
-    assert store.damaged_lines(tmp_path) == 0
+    assert damaged_lines(tmp_path) == 0
     path = write(tmp_path, line_of(make_spec(seed=1)), line_of(make_spec(seed=2)))
     merge(tmp_path)
-    assert store.damaged_lines(tmp_path) == 0
+    assert damaged_lines(tmp_path) == 0
     path.write_bytes(path.read_bytes().replace(b'"seed":1', b'"seed":3'))
     merge(tmp_path)
-    assert store.damaged_lines(tmp_path) == 1
+    assert damaged_lines(tmp_path) == 1
     (tmp_path / "merged.json").write_text("[")
-    assert store.damaged_lines(tmp_path) == 0
+    assert damaged_lines(tmp_path) == 0
 
 
 def test_a_folder_whose_name_is_no_utf8_is_refused_before_anything_runs(tmp_path: Path) -> None:

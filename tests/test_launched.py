@@ -30,6 +30,7 @@ from convbench.sweep.grid import Sweep
 from convbench.terminal.progress import Progress
 
 from .composed import configurations, plan, run_settings
+from .processes import measured
 
 TINY = ("measure=none", "size=4", "kernel=3", "in_channels=1", "methods=[autograd,explicit]")
 
@@ -186,7 +187,7 @@ def test_what_is_lost_with_a_job_is_launched_again(tmp_path: Path, capsys: pytes
     jobs = Jobs(dying=1)
     run = spread(sweep, tmp_path / "run", jobs)
     assert jobs.asked == [3, 2], "three chunks of 4; then the lost one in smaller ones"
-    assert (run.outcome.total, run.outcome.measured, run.outcome.missing) == (10, 10, 0)
+    assert (run.outcome.total, measured(run.outcome), run.outcome.missing) == (10, 10, 0)
     found = Counter((int(row["seed"]), row["method"], row["status"]) for row in rows(tmp_path / "run"))
     assert found == Counter((seed, method, "ok") for seed in range(10) for method in ("autograd", "explicit"))
     err = capsys.readouterr().err
@@ -195,7 +196,7 @@ def test_what_is_lost_with_a_job_is_launched_again(tmp_path: Path, capsys: pytes
     again = Jobs()
     run = spread(sweep, tmp_path / "run", again)
     assert again.asked == []
-    assert (run.outcome.already_done, run.outcome.measured) == (10, 0)
+    assert (run.outcome.already_done, measured(run.outcome)) == (10, 0)
 
 
 @pytest.mark.usefixtures("soon")
@@ -204,7 +205,7 @@ def test_what_is_lost_again_and_again_is_missing(tmp_path: Path, capsys: pytest.
     jobs = Jobs(dying=100)
     run = spread(sweep, tmp_path / "run", jobs)
     assert len(jobs.asked) == launched.ATTEMPTS
-    assert (run.outcome.measured, run.outcome.missing) == (0, 2)
+    assert (measured(run.outcome), run.outcome.missing) == (0, 2)
     assert "the same command with the same out tries them again" in capsys.readouterr().err
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from convbench.results.store import Part, encode, unit_of
+from convbench.results.store import Part, encode
 from convbench.terminal import progress, screen
 from convbench.terminal.following import Follower
 from convbench.terminal.progress import Progress, frame
@@ -365,7 +365,7 @@ def test_an_old_encoding_gets_what_it_can_show():
 def written(part: Part, of, *methods: str, **values) -> None:
     part.open()
     rows = [row(of, m, **values) for m in methods]
-    part.append(b"".join(encode(0, unit_of(of), "", r) for r in rows))
+    part.append(b"".join(encode(0, of.key.unit, "", r) for r in rows))
 
 
 def test_part_files_of_other_processes_are_followed(tmp_path):
@@ -397,7 +397,7 @@ def test_half_a_line_waits_for_its_other_half(tmp_path):
     watching, _ = log(Clock(), total=2)
     watching.begin(2, 0)
     with Follower(tmp_path, watching, every_s=0.01):
-        line = encode(0, unit_of(SPECS[0]), "", row(SPECS[0], "autograd"))
+        line = encode(0, SPECS[0].key.unit, "", row(SPECS[0], "autograd"))
         path = tmp_path / "parts" / "a.jsonl"
         path.write_bytes(line[:40])
         time.sleep(0.1)

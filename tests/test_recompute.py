@@ -39,7 +39,7 @@ def lines(position: int, spec: Spec, parts: list[Samples]) -> tuple[list[bytes],
         speed = combine(parts, method, spec.baseline, spec.measure)
         row = {**spec.columns(), "method": method, "status": "ok", **speed}
         row.update(Work(1000, 500, 0.1, 20.0).rates(speed["time_s"]))
-        rows.append(store.encode(position, store.unit_of(spec), "", record(row)))
+        rows.append(store.encode(position, spec.key.unit, "", record(row)))
     return rows, store.encode_samples(spec, [part.to_dict() for part in parts])
 
 
@@ -120,8 +120,8 @@ def test_rows_without_samples_or_without_a_time_stay(out):
     write(
         out,
         store.ROWS,
-        store.encode(7, store.unit_of(spec), "", row),
-        store.encode(8, store.unit_of(replace(spec, seed=9)), "", failed),
+        store.encode(7, spec.key.unit, "", row),
+        store.encode(8, replace(spec, seed=9).key.unit, "", failed),
     )
     merge(out)
     recompute.main([str(out)])

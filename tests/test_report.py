@@ -363,7 +363,7 @@ def test_damaged_lines_are_told_on_the_page_and_in_the_summary(
 ) -> None:
     """Two lines of a part file that cannot be read: neither is a row, and a person hears of both."""
     spec = make_spec()
-    lines = [store.encode(i, store.unit_of(spec), "", made_up.row(spec, m)) for i, m in enumerate(made_up.METHODS)]
+    lines = [store.encode(i, spec.key.unit, "", made_up.row(spec, m)) for i, m in enumerate(made_up.METHODS)]
     store.prepare(tmp_path)
     (tmp_path / "parts" / "a.jsonl").write_bytes(
         lines[0] + lines[1][:90] + b"\n" + lines[2].replace(b"ok", b"OK") + lines[3]

@@ -132,7 +132,7 @@ def write(out: Path, duels: Sequence[Duel]) -> None:
     rows.open()
     try:
         for position, duel in enumerate(duels):
-            unit = store.unit_of(duel.spec)
+            unit = duel.spec.key.unit
             if duel.spec.measure.samples and duel.parts:
                 samples.open()
                 samples.append(store.encode_samples(duel.spec, [part.to_dict() for part in duel.parts]))

@@ -45,7 +45,6 @@ class Session:
     def __init__(self, run: RunOptions, interrupt: Interrupt) -> None:
         self.run, self.interrupt = run, interrupt
         self.index = store.Index(run.out)
-        self.measured = 0
         self._codes: dict[str, str] = {}
         self._commits = Commits()
         self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
@@ -76,7 +75,7 @@ class Session:
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
         """Appends the rows of what was measured, and returns them; earlier ones of the configuration count no more."""
-        unit, codes = store.unit_of(spec), self.codes(spec)
+        unit, codes = spec.key.unit, self.codes(spec)
         rows = [row | self._commits.columns(row["method"]) for row in measured.rows(spec)]
         lines = [store.encode(position, unit, codes[row["method"]], row) for row in rows]
         with ExitStack() as steps:
@@ -88,7 +87,6 @@ class Session:
             if spec.measure.samples and measured.samples:
                 steps.callback(self._keep_samples, spec, measured.samples)
         self.index.add(unit, rows, codes)
-        self.measured += 1
         return rows
 
     def _keep_samples(self, spec: Spec, samples: Sequence[Samples]) -> None:
@@ -102,10 +100,10 @@ class Session:
     def merge(self) -> None:
         """Makes the tables. Raises InvalidValue where they cannot be made, or lack rows that were measured."""
         faults = [fault for fault in (self._rows.secured(), self._samples.secured()) if fault]
-        merged = merge(self.run.out)
+        found = merge(self.run.out)
         if faults:
             raise faults[0]
-        missing = self.index.rows - merged.found
+        missing = self.index.rows - found
         if missing > 0:
             raise InvalidValue(
                 "out",
@@ -219,7 +217,7 @@ def review(specs: Iterable[Spec], run: RunOptions) -> Outcome:
 
 
 def _outcome(specs: Iterable[Spec], session: Session) -> Outcome:
-    outcome = Outcome(measured=session.measured, signal=session.interrupt.signal, unreadable=session.index.unreadable)
+    outcome = Outcome(signal=session.interrupt.signal)
     for spec in specs:
         outcome.total += 1
         entries = session.entries(spec)

@@ -17,16 +17,14 @@ class Outcome:
 
     `rows` counts the rows of all its configurations by status, those measured by an earlier run
     included; `wrong` those whose accuracy is fail; `missing` the configurations without a full set of
-    rows; `unreadable` damaged lines in part files; `signal` what interrupted it.
+    rows; `signal` what interrupted it.
     """
 
     total: int = 0
     already_done: int = 0
-    measured: int = 0
     missing: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     wrong: int = 0
-    unreadable: int = 0
     signal: int | None = None
 
 

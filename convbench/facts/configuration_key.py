@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,12 @@ class ConfigurationKey(NamedTuple):
     def of(cls, row: Mapping[str, Any]) -> ConfigurationKey:
         """The key of a row of the table or of samples.parquet."""
         return cls(row.get("config_id"), row.get("run_key"), row.get("labels"))
+
+    @property
+    def unit(self) -> str:
+        """Its name in part files: the run key, which tells the rest, and a hash of the labels where there are some."""
+        digest = hashlib.sha256((self.labels or "").encode(errors="surrogatepass")).hexdigest()[:16]
+        return f"{self.run_key or ''}-{digest}" if self.labels else self.run_key or ""
 
 
 KEY_COLUMNS = ConfigurationKey._fields

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts.case import InvalidValue
+from ..facts.configuration_key import ConfigurationKey
 from .files import readable
-from .lines import unit_named
 from .schema import opened
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ class Earlier:
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
-        names = (table.column(name).to_pylist() for name in ("run_key", "labels", "method"))
-        self.keys: list[RowKey] = [
-            (unit_named(run_key or "", labels), method or "") for run_key, labels, method in zip(*names, strict=True)
-        ]
+        rows = table.select(("run_key", "labels", "method")).to_pylist()
+        self.keys: list[RowKey] = [(ConfigurationKey.of(row).unit, row["method"] or "") for row in rows]
         told = [name for name in TOLD_BY if name in table.column_names]
         self.marks = [mark_of(row) for row in table.select(told).to_pylist()]
 

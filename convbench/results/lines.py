@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -10,11 +9,12 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..facts.configuration_key import ConfigurationKey
 from ..facts.record import IMPOSSIBLE
 from ..facts.spec import Spec
 
 HEAD = re.compile(
-    rb'\{"crc":"([0-9a-f]{8})",("position":(\d+),"written":([0-9.]+),"unit":"([0-9a-f-]+)","code":"([0-9a-f]*)",'
+    rb'\{"crc":"([0-9a-f]{8})",("position":(\d+),"written":[0-9.]+,"unit":"([0-9a-f-]+)","code":"([0-9a-f]*)",'
     rb'"method":"([^"]+)","status":"([a-z]+)","accuracy":(null|"[a-z]+").*\}\n)',
 )
 KEY = re.compile(rb'"(?:unit|run_key)":"([0-9a-f]{16})(?=[-"])')
@@ -27,27 +27,14 @@ IMPOSSIBLE_TIME = b',"speed":"%s"' % IMPOSSIBLE.encode()
 
 
 class Line(NamedTuple):
-    """What the head of a line says about its row. `unit` names the configuration with its labels."""
+    """What the head of a line says about its row; `unit` is that of its ConfigurationKey."""
 
     position: int
-    written: float
     unit: str
     code: str
     method: str
     status: str
     wrong: bool
-
-
-def unit_of(spec: Spec) -> str:
-    """What has rows of its own: the run key, and a hash of the labels where a cases file gives some."""
-    return unit_named(spec.run_key, spec.key.labels if spec.labels else None)
-
-
-def unit_named(run_key: str, labels: str | None) -> str:
-    """The unit of a row by its columns: `labels` is the text of a JSON object, or None."""
-    if not labels:
-        return run_key
-    return f"{run_key}-{hashlib.sha256(labels.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes:
@@ -66,7 +53,7 @@ def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes
 
 def encode_samples(spec: Spec, samples: Sequence[Mapping[str, Any]]) -> bytes:
     """One line of a samples file: the raw samples of all processes of a configuration."""
-    head = {"written": round(time.time(), 3), "unit": unit_of(spec)}
+    head = {"written": round(time.time(), 3), "unit": spec.key.unit}
     return _signed(head | spec.key._asdict() | {"samples": list(samples)})
 
 
@@ -91,21 +78,20 @@ def decode_head(line: bytes) -> Line | None:
     found = HEAD.fullmatch(line)
     if found is None or zlib.crc32(found[2]) != int(found[1], 16):
         return None
-    unit = found[5].decode()
+    unit = found[4].decode()
     return Line(
         int(found[3]),
-        float(found[4]),
         _full(unit, json.loads(line)) if SHORT.fullmatch(unit) else unit,
+        found[5].decode(),
         found[6].decode(),
         found[7].decode(),
-        found[8].decode(),
-        found[9] == b'"fail"' or IMPOSSIBLE_TIME in line,
+        found[8] == b'"fail"' or IMPOSSIBLE_TIME in line,
     )
 
 
 def _full(unit: str, values: Mapping[str, Any]) -> str:
     """The unit of a line as it is named today."""
-    return unit_named(unit.partition("-")[0], values.get("labels")) if SHORT.fullmatch(unit) else unit
+    return ConfigurationKey(None, unit.partition("-")[0], values.get("labels")).unit if SHORT.fullmatch(unit) else unit
 
 
 def run_keys_in(damaged: bytes) -> set[str]:

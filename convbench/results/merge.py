@@ -36,34 +36,25 @@ ROW_GROUP = 8
 MOST_OPEN = 64
 
 
-@dataclass(slots=True)
-class Merged:
-    """What a merge found: rows in the table, rows in the part files, and lines that were torn or damaged."""
-
-    rows: int
-    found: int
-    unreadable: int
-
-
-def merge(out: Path) -> Merged:
+def merge(out: Path) -> int:
     """Writes `out`/results.parquet, results.csv, environment.json and, where samples were kept, samples.parquet.
 
     Each is written beside its place and then moved there, so that a reader sees the old table or the new
-    one. Rows of the old table whose part files have gone or were damaged since are carried along.
+    one. Rows of the old table whose part files have gone or were damaged since are carried along. Returns how many
+    rows the part files hold.
     Raises InvalidValue where they cannot be written.
     """
     try:
         for stale in out.glob(f".*{UNFINISHED}"):
             stale.unlink(missing_ok=True)
         lines = _Lines(part_files(out))
-        found = len(lines.order)
         carried = _Carried.of(out, lines)
         _write_results(out, lines, carried)
         sizes = {path.name: size for path, size in zip(lines.files, lines.sizes, strict=True)}
         sizes |= _write_samples(out)
         _write_environments(out)
         write_origin(out, sizes, lines.unreadable, len(carried.places))
-        return Merged(len(lines.order) + len(carried.places), found, lines.unreadable)
+        return len(lines.order)
     except OSError as error:
         raise refused(out, error) from error
 

@@ -1,8 +1,8 @@
 """What a folder's part files already hold, and the one place that names everything about them.
 
 `DIR/parts/*.jsonl` has one JSON object per line, one line per row, and one file per process that writes.
-A line begins with its own CRC-32, so that torn and damaged lines are told from rows; they are skipped and
-counted. Rows of a later line replace those of an earlier one with the same unit and method.
+A line begins with its own CRC-32, so that torn and damaged lines are told from rows; they are skipped.
+Rows of a later line replace those of an earlier one with the same unit and method.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
 from .folder import locked, prepare, refused
-from .lines import Line, decode, decode_head, encode, encode_samples, run_keys_in, unit_of
-from .origin import damaged_lines, generation_of, lost_generation
+from .lines import Line, decode, decode_head, encode, encode_samples, run_keys_in
+from .origin import generation_of, lost_generation
 from .parts import (
     ROWS,
     SAMPLES,
@@ -33,7 +33,6 @@ __all__ = [
     "Index",
     "Line",
     "Part",
-    "damaged_lines",
     "decode",
     "decode_head",
     "encode",
@@ -44,7 +43,6 @@ __all__ = [
     "prepare",
     "refused",
     "settled",
-    "unit_of",
 ]
 
 
@@ -68,7 +66,6 @@ class Index:
     def __init__(self, out: Path) -> None:
         self._units: dict[str, tuple[Entry, ...]] = {}
         self._shared: dict[Any, Any] = {}
-        self.unreadable = 0
         lost = lost_generation(out)
         for generation, files in groupby(part_files(out), key=generation_of):
             self._scan_all(list(files))
@@ -95,7 +92,6 @@ class Index:
             for raw in file:
                 line = decode_head(raw)
                 if line is None:
-                    self.unreadable += 1
                     damaged += raw
                     continue
                 self._doubt(damaged)
@@ -133,7 +129,7 @@ class Index:
 
     def entries(self, spec: Spec, codes: Mapping[str, str]) -> list[Entry] | None:
         """The rows of all arms of a configuration, measured with the code of today; None if one is missing."""
-        known = {entry.method: entry for entry in self._units.get(unit_of(spec), ())}
+        known = {entry.method: entry for entry in self._units.get(spec.key.unit, ())}
         found = [known.get(arm) for arm in spec.arms]
         complete = [e for e in found if e is not None and e.code == codes[e.method]]
         return complete if len(complete) == len(found) else None

@@ -118,7 +118,7 @@ def spread(sweep: Sweep, settings: Settings, jobs: Jobs, progress: Progress) -> 
             _Rounds(sweep, settings.chunk, run, session, jobs, progress).until_done(todo)
         outcome = review(sweep, run)
         outcome.signal = session.interrupt.signal
-        outcome.already_done, outcome.measured = earlier, outcome.total - outcome.missing - earlier
+        outcome.already_done = earlier
     return Run(outcome, run.out, settings.strict, sweep.left_out.illegal)
 
 

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -109,9 +109,7 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
             outcomes.append(execute(chunk, run, progress, chunk.positions))
             if outcomes[-1].signal is not None:
                 break
-    # A session counts what it has measured from its beginning; a shard without configurations has no chunk.
-    outcome = replace(whole(outcomes, len(sweep)), measured=outcomes[-1].measured if outcomes else 0)
-    return Run(outcome, out, settings.strict, sweep.left_out.illegal)
+    return Run(whole(outcomes, len(sweep)), out, settings.strict, sweep.left_out.illegal)
 
 
 ANEW = "nothing measured under the earlier settings is reused; another out=DIR keeps the two apart"
@@ -177,11 +175,9 @@ def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:
     return Outcome(
         total=total,
         already_done=sum(o.already_done for o in outcomes),
-        measured=sum(o.measured for o in outcomes),
         missing=sum(o.missing for o in outcomes) + total - sum(o.total for o in outcomes),
         rows=dict(rows),
         wrong=sum(o.wrong for o in outcomes),
-        unreadable=max((o.unreadable for o in outcomes), default=0),
         signal=next((o.signal for o in outcomes if o.signal is not None), None),
     )
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import deceptions
 from ..execution.execute import RunOptions, driving, execute
-from ..facts.case import ConvCase
 from ..facts.record import Record
-from ..facts.spec import Measure, ReferenceLimits, Spec, Switches
+from ..facts.spec import Measure, Spec
+from ..sweep.plan import planned
 
 BASELINE, RIVAL, OWN_RIVAL = "autograd", "explicit", deceptions.method("honest:rival")
 GAIN = 1.25
@@ -29,21 +29,8 @@ SLOWED = 1.5
 TOGETHER = 6
 """Methods that share one judging process; each keeps a process of its own until the last of them is done."""
 
-CASE = {
-    "op": "conv_transpose2d",
-    "batch": 4,
-    "in_channels": 32,
-    "out_channels": 32,
-    "size": 17,
-    "kernel": 9,
-    "stride": 1,
-    "padding": 0,
-    "output_padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "bias": False,
-}
-"""The notebook's, with channels and a batch: some milliseconds, enough to be worth stealing."""
+CASE = ("batch=4", "in_channels=32", "out_channels=32", "timeout_s=60")
+"""The notebook's case, with channels and a batch: some milliseconds, enough to be worth stealing."""
 
 Rows = Mapping[tuple[int, str], Record]
 """Rows by configuration (0, and 1 for the next) and method."""
@@ -163,23 +150,9 @@ def measured(names: Sequence[str | None], measure: Measure) -> dict[str | None, 
     return found
 
 
-def _spec(seed: int, methods: tuple[str, ...], measure: Measure) -> Spec:
-    return Spec(
-        case=ConvCase.of(CASE),
-        dtype="float32",
-        device="cpu",
-        memory_format="contiguous",
-        wrt="input",
-        order=1,
-        fill="normal",
-        seed=seed,
-        methods=methods,
-        baseline=BASELINE,
-        switches=Switches(),
-        measure=measure,
-        reference_limits=ReferenceLimits(),
-        timeout_s=60.0,
-    )
+def _spec(seed: int, methods: Sequence[str], measure: Measure) -> Spec:
+    (spec,) = planned([*CASE, f"seed={seed}", f"methods=[{','.join(methods)}]", f"baseline={BASELINE}"]).sweep
+    return replace(spec, measure=measure)
 
 
 class _Rows:

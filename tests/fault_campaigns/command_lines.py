@@ -6,15 +6,13 @@ end by itself with one of the documented exit codes, with no traceback, and with
 
 from __future__ import annotations
 
-import argparse
 import random
 import shlex
 import shutil
-import tempfile
 from pathlib import Path
 
 from convbench.facts.settings import SETTINGS
-from tests.fault_campaigns.forked import Report, prepared, told
+from tests.fault_campaigns.forked import Report, campaign, measured, told
 
 VALUES = (
     *(
@@ -129,26 +127,15 @@ def line(rng: random.Random, run: str) -> list[str]:
     return [*words, "out=OUT", "isolation=process"] if sweeping else words
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(argv)
-    prepared()
-    rng = random.Random(options.seed)
-    report = Report("command lines")
-    with tempfile.TemporaryDirectory() as place:
-        run = Path(place) / "run"
-        made = told(["-m", "seed=0,1", "methods=[autograd,explicit]", f"out={run}"], Path(place))
-        assert made.code == 0, made.err
-        for _ in range(options.count):
-            folder = Path(place) / "here"
-            folder.mkdir()
-            words = line(rng, str(run))
-            report.add(told(words, folder), shlex.join(words))
-            shutil.rmtree(folder)
-    return report.end()
+def tries(rng: random.Random, count: int, place: Path, report: Report) -> None:
+    run, folder = place / "run", place / "here"
+    measured(["-m", "seed=0,1", "methods=[autograd,explicit]"], run)
+    for _ in range(count):
+        folder.mkdir()
+        words = line(rng, str(run))
+        report.add(told(words, folder), shlex.join(words))
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(campaign(str(__doc__), 2000, tries))

@@ -6,16 +6,14 @@ the whole one, or nothing; and a sweep that goes on in the folder leaves a table
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from tests.fault_campaigns.forked import Report, Told, prepared, told
+from tests.fault_campaigns.forked import Report, Told, campaign, measured, told
 
 SWEEP = ["-m", "seed=0,1,2", "methods=[autograd,explicit]"]
 COMMANDS: dict[str, list[str]] = {
@@ -69,42 +67,32 @@ def complete(run: Path, found: Told) -> str:
     return "" if rows == expected else f"the table has the rows {rows}"
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(argv)
-    prepared()
-    rng = random.Random(options.seed)
-    report = Report("damaged files")
-    with tempfile.TemporaryDirectory() as place:
-        whole, run = Path(place) / "whole", Path(place) / "run"
-        made = told([*SWEEP, f"out={whole}"], Path(place))
-        assert made.code == 0, made.err
-        files = sorted(f.relative_to(whole) for f in whole.rglob("*") if f.is_file() and f.stat().st_size)
+def tried(name: str, run: Path, whole: Path) -> Told:
+    """What a command says of a run; nothing of it is left behind."""
+    found = told([w.replace("RUN", str(run)).replace("WHOLE", str(whole)) for w in COMMANDS[name]], run.parent)
+    shutil.rmtree(run.parent / "again", ignore_errors=True)
+    return found
 
-        def tried(name: str) -> Told:
-            words = [w.replace("RUN", str(run)).replace("WHOLE", str(whole)) for w in COMMANDS[name]]
-            return told(words, Path(place))
 
-        calm = {}
-        for name in COMMANDS:
-            shutil.copytree(whole, run)
-            calm[name] = tried(name)
-            shutil.rmtree(run)
-            shutil.rmtree(Path(place) / "again", ignore_errors=True)
-        for number in range(options.count):
-            name, file = list(COMMANDS)[number % len(COMMANDS)], rng.choice(files)
-            kind = rng.choice(list(DAMAGE))
-            shutil.copytree(whole, run)
-            (run / file).write_bytes(DAMAGE[kind](rng, (run / file).read_bytes()))
-            found = tried(name)
-            further = differs(file.name, name, found, calm[name]) or (complete(run, found) if name == "sweep" else "")
-            report.add(found, f"{number}: {name}; {file}: {kind}", further)
-            shutil.rmtree(run)
-            shutil.rmtree(Path(place) / "again", ignore_errors=True)
-    return report.end()
+def tries(rng: random.Random, count: int, place: Path, report: Report) -> None:
+    whole, run = place / "whole", place / "run"
+    measured(SWEEP, whole)
+    files = sorted(f.relative_to(whole) for f in whole.rglob("*") if f.is_file() and f.stat().st_size)
+    calm = {}
+    for name in COMMANDS:
+        shutil.copytree(whole, run)
+        calm[name] = tried(name, run, whole)
+        shutil.rmtree(run)
+    for number in range(count):
+        name, file = list(COMMANDS)[number % len(COMMANDS)], rng.choice(files)
+        kind = rng.choice(list(DAMAGE))
+        shutil.copytree(whole, run)
+        (run / file).write_bytes(DAMAGE[kind](rng, (run / file).read_bytes()))
+        found = tried(name, run, whole)
+        further = differs(file.name, name, found, calm[name]) or (complete(run, found) if name == "sweep" else "")
+        report.add(found, f"{number}: {name}; {file}: {kind}", further)
+        shutil.rmtree(run)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(campaign(str(__doc__), 500, tries))

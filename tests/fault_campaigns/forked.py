@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import os
+import random
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,3 +149,22 @@ class Report:
             f"{len(self.faults)} faults, {len(left)} processes left behind"
         )
         return int(bool(self.faults or left))
+
+
+def campaign(about: str, count: int, tries: Callable[[random.Random, int, Path, Report], None]) -> int:
+    """A campaign as a command: `tries` makes --count of them in a folder of its own and adds each to the report."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    prepared()
+    report = Report(about.partition(":")[2].strip().partition(".")[0])
+    with tempfile.TemporaryDirectory() as place:
+        tries(random.Random(options.seed), options.count, Path(place), report)
+    return report.end()
+
+
+def measured(words: Sequence[str], out: Path) -> None:
+    """Measures what the tries are made on."""
+    made = told([*words, f"out={out}"], out.parent)
+    assert made.code == 0, made.err

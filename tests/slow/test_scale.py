@@ -78,8 +78,8 @@ def times_written(parts: Path) -> Iterator[float]:
     for path in parts.glob("*.jsonl"):
         with path.open("rb") as file:
             for line in file:
-                if head := store.decode_head(line):
-                    yield head.written
+                if row := store.decode(line):
+                    yield row["written"]
 
 
 def sweep(count: int, out: Path) -> Cost:
