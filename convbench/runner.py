@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
@@ -17,26 +17,24 @@ import torch
 from torch import Tensor
 
 from ._version import __version__
-from .endings import failure, sentence
+from .candidate import Candidate, Further, candidates
+from .endings import failure
 from .facts.limits import least_time
 from .facts.rates import Work
 from .facts.record import Record, record
 from .facts.spec import Spec
-from .guest import Guest, Hosts, Sets
+from .guest import Hosts
 from .measurement import environment, problem, reference
-from .measurement.accuracy_columns import accuracy_columns, same, worse
+from .measurement.accuracy_columns import same
 from .measurement.devices import device_of, missing_device
 from .measurement.operands import Operands, changed_in_place
-from .measurement.poison import poison
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
-from .memory_columns import memory_columns
-from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .timing import ceilings, clocks
 from .timing import rounds as timing
 from .timing.samples import Samples
-from .timing.turns import Lost, Turns
+from .timing.turns import Turns
 
 
 @dataclass(slots=True)
@@ -56,25 +54,6 @@ class Result:
     ceilings: dict[str, float] = field(default_factory=dict)
     once_s: float = 0.0
     spent: bool = False
-
-
-@dataclass(slots=True)
-class _Method:
-    """A method on its way: what is known so far becomes its row. `meddles`: it was seen to change its operands.
-
-    `guest`: it is one of the user's own, in a process of its own.
-    """
-
-    name: str
-    row: dict[str, Any]
-    guest: Guest | None = None
-    call: Callable[[], Tensor] | None = None
-    context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    meddles: bool = False
-
-    @property
-    def timeable(self) -> bool:
-        return self.call is not None and self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
 
 
 def run(
@@ -102,9 +81,7 @@ def run(
     with switched(spec.switches):
         found = environment.collect(spec.device, spec.switches)
         common["environment_id"] = found["environment_id"]
-        todo = [_Method(m, {**common, "method": m, "status": "ok"}) for m in methods]
-        if hosts is not None:
-            _lodge(todo, spec, hosts)
+        todo = candidates(methods, common, spec, hosts)
         configuration = _Configuration(spec, todo, stage, process, dict(known_ceilings))
         samples = configuration.run()
     elapsed = time.perf_counter() - begun
@@ -116,14 +93,6 @@ def run(
     return Result(rows, samples, found, configuration.ceilings, configuration.once_s, configuration.spent)
 
 
-def _lodge(methods: Sequence[_Method], spec: Spec, hosts: Hosts) -> None:
-    """Gives each of the user's own methods its process; they start beside each other."""
-    sets = Sets(spec)
-    for method in methods:
-        if is_own(method.name):
-            method.guest = Guest(hosts.of(method.name), method.name, spec, sets)
-
-
 def warm_up() -> None:
     """Lets torch load what it loads in its first backward (sympy: half a second), so that no method pays for it."""
     x = torch.ones(1, requires_grad=True)
@@ -133,13 +102,13 @@ def warm_up() -> None:
 @dataclass(slots=True)
 class _Configuration:
     spec: Spec
-    methods: list[_Method]
+    methods: list[Candidate]
     stage: timing.Stage
     process: int
     ceilings: dict[str, float]
     once_s: float = 0.0
     spent: bool = False
-    further: dict[str, tuple[Problem, Reference]] = field(default_factory=dict)
+    further: Further = field(default_factory=dict)
 
     def run(self) -> list[Samples]:
         self.stage("", "problem")
@@ -195,7 +164,7 @@ class _Configuration:
                 continue
             unjudged = dict(method.row)
             try:
-                got = self._judge(method, made, truth)
+                got = method.judge(made, truth, self.stage, self.further)
                 if method.name == baseline:
                     results[baseline] = got
                 if baseline in results:
@@ -210,75 +179,22 @@ class _Configuration:
                 return False
         return True
 
-    def _judge(self, method: _Method, made: Problem, truth: Reference) -> Tensor:
-        if method.guest is not None:
-            got, row = method.guest.judge(made, truth)
-            method.row.update(row)
-            method.call = method.guest
-            return got
-        self.stage(method.name, "prepare")
-        device = device_of(str(made.device))
-        begun = time.perf_counter()
-        prepare = load(method.name)
-        method.context = context_of(prepare)
-        call = prepare(made)
-        device.synchronize()
-        method.row["prepare_s"] = time.perf_counter() - begun
-        self.stage(method.name, "accuracy")
-        with method.context():
-            poison(made)
-            got = call()
-            device.synchronize()
-            if self.spec.check_repeatable:
-                poison(made)
-                again = call()
-                device.synchronize()
-                method.row["repeatable"] = same(got, again)
-        method.row.update(accuracy_columns(got, made, truth, declared_accuracy(prepare)))
-        self._judge_on_further_data(method, prepare)
-        method.call = call
-        return got
-
-    def _judge_on_further_data(self, method: _Method, prepare: Prepare) -> None:
-        """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""
-        for fill in self.spec.fills[1:]:
-            if fill not in self.further:
-                made = problem.make(replace(self.spec, fill=fill))
-                self.further[fill] = made, reference.compute(made, self.spec.reference_limits)
-            made, truth = self.further[fill]
-            call = prepare(made)
-            with method.context():
-                poison(made)
-                got = call()
-            found = accuracy_columns(got, made, truth, declared_accuracy(prepare))
-            method.row.update(worse(method.row, self.spec.fills[0], found, fill))
-
     def _time(self, clock: clocks.Clock) -> Samples | None:
         """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
         spec = self.spec
         if any(method.guest is not None for method in self.methods):
             clock = Turns(spec.measure, clock)
-        while arms := [clocks.Arm(m.name, m.call, m.context) for m in self.methods if m.timeable and m.call]:
+        while arms := [m.arm for m in self.methods if m.timeable]:
             try:
                 samples = timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
                 return self._believed(samples)
             except timing.ArmFailed as failed:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
-                        self._drop(method, failed.error)
+                        method.drop(failed.error)
             finally:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
-
-    def _drop(self, method: _Method, error: BaseException) -> None:
-        """The row of a method that failed while it was timed, unless its process is to be another one."""
-        try:
-            if method.guest is not None and method.guest.again(error):
-                method.guest.prepare()
-                return
-        except Lost as lost:
-            error = lost
-        method.row.update(failure(error))
 
     def _believed(self, samples: Samples) -> Samples | None:
         """The samples without those of methods that were not what was judged while they were timed."""
@@ -316,14 +232,6 @@ class _Configuration:
 
     def _measure_memory(self, made: Problem) -> None:
         for method in self.methods:
-            if not method.timeable or method.call is None:
-                continue
-            self.stage(method.name, "memory")
-            try:
-                if method.guest is not None:
-                    method.row.update(method.guest.memory())
-                else:
-                    arm = clocks.Arm(method.name, method.call, method.context)
-                    method.row.update(memory_columns(arm, load(method.name), made))
-            except Exception as error:  # after the timing: the times stand, the reason says what is missing
-                method.row["reason"] = f"memory not measured: {sentence(str(error))}"
+            if method.timeable:
+                self.stage(method.name, "memory")
+                method.measure_memory(made)

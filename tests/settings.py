@@ -17,7 +17,7 @@ from convbench.facts.spec import Measure, ReferenceLimits, Spec
 COMMITTED: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "conf" / "config.yaml").read_text("utf-8"))
 
 NOTEBOOK: dict[str, Any] = {
-    **{setting.name: COMMITTED[setting.name] for setting in owned("case", "spec", "switch")},
+    **{setting.name: COMMITTED.get(setting.name, setting.usual) for setting in owned("case", "spec", "switch")},
     "methods": ["autograd", "explicit"],
     "baseline": COMMITTED["baseline"],
     "timeout_s": 60.0,

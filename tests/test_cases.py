@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from convbench.cli import main
 from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
 from convbench.facts.record import COLUMNS
-from convbench.sweep.cases import READERS, read
+from convbench.sweep.case_columns import READERS
+from convbench.sweep.cases import read
 from convbench.sweep.config import folder
 from convbench.sweep.grid import Grid, choose
 from convbench.sweep.plan import planned

@@ -22,7 +22,7 @@ LAYERS = {
     "timing": {"timing"},
     "measurement": {"measurement"},
     "methods": {"methods"},
-    "one configuration": {"endings", "guest", "memory_columns", "runner"},
+    "one configuration": {"candidate", "endings", "guest", "memory_columns", "runner"},
     "results": {"results"},
     "execution": {"execution"},
     "what the table says": {"findings"},
@@ -77,7 +77,7 @@ KNOW_HYDRA = {
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
-    *("endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
+    *("candidate", "endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
     "validation.proofs",
     "api.judging",
     *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),

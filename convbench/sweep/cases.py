@@ -11,69 +11,18 @@ import csv
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..facts.case import AXES, COLUMN_PREFIX, OPS, PER_AXIS, IllegalCase, InvalidValue, did_you_mean
+from ..facts.case import AXES, OPS, IllegalCase, InvalidValue, did_you_mean
 from ..facts.plain import as_written
-from ..facts.record import COLUMNS, SETTING
-from ..facts.settings import owned
 from ..results.schema import opened
-
-NOT_READ = frozenset({"method", "measure", "config_id", "run_key"})
-"""Setting columns of a table that say how its rows came about, not what to compute."""
+from .case_columns import AXIS_COLUMNS, LABELS, READERS, column_of, is_result, setting_of, value_of
 
 BATCH = 8192
 """Rows of a table that are read at a time."""
-LABELS = "labels"
-"""The table's own column of labels, a JSON object."""
-
-
-def _integer(cell: str) -> int:
-    """`3`, and `3.0` as data frames with gaps write it."""
-    number = float(cell)
-    if not number.is_integer():
-        raise ValueError(cell)
-    return int(number)
-
-
-def _integers(cell: str) -> int | list[int]:
-    """`3`, or one integer per axis: `3x5`, `3 5`, `[3,5]`."""
-    numbers = [_integer(part) for part in cell.strip("[]").replace("x", " ").replace(",", " ").split()]
-    if not numbers:
-        raise ValueError(cell)
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _truth(cell: str) -> bool:
-    words = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-    if cell.lower() not in words:
-        raise ValueError(cell)
-    return words[cell.lower()]
-
-
-Reader = tuple[Callable[[str], Any], str]
-"""How a cell is read (ValueError if it cannot be) and what it must be."""
-_OF_TYPE: dict[type, Reader] = {
-    int: (_integer, "a whole number"),
-    bool: (_truth, "true or false"),
-    str: (str, "a word"),
-}
-
-AXIS_COLUMNS = {f"{prefix}_{axis}": (key, axis) for key, prefix in COLUMN_PREFIX.items() for axis in AXES}
-"""`kernel_h` → ("kernel", "h")"""
-
-READERS: dict[str, Reader] = {
-    **{s.name: _OF_TYPE[s.type] for s in owned("case") if not s.per_axis},
-    **{c.name: _OF_TYPE[c.type] for c in SETTING if c.name not in NOT_READ | {LABELS}},
-    **dict.fromkeys(PER_AXIS, (_integers, "a whole number, or one per axis as in 3x5")),
-    **dict.fromkeys(AXIS_COLUMNS, _OF_TYPE[int]),
-    "bias": _OF_TYPE[bool],
-}
-"""The columns that decide something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +84,12 @@ class Cases:
         given = {axis: value for (k, axis), value in row.per_axis.items() if k == key}
         for axis in given.keys() - set(axes):
             raise self.error(
-                row, _column(key, axis), f"has a value, but the operation has no axis {axis}; leave it empty"
+                row, column_of(key, axis), f"has a value, but the operation has no axis {axis}; leave it empty"
             )
         usual = usual if isinstance(usual, (list, tuple)) else [usual] * len(axes)
         missing = [axis for axis in axes if axis not in given]
         if missing and len(usual) != len(axes):
-            raise self.error(row, _column(key, missing[0]), f"is empty, and {key}={list(usual)} has no value for it")
+            raise self.error(row, column_of(key, missing[0]), f"is empty, and {key}={list(usual)} has no value for it")
         return [given[axis] if axis in given else usual[place] for place, axis in enumerate(axes)]
 
     def blame(self, index: int, error: InvalidValue) -> InvalidValue:
@@ -150,16 +99,12 @@ class Cases:
         """
         row = self.rows[index]
         axes = [axis for key, axis in row.per_axis if key == error.key]
-        column = error.key if error.key in row.settings else _column(error.key, axes[0]) if axes else None
+        column = error.key if error.key in row.settings else column_of(error.key, axes[0]) if axes else None
         placed = self.error(row, column, str(error))
         return IllegalCase(placed.key, str(placed)) if isinstance(error, IllegalCase) else placed
 
     def error(self, row: Row, column: str | None, message: str) -> InvalidValue:
         return InvalidValue("cases", f"{place(self.path, row.line, column)}: {message}")
-
-
-def _column(key: str, axis: str) -> str:
-    return f"{COLUMN_PREFIX[key]}_{axis}"
 
 
 def place(path: Path, line: int, column: str | None = None) -> str:
@@ -227,9 +172,9 @@ def _header(path: Path, names: Sequence[str], overridden: frozenset[str]) -> lis
             f"{place(path, 1)}: names no column of a case, such as {', '.join(list(READERS)[:4])}{_meant(names)}",
         )
     for name in names:
-        if name and name not in READERS and not _is_result(name) and name != LABELS:
+        if name and name not in READERS and not is_result(name) and name != LABELS:
             _check_label(path, name)
-    return ["" if _key(name) in overridden or _is_result(name) else name for name in names]
+    return ["" if setting_of(name) in overridden or is_result(name) else name for name in names]
 
 
 def _check_label(path: Path, name: str) -> None:
@@ -251,14 +196,6 @@ def _meant(names: Sequence[str]) -> str:
     return next(filter(None, (did_you_mean(name.lower(), READERS) for name in names if name)), "")
 
 
-def _key(column: str) -> str:
-    return AXIS_COLUMNS[column][0] if column in AXIS_COLUMNS else column
-
-
-def _is_result(column: str) -> bool:
-    return column in COLUMNS and column not in READERS and column != LABELS
-
-
 def _row(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Row:
     settings: dict[str, Any] = {}
     per_axis: dict[tuple[str, str], int] = {}
@@ -277,15 +214,10 @@ def _row(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> 
     return Row(line, settings, per_axis, labels)
 
 
-@lru_cache(4096)
-def _read_as(column: str, cell: str) -> Any:
-    return READERS[column][0](cell)
-
-
 def _cell(path: Path, line: int, column: str, cell: str) -> Any:
     kind = READERS[column][1]
     try:
-        return _read_as(column, cell)
+        return value_of(column, cell)
     except (ValueError, OverflowError):
         raise InvalidValue("cases", f"{place(path, line, column)}: {cell!r} is not {kind}") from None
 
@@ -316,7 +248,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, list[str]]]:
         with opened(path) as file:
             names = file.schema_arrow.names
             yield 1, list(names)
-            read = [name for name in names if not _is_result(name)]
+            read = [name for name in names if not is_result(name)]
             line, before, cells = 1, None, []
             for batch in file.iter_batches(BATCH, columns=read):
                 columns = {name: batch.column(name).to_pylist() for name in read}

@@ -1,0 +1,126 @@
+"""A method on its way through one configuration, in this process or in one of its own: judged, timed, measured.
+
+What is known of it so far is its row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from .endings import failure, sentence
+from .facts.spec import Spec
+from .guest import Guest, Hosts, Sets
+from .measurement import problem, reference
+from .measurement.accuracy_columns import accuracy_columns, same, worse
+from .measurement.devices import device_of
+from .measurement.poison import poison
+from .measurement.problem import Problem
+from .measurement.reference import Reference
+from .memory_columns import memory_columns
+from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
+from .timing.clocks import Arm
+from .timing.rounds import Stage
+from .timing.turns import Lost
+
+Further = dict[str, tuple[Problem, Reference]]
+"""The other kinds of data that a configuration names, made when the first method is judged on them."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """`guest`: the process that the method has for itself. `call`: what is timed, None until it has been judged.
+    `meddles`: it was seen to change its operands.
+    """
+
+    name: str
+    spec: Spec
+    row: dict[str, Any]
+    guest: Guest | None = None
+    call: Callable[[], Tensor] | None = None
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    meddles: bool = False
+
+    @property
+    def timeable(self) -> bool:
+        return self.call is not None and self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
+
+    @property
+    def arm(self) -> Arm:
+        assert self.call is not None
+        return Arm(self.name, self.call, self.context)
+
+    def judge(self, made: Problem, truth: Reference, stage: Stage, further: Further) -> Tensor:
+        """The result for the configuration's own operands; the row has the verdict. Raises what the method raises."""
+        if self.guest is not None:
+            got, row = self.guest.judge(made, truth)
+            self.row.update(row)
+            self.call = self.guest
+            return got
+        stage(self.name, "prepare")
+        device = device_of(str(made.device))
+        begun = time.perf_counter()
+        prepare = load(self.name)
+        self.context = context_of(prepare)
+        call = prepare(made)
+        device.synchronize()
+        self.row["prepare_s"] = time.perf_counter() - begun
+        stage(self.name, "accuracy")
+        with self.context():
+            poison(made)
+            got = call()
+            device.synchronize()
+            if self.spec.check_repeatable:
+                poison(made)
+                again = call()
+                device.synchronize()
+                self.row["repeatable"] = same(got, again)
+        self.row.update(accuracy_columns(got, made, truth, declared_accuracy(prepare)))
+        self._judge_on_further_data(prepare, further)
+        self.call = call
+        return got
+
+    def _judge_on_further_data(self, prepare: Prepare, further: Further) -> None:
+        """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""
+        for fill in self.spec.fills[1:]:
+            if fill not in further:
+                made = problem.make(replace(self.spec, fill=fill))
+                further[fill] = made, reference.compute(made, self.spec.reference_limits)
+            made, truth = further[fill]
+            call = prepare(made)
+            with self.context():
+                poison(made)
+                got = call()
+            found = accuracy_columns(got, made, truth, declared_accuracy(prepare))
+            self.row.update(worse(self.row, self.spec.fills[0], found, fill))
+
+    def drop(self, error: BaseException) -> None:
+        """Makes the row that of a method that failed while it was timed, unless its process is to be another one."""
+        try:
+            if self.guest is not None and self.guest.again(error):
+                self.guest.prepare()
+                return
+        except Lost as lost:
+            error = lost
+        self.row.update(failure(error))
+
+    def measure_memory(self, made: Problem) -> None:
+        try:
+            self.row.update(self.guest.memory() if self.guest else memory_columns(self.arm, load(self.name), made))
+        except Exception as error:  # after the timing: the times stand, the reason says what is missing
+            self.row["reason"] = f"memory not measured: {sentence(str(error))}"
+
+
+def candidates(methods: Sequence[str], common: Mapping[str, Any], spec: Spec, hosts: Hosts | None) -> list[Candidate]:
+    """One for each method; the user's own get the processes that `hosts` has, which start beside each other."""
+    sets = Sets(spec)
+    found = [Candidate(name, spec, {**common, "method": name, "status": "ok"}) for name in methods]
+    for method in found:
+        if hosts is not None and is_own(method.name):
+            method.guest = Guest(hosts.of(method.name), method.name, spec, sets)
+    return found
