@@ -22,6 +22,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+NIGHTS = 60
+"""Good nights whose tables stay beside a baseline: what `compare --history` looks at."""
+KEPT_OF_A_NIGHT = ("results.parquet", "environment.json", "run.json")
 BASELINES = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "convbench" / "baselines"
 TABLES = "shard-*-of-*/results.parquet"
 NOTE = "night.json"
@@ -92,6 +95,8 @@ def gate(options: argparse.Namespace) -> int:
     page = options.out / "compare.md"
     # The night's own sweep has run the methods that its table names.
     words = ["--confirm", "--trust", "all", "--format", "markdown", "--out", str(page)]
+    # A loss of 1% a night would pass every single night.
+    words += ["--history", str(nights(home))] if nights(home).is_dir() else []
     code = convbench("compare", str(home), str(options.out), *words)
     if page.exists():
         say(page.read_text(encoding="utf-8"))
@@ -121,6 +126,8 @@ def accept(options: argparse.Namespace) -> int:
         say(f"**accept**: this night has {what}; the baseline stays as it was.")
         return own
     home = baseline(options)
+    # What is accepted is the new level; the old nights would call it a regression for ever.
+    shutil.rmtree(nights(home), ignore_errors=True)
     keep(options.out, home)
     say(f"**accept**: {options.out} is the baseline of {home.parent.name} in this environment ({home.name}) now.")
     return 0
@@ -209,6 +216,25 @@ def keep(out: Path, home: Path) -> None:
     link.replace(home)
     if before != home.absolute():
         shutil.rmtree(before, ignore_errors=True)
+    remember(out, nights(home))
+
+
+def nights(home: Path) -> Path:
+    """Where the good nights of a baseline's kind are remembered, a folder for each."""
+    return home.with_name(f"{home.name}.nights")
+
+
+def remember(out: Path, folder: Path) -> None:
+    """Adds the tables of a night to those that are remembered, and takes the oldest away beyond NIGHTS of them."""
+    night = folder / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:6]}"
+    for table in out.glob(TABLES):
+        share = night / table.parent.name
+        share.mkdir(parents=True)
+        for name in KEPT_OF_A_NIGHT:
+            if table.with_name(name).is_file():
+                shutil.copyfile(table.with_name(name), share / name)
+    for old in sorted(folder.iterdir())[:-NIGHTS]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def shard(text: str) -> str:

@@ -32,6 +32,7 @@ COMMANDS = {
     "duet": "convbench.duet.command",
     "gate": "convbench.gate.command",
     "show": "convbench.commands.show",
+    "history": "convbench.history.command",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 
@@ -51,6 +52,7 @@ DEPENDENCIES = {
     "pytest": "pytest",
     "pytest_benchmark": "pytest-benchmark",
     "rich": "rich",
+    "ruptures": "ruptures",
     "scipy": "scipy",
     "torch": "torch",
 }

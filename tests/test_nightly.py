@@ -105,9 +105,42 @@ def test_good_night_passes_and_replaces_the_baseline(
     assert gate(nightly, night(tmp_path / "2", started_at="2026-01-02T00:00:00Z"), tmp_path) == 0
     table = pd.read_parquet(kept(tmp_path) / "shard-1-of-2" / "results.parquet")
     assert set(table["started_at"]) == {"2026-01-02T00:00:00Z"}
-    # The old one is gone: the link and one folder remain.
-    assert len(list(kept(tmp_path).parent.iterdir())) == 2
+    # The old one is gone: the link, one folder and the tables of both nights remain.
+    assert len(list(kept(tmp_path).parent.iterdir())) == 3
+    assert len(list(nightly.nights(kept(tmp_path)).iterdir())) == 2
     assert "no regression" in summary.read_text()
+
+
+@pytest.mark.slow
+def test_loss_of_a_percent_a_night_ends_with_a_red_night(nightly: ModuleType, tmp_path: Path) -> None:
+    """Every night passes against the one before, and is kept; what is remembered of them tells."""
+
+    def one(number: int, slower: float) -> int:
+        out, times = tmp_path / f"night-{number}", {"autograd": 1e-3, "explicit": 1e-3 * slower}
+        day = f"2026-{1 + number // 28:02d}-{1 + number % 28:02d}T00:00:00Z"
+        for k in (1, 2):
+            of = made_up.spec(tuple(times), kernel=2 * k + 1)
+            write(out / f"shard-{k}-of-2", made_up.timed(of, times, environment_id="gpu-a", started_at=day))
+        return gate(nightly, out, tmp_path)
+
+    assert one(0, 1.0) == 4
+    for _ in range(8):
+        nightly.remember(tmp_path / "night-0", nightly.nights(kept(tmp_path)))
+    red = next(day for day in range(1, 15) if one(10 + day, 1.01**day) == 1)
+    assert 3 < red < 14, "within two weeks, and not at a single night's noise"
+    assert gate(nightly, tmp_path / f"night-{10 + red}", tmp_path, step="accept") == 0
+    assert len(list(nightly.nights(kept(tmp_path)).iterdir())) == 1, "what is accepted begins a new level"
+    assert one(40, 1.01**red) == 0
+
+
+def test_no_more_nights_are_remembered_than_are_looked_at(
+    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nightly, "NIGHTS", 3)
+    out, folder = night(tmp_path / "1"), tmp_path / "nights"
+    for _ in range(5):
+        nightly.remember(out, folder)
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_another_environment_has_a_baseline_of_its_own(nightly: ModuleType, tmp_path: Path) -> None:

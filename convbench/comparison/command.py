@@ -22,10 +22,12 @@ from ..results.run_file import runs, settings_of
 from ..results.schema import versions
 from ..results.table import framed, records, table_files
 from ..terminal.arguments import Arguments
+from . import nights
 from .asked import Asked
 from .comparison import Comparison
 from .environments import Environments
 from .measure_again import check_trusted, measure_again
+from .nights import add_drifts
 from .output_options import add_margin, add_output, not_negative, of_pairs, shown, tell
 from .pairs import Sides, is_duet
 from .regressions import judge
@@ -104,6 +106,15 @@ def parser() -> Arguments:
     )
     add_margin(out)
     out.add_argument(
+        "--history",
+        metavar="DIR",
+        action="append",
+        default=[],
+        type=Path,
+        help="earlier nights, a run each or a folder that holds them: fail as well where NEW is slower than the best "
+        "level of its nights, so that a little every night does not pass (may be given several times)",
+    )
+    out.add_argument(
         "--spread",
         type=not_negative,
         help="standard deviation of a log ratio between two processes of the same code (default: 0.01, and 0 where a "
@@ -132,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         policy = replace(policy, spread=asked.spread(USUAL.spread))
     judgement = judge(base.rows, new.rows, policy)
     judgement.notes.extend(asked.notes)
+    if args.history and policy.speed:
+        add_drifts(judgement, nights.read(args.history), policy)
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy, args.trust)
     names = _names(shown(judgement, args.format), base, new)

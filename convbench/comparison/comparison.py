@@ -30,6 +30,7 @@ TITLES = {
     "impossible": "impossible",
     "untimed": "no longer timed",
     "slower": "slower",
+    "drifted": "slower over the nights",
     "doubtful": "in doubt",
     "advisory": "advisory",
     "cleared": "cleared by a second measurement",

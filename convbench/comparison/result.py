@@ -51,7 +51,7 @@ class Finding:
 
 
 KINDS = (
-    *("vanished", "unmeasured", "accuracy", "impossible", "untimed", "slower", "doubtful"),
+    *("vanished", "unmeasured", "accuracy", "impossible", "untimed", "slower", "drifted", "doubtful"),
     *("advisory", "faster", "better", "cleared"),
 )
 
