@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -95,7 +96,17 @@ def name_of(path: Path) -> str:
 
 def modules() -> dict[str, Path]:
     """Every module of the package but the version that a build writes into it."""
-    return {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != BUILT}
+    return _modules(PACKAGE)
+
+
+@cache
+def _modules(package: Path) -> dict[str, Path]:
+    return {name_of(path): path for path in sorted(package.rglob("*.py")) if path != BUILT}
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def package_of(module: str) -> str:
@@ -114,10 +125,10 @@ def imported_names(node: ast.AST, path: Path) -> list[str]:
     return [base, *(f"{base}.{alias.name}" for alias in node.names)]
 
 
+@cache
 def imports(path: Path, *, deferred: bool = True) -> set[str]:
     """Dotted names imported by a file; with `deferred`, those inside functions as well."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = list(ast.walk(tree)) if deferred else at_import(tree)
+    nodes = list(ast.walk(parsed(path))) if deferred else at_import(parsed(path))
     return {name for node in nodes for name in imported_names(node, path)}
 
 
@@ -142,7 +153,8 @@ def own_imports(module: str, *, deferred: bool = True) -> set[str]:
 
 def needed(module: str) -> set[str]:
     """Modules that must be imported before this one is whole: an empty package is not waited for."""
-    return {name for name in own_imports(module, deferred=False) if "." in name or name in ("methods", "runner", "cli")}
+    found = own_imports(module, deferred=False)
+    return {name for name in found if name == "methods" or modules()[name].name != "__init__.py"}
 
 
 def test_every_package_has_a_layer() -> None:
@@ -157,7 +169,7 @@ def test_imports_go_down_only(module: str) -> None:
     height = {m: i for i, layer in enumerate(LAYERS.values()) for m in layer}
     at = height.get(package_of(module), len(height))
     known = modules()
-    tree = ast.parse(known[module].read_text(encoding="utf-8"))
+    tree = parsed(known[module])
     unread = type_checking(tree)
     nodes = [node for node in ast.walk(tree) if node not in unread]
     names = {n.removeprefix("convbench.") for node in nodes for n in imported_names(node, known[module])}
