@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +142,7 @@ def test_the_table_is_printed_and_the_exit_code_says_how_it_went(
     "argv, said",
     [
         (["--markdown"], "--markdown needs --judge"),
+        (["--keep", "x"], "--keep needs --judge"),
         (["--judge", "--load"], "--load does not go with --judge"),
         (["--judge", "budget_s=3"], "no setting 'budget_s=3'; allowed: measure"),
         (["--judge", "measure=none"], "measure=none times nothing"),
@@ -147,3 +151,39 @@ def test_the_table_is_printed_and_the_exit_code_says_how_it_went(
 def test_what_judging_does_not_take_is_refused(argv: list[str], said: str) -> None:
     with pytest.raises(InvalidValue, match=said):
         command.main(argv)
+
+
+def test_trials_that_are_kept_are_not_made_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    made: list[str] = []
+
+    def tried(names: Sequence[str], measure: Measure) -> Iterator[Trial]:
+        for name in names:
+            if len(made) == 3:
+                raise KeyboardInterrupt
+            made.append(name)
+            yield some(name, row("", accuracy="fail"), ("explicit: error",))
+
+    monkeypatch.setattr(judge_command, "tried", tried)
+    argv = ["--judge", "--json", "--keep", str(tmp_path / "trials")]
+    with pytest.raises(KeyboardInterrupt):
+        command.main(argv)
+    assert made == EVERY[:3]
+    made[:] = ["", ""]
+    with pytest.raises(KeyboardInterrupt):
+        command.main(argv)
+    assert made[2:] == EVERY[3:4]
+    monkeypatch.setattr(deceptions, "DECEPTIONS", EVERY[:4])
+    monkeypatch.setattr(deceptions, "HONEST", ())
+    capsys.readouterr()
+    assert command.main(argv) == 4
+    shown = json.loads(capsys.readouterr().out)["trials"]
+    assert [one["name"] for one in shown] == EVERY[:4]
+    assert shown[0] == json.loads(json.dumps(some(EVERY[0], row("", accuracy="fail"), ("explicit: error",)).to_dict()))
+
+
+def test_a_file_that_holds_no_trials_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trials").write_text("method,time_s\n")
+    with pytest.raises(InvalidValue, match="that is no file of trials"):
+        command.main(["--judge", "--keep", str(tmp_path / "trials")])

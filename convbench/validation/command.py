@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -45,7 +46,7 @@ def parser() -> Arguments:
     out = Arguments(
         "validate",
         usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]\n"
-        "       %(prog)s --judge [measure=quick] [--json | --markdown]",
+        "       %(prog)s --judge [measure=quick] [--keep FILE] [--json | --markdown]",
         description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
         "Timer beside it; or, with --judge, every method of a set that deceives. Exit code 0: timings from this "
         "machine can be trusted, and nothing deceived; 2: the command line is at fault; 4: they cannot be trusted, "
@@ -54,6 +55,9 @@ def parser() -> Arguments:
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
     out.add_argument("--judge", action="store_true", help="try methods that deceive, which takes some minutes")
     out.add_argument("--markdown", action="store_true", help="with --judge: print the table as Markdown")
+    out.add_argument(
+        "--keep", metavar="FILE", help="with --judge: write each trial there as it ends, and leave out those in it"
+    )
     out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
     out.add_argument("--json", action="store_true", help="print one JSON object, with every trial in it")
     return out
@@ -62,7 +66,7 @@ def parser() -> Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the proofs and returns 0 or 4; raises InvalidValue."""
     args = parser().parse_args(argv)
-    if args.judge or args.markdown:
+    if args.judge or args.markdown or args.keep:
         return _judge(args)
     wanted = _wanted(args)
     # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
@@ -93,7 +97,8 @@ def _judge(args: argparse.Namespace) -> int:
     from . import judge_command
 
     if not args.judge:
-        raise InvalidValue("markdown", "--markdown needs --judge; --json prints the figures of a validation")
+        option = "markdown" if args.markdown else "keep"
+        raise InvalidValue(option, f"--{option} needs --judge; --json prints the figures of a validation")
     if args.load:
         raise InvalidValue("load", "--load does not go with --judge; leave it out")
     name = "quick"
@@ -104,7 +109,8 @@ def _judge(args: argparse.Namespace) -> int:
     measure = preset(name)
     if not measure.enabled:
         raise InvalidValue("measure", f"measure={measure.name} times nothing, and what is timed is what deceives")
-    return judge_command.main(measure, "json" if args.json else "markdown" if args.markdown else "terminal")
+    output = "json" if args.json else "markdown" if args.markdown else "terminal"
+    return judge_command.main(measure, output, Path(args.keep) if args.keep else None)
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
 
 from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .. import deceptions
+from .._version import __version__
+from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.markdown import code, escape
 from ..facts.spec import Measure
@@ -22,12 +26,43 @@ HEADS = ("method", "what it does", "its row", "because", "gain", "others")
 REASON_LENGTH = 160
 
 
-def main(measure: Measure, output: str) -> int:
+def main(measure: Measure, output: str, kept: Path | None = None) -> int:
     """Tries the set and prints what became of each; `output` is terminal, markdown or json. 0, or 4 where a deception
-    was neither caught nor is a limit that is known, an honest method was, or somebody else was touched."""
-    trials = list(_watched((*deceptions.DECEPTIONS, *deceptions.HONEST), measure))
+    was neither caught nor is a limit that is known, an honest method was, or somebody else was touched.
+
+    Trials are kept in the file `kept` as they end, and those that are in it are not made again.
+    """
+    names = (*deceptions.DECEPTIONS, *deceptions.HONEST)
+    done = {} if kept is None else read(kept, measure)
+    found = _keeping(_watched(tuple(name for name in names if name not in done), measure), kept, measure)
+    done |= {trial.name: trial for trial in found}
+    trials = [done[name] for name in names if name in done]
     {"terminal": _print, "markdown": _print_markdown, "json": _print_json}[output](trials)
     return Exit.GOOD if all(_settled(trial) for trial in trials) else Exit.UNTRUSTED
+
+
+def read(file: Path, measure: Measure) -> dict[str, Trial]:
+    """The trials by this version and measurement in a file. Raises InvalidValue where that holds anything else."""
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+        same = [line["trial"] for line in lines if line["made"] == _made(measure)]
+        trials = [Trial(**{f.name: t[f.name] for f in fields(Trial)} | {"touched": tuple(t["touched"])}) for t in same]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        said = f"--keep {file}: that is no file of trials ({error}); name one that this command wrote, or a new one"
+        raise InvalidValue("keep", said) from None
+    return {trial.name: trial for trial in trials}
+
+
+def _keeping(trials: Iterable[Trial], file: Path | None, measure: Measure) -> Iterator[Trial]:
+    for trial in trials:
+        if file is not None:
+            with file.open("a", encoding="utf-8") as kept:
+                kept.write(json.dumps({"made": _made(measure), "trial": trial.to_dict()}, ensure_ascii=False) + "\n")
+        yield trial
+
+
+def _made(measure: Measure) -> list[str]:
+    return [__version__, measure.name]
 
 
 def _settled(trial: Trial) -> bool:
