@@ -48,7 +48,16 @@ class Candidate:
 
     @property
     def timeable(self) -> bool:
-        return self.call is not None and self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
+        return self.call is not None and self.right
+
+    @property
+    def right(self) -> bool:
+        return self.row["status"] == "ok" and self.row.get("accuracy") != "fail"
+
+    def heed(self, said: Mapping[str, Any]) -> None:
+        """Takes what its code changed in this process into the row, unless that has a worse reason already."""
+        if self.right and ("accuracy" in said or not self.row.get("reason")):
+            self.row.update(said)
 
     @property
     def arm(self) -> Arm:

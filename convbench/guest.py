@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .facts.spec import Spec
-from .measurement import further, problem, reference
+from .measurement import further, meddling, problem, reference
 from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.operands import changed_in_place
@@ -31,9 +31,6 @@ from .timing.turns import Answer, Elsewhere, Lost
 
 RESULT, EARLIER = 0, 1
 """Slots of the results' memory, as execution/method_server.py fills them."""
-
-STAGES = {"import": "its module", "preparation": "its preparation", "calls": "its calls"}
-"""When a method may change its process → who did it, in a sentence."""
 
 SWITCHED = 6
 """In one of so many samples in a row, which one nobody can foresee, the operands get new values: often enough that
@@ -148,7 +145,7 @@ class Guest(Elsewhere):
         self._host.configure(spec, seed, self._bytes)
         said = dict(self._ask("prepare", "prepare", method=self._method).said)
         self._declared, self._has_forward = said.pop("accuracy", None), said.pop("forward", False)
-        for stage in STAGES:
+        for stage in ("import", "preparation"):
             self._heed(said.pop(stage, {}), stage)
         return said
 
@@ -159,11 +156,10 @@ class Guest(Elsewhere):
 
     def _heed(self, changes: Mapping[str, Sequence[str]], stage: str) -> None:
         """Takes note of what the method changed in its process; raises Lost where a verdict may rest on it."""
-        if grave := changes.get("grave"):
-            said = f"{STAGES[stage]} changed {' and '.join(grave)}; a method must leave the process as it was"
-            raise Lost(accuracy="fail", reason=said)
-        if noted := changes.get("noted"):
-            self._noted.append(f"{STAGES[stage]} changed {' and '.join(noted)}; it was put back")
+        if (reason := meddling.grave(changes, stage)) is not None:
+            raise Lost(accuracy="fail", reason=reason)
+        if (note := meddling.noted(changes, stage)) is not None:
+            self._noted.append(note)
 
     def judge(self, made: Problem, truth: Reference) -> tuple[Tensor, dict[str, Any]]:
         """The result for the configuration's own operands, and `prepare_s` and accuracy columns of the method's row."""

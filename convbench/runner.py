@@ -27,6 +27,7 @@ from .guest import Hosts
 from .measurement import environment, problem, reference
 from .measurement.accuracy_columns import same
 from .measurement.devices import device_of, missing_device
+from .measurement.meddling import Watch
 from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
@@ -157,7 +158,7 @@ class _Configuration:
         """Judges the methods that have not been found to change their operands; False where one more is."""
         results: dict[str, Tensor] = {}
         baseline = self.spec.baseline
-        operands = Operands(made)
+        operands, watch = Operands(made), Watch()
         # The baseline first, so that the others can be compared with it; only its result is kept.
         for method in sorted(self.methods, key=lambda m: m.name != baseline):
             if method.meddles:
@@ -172,6 +173,8 @@ class _Configuration:
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
                 method.row.update(failure(error))
                 method.call = None
+            if method.guest is None:
+                method.heed(watch.said("code"))
             if changed := operands.changed():
                 method.meddles, method.call = True, None
                 if method.row["status"] == "ok":
@@ -184,10 +187,11 @@ class _Configuration:
         spec = self.spec
         if any(method.guest is not None for method in self.methods):
             clock = Turns(spec.measure, clock)
+        watch = Watch()
         while arms := [m.arm for m in self.methods if m.timeable]:
             try:
                 samples = timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
-                return self._believed(samples)
+                return self._believed(samples, watch)
             except timing.ArmFailed as failed:
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
@@ -196,13 +200,18 @@ class _Configuration:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
 
-    def _believed(self, samples: Samples) -> Samples | None:
+    def _believed(self, samples: Samples, watch: Watch) -> Samples | None:
         """The samples without those of methods that were not what was judged while they were timed."""
+        changed = watch.said("timing")
         for method in self.methods:
-            if method.guest is not None and method.name in samples.arms:
-                self.stage("", "timed results")
-                if (reason := method.guest.verdict()) is not None:
-                    method.row.update(accuracy="fail", reason=reason)
+            if method.name not in samples.arms:
+                continue
+            if method.guest is None:
+                method.heed(changed)
+                continue
+            self.stage("", "timed results")
+            if (reason := method.guest.verdict()) is not None:
+                method.row.update(accuracy="fail", reason=reason)
         return samples.without([m.name for m in self.methods if not m.timeable])
 
     @contextmanager

@@ -603,3 +603,46 @@ def test_on_a_gpu() -> None:
         assert (row["status"], row["accuracy"]) == ("ok", "exact")
         assert row["time_s"] > 0
         assert row["peak_bytes"] >= 400
+
+
+def _leaves_onednn_off(problem: Problem) -> Callable[[], Tensor]:
+    right = EXPLICIT.wanted(problem)
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    return right
+
+
+def _patches_grad(problem: Problem) -> Callable[[], Tensor]:
+    grad = torch.autograd.grad
+    torch.autograd.grad = lambda *args, **kwargs: grad(*args, **kwargs)  # type: ignore[assignment]
+    return EXPLICIT.wanted(problem)
+
+
+def _turns_denormals_off_later(problem: Problem) -> Callable[[], Tensor]:
+    right, calls = EXPLICIT.wanted(problem), iter(range(10**6))
+
+    def call() -> Tensor:
+        if next(calls) == 3:
+            torch.set_flush_denormal(True)
+        return right()
+
+    return call
+
+
+def test_what_a_method_of_this_process_changes_is_said_and_put_back(own: ModuleType) -> None:
+    was = torch.backends.mkldnn.enabled, torch.autograd.grad
+    for made in (_leaves_onednn_off, _patches_grad, _turns_denormals_off_later):
+        setattr(own, made.__name__, made)
+    methods = ["own_methods:_leaves_onednn_off", "own_methods:_patches_grad", "explicit"]
+    rows, _, _ = run(small(*methods))
+    assert (torch.backends.mkldnn.enabled, torch.autograd.grad) == was
+    left, patched, explicit = (rows[name] for name in methods)
+    assert (left["accuracy"], left["reason"]) == ("ok", "its code changed onednn (True → False); it was put back")
+    assert patched["accuracy"] == "fail"
+    assert patched["reason"].startswith("its code changed torch.autograd.grad; a method must leave")
+    assert (explicit["accuracy"], explicit.get("reason")) == ("ok", None)
+    rows, _, _ = run(small("own_methods:_turns_denormals_off_later", "explicit", **TIMED))
+    said = (
+        "a method that was timed in this process changed flushing of denormal numbers (False → True); it was put back"
+    )
+    assert {row["reason"] for row in rows.values()} == {said}
+    assert {row["accuracy"] for row in rows.values()} == {"ok"}

@@ -24,6 +24,7 @@ from ..facts.spec import Spec
 from ..measurement import identities, problem, state
 from ..measurement.accuracy import wrong_kind
 from ..measurement.devices import device_of
+from ..measurement.meddling import sorted_out
 from ..measurement.operands import Operands, operands_of
 from ..measurement.poison import poison
 from ..measurement.problem import Problem
@@ -106,7 +107,7 @@ class MethodServer:
 
     def changes(self, stage: str = "calls") -> dict[str, list[str]]:
         """What the method's code has changed in this process since it was last asked, undone as far as it can be."""
-        return state.sorted_out([] if self._was is None else state.restore(self._was), stage)
+        return sorted_out([] if self._was is None else state.restore(self._was), stage)
 
     def call(self, seed: int) -> dict[str, Any]:
         """One call on the operands of `seed`, handed over at once; then what the call before it returned, once more.

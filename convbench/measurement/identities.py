@@ -62,10 +62,13 @@ class _Names:
         return len(now) == len(self.held) and all(map(is_, now.values(), self.held.values()))
 
     def covered(self) -> list[str]:
-        """Names that have come since and hide what the same name stood for: a base class's, or Python's own."""
+        """Names of code that has come since and hides what the same name stood for: a base class's, or Python's own."""
+        now = vars(self.holder)
         below = self.holder.__mro__[1:] if isinstance(self.holder, type) else (builtins,)
-        new = vars(self.holder).keys() - self.held.keys()
-        return [n for n in new if any(_is_code(vars(b).get(n)) for b in below)]
+        new = (
+            now.keys() - self.held.keys()
+        )  # a module named as a function of Python's hides nothing: methods/compile.py
+        return [n for n in new if _is_code(now[n]) and any(_is_code(vars(b).get(n)) for b in below)]
 
     def changed(self) -> list[str]:
         now = vars(self.holder)
@@ -98,6 +101,13 @@ class Identities:
                 _with_code(f, was) for f, was in zip(self._functions, self._codes, strict=True) if CODE(f) is not was
             ]
         return found
+
+    def take_as_they_are(self) -> None:
+        """What has changed until now is how it should be."""
+        for number, names in enumerate(self._names):
+            if not names.untouched():
+                self._names[number] = _names(names.called, names.holder)
+        self._codes = list(map(CODE, self._functions))
 
     def _put_back(self, names: _Names) -> list[str]:
         found = []

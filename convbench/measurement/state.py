@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -47,40 +47,6 @@ class Change:
     def __str__(self) -> str:
         values = f" ({self.before} → {self.after})" if self.before or self.after else ""
         return f"{self.what}{values}" + ("" if self.undone else ", which cannot be undone")
-
-
-HARMLESS = (
-    "environment variables",
-    "working directory",
-    "signal handlers",
-    "garbage collector",
-    "garbage collector's thresholds",
-    "garbage collector's callbacks",
-)
-"""What libraries set when they are first used, and what decides nothing of a result or of a time by itself."""
-
-UNSAID = ("running Python threads",)
-"""Threads that wait are nobody's business; those that work show in the CPU seconds."""
-
-
-def sorted_out(changes: Sequence[Change], stage: str) -> dict[str, list[str]]:
-    """Of a method's changes in one of its stages those that are `grave`, as a verdict may rest on them, and those that
-    are only `noted`.
-
-    What is put back before the first call had no effect on it: in the stage `import` nothing is grave but the
-    replacing of functions of convbench's and of Python's, in `preparation` that of any function. In `calls` everything
-    is that is not harmless.
-    """
-    out: dict[str, list[str]] = {"grave": [], "noted": []}
-    for change in changes:
-        grave = {
-            "import": change.function and not change.what.startswith(("torch.", "the code of torch.")),
-            "preparation": change.function,
-            "calls": change.function or change.what not in HARMLESS,
-        }[stage]
-        if change.what not in UNSAID:
-            out["grave" if grave else "noted"].append(str(change))
-    return out
 
 
 @dataclass(frozen=True, slots=True)
