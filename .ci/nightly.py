@@ -53,7 +53,7 @@ def canary(options: argparse.Namespace) -> int:
     """4 unless timings from this machine can be trusted: the night is then invalid, not regressed."""
     code = convbench("validate", f"device={options.device}")
     if code == 4:
-        from convbench.measurement.devices import missing_device
+        from convbench.devices import missing_device
 
         missing = missing_device(options.device)
         if missing is not None:

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
+from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
 from .guest import Guest, Hosts, Sets
 from .measurement import problem, reference
 from .measurement.accuracy_columns import accuracy_columns, same, worse
-from .measurement.devices import device_of
 from .measurement.poison import poison
 from .measurement.problem import Problem
 from .measurement.reference import Reference
@@ -72,7 +72,7 @@ class Candidate:
             self.call = self.guest
             return got
         stage(self.name, "prepare")
-        device = device_of(str(made.device))
+        device = device_of(made.spec.device)
         begun = time.perf_counter()
         prepare = load(self.name)
         self.context = context_of(prepare)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from .devices import device_of
 from .facts.spec import Spec
 from .measurement import further, meddling, problem, reference
 from .measurement.accuracy import judge
@@ -125,6 +126,7 @@ class Guest(Elsewhere):
     def __init__(self, host: Host, method: str, spec: Spec, sets: Sets) -> None:
         self._host, self._method, self._spec, self._sets = host, method, spec, sets
         self._fresh = host.start()
+        self._device = device_of(spec.device)
         self._shape = spec.case.shape_of(spec.wrt)
         self._dtype: torch.dtype = getattr(torch, spec.dtype)
         self._bytes = math.prod(self._shape) * self._dtype.itemsize
@@ -254,7 +256,7 @@ class Guest(Elsewhere):
         if answer.said["wrong"]:
             raise Lost(accuracy="fail", reason=f"when it was timed: {answer.said['wrong']}")
         reading = Reading(**answer.said["reading"])._replace(cpu_s=None)
-        if self._spec.device == "cpu" and answer.cpu_s is not None:  # not what the process says of itself
+        if self._device.is_host and answer.cpu_s is not None:  # not what the process says of itself
             reading = reading._replace(cpu_s=answer.cpu_s / answer.wall_s * reading.spent_s)
         self._taken.append(Taken(calls, reading, _outer(answer), anew, warm))
         return reading
@@ -275,7 +277,7 @@ class Guest(Elsewhere):
             self._heed(self._ask("changes", "timing").said, "calls")
         except Lost as lost:
             return str(lost)
-        if self._spec.device != "cpu":
+        if not self._device.is_host:
             return None
         if self._host.idle_cpu_s > IDLE_CPU_S:
             return (
@@ -303,8 +305,8 @@ class Guest(Elsewhere):
 
     def _tensor(self, result: bytearray) -> Tensor:
         if not result:
-            return torch.empty(self._shape, dtype=self._dtype, device=self._spec.device)
-        return torch.frombuffer(result, dtype=self._dtype).view(self._shape).to(self._spec.device)
+            return torch.empty(self._shape, dtype=self._dtype, device=self._device.placed)
+        return torch.frombuffer(result, dtype=self._dtype).view(self._shape).to(self._device.placed)
 
     def _ask(self, do: str, phase: str, **words: Any) -> Answer:
         return self._host.ask(do, phase, self._spec.timeout_s, **words)

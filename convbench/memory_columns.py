@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .devices import device_of
 from .measurement import memory
-from .measurement.devices import device_of
 from .measurement.problem import Problem
 from .methods.own import Prepare, uses_autograd
 from .timing.clocks import Arm

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from .devices.device import Device
     from .facts.spec import Spec
-    from .measurement.devices import Device
     from .measurement.problem import Problem
     from .measurement.reference import Reference
 
@@ -150,8 +150,8 @@ class Arm(pytest.Function):
 
 def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     """Prepares the method, asserts that it is right, and only then lets pytest-benchmark time it."""
+    from .devices import device_of, missing_device
     from .measurement.accuracy_columns import accuracy_columns
-    from .measurement.devices import device_of, missing_device
     from .measurement.operands import Operands
     from .measurement.switches import switched
     from .methods import Unsupported
@@ -160,7 +160,7 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
     missing = missing_device(spec.device)
     if missing is not None:
         pytest.skip(missing)
-    with switched(spec.switches):
+    with switched(spec.switches, spec.device):
         made, truth = sweep.problem(spec)
         operands = Operands(made)
         try:
@@ -178,7 +178,8 @@ def run(benchmark: Any, sweep: SweepFile, spec: Spec, method: str) -> None:
             assert found["accuracy"] != "fail", found["reason"]
             kept = ("accuracy", "bound_ratio", "max_abs_err")
             benchmark.extra_info.update({"config_id": spec.config_id, **{key: found[key] for key in kept}})
-            benchmark(call if made.device.type == "cpu" else _synchronized(call, device_of(spec.device)))
+            device = device_of(spec.device)
+            benchmark(call if device.is_host else _synchronized(call, device))
 
 
 def _synchronized(call: Callable[[], Any], device: Device) -> Callable[[], Any]:

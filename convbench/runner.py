@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ._version import __version__
 from .candidate import Candidate, Further, candidates
+from .devices import ceilings, device_of, missing_device
 from .endings import failure
 from .facts.limits import least_time
 from .facts.rates import Work
@@ -26,13 +27,12 @@ from .facts.spec import Spec
 from .guest import Hosts
 from .measurement import environment, problem, reference
 from .measurement.accuracy_columns import same
-from .measurement.devices import device_of, missing_device
 from .measurement.meddling import Watch
 from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
-from .timing import ceilings, clocks
+from .timing import clocks
 from .timing import rounds as timing
 from .timing.samples import Samples
 from .timing.turns import Turns
@@ -79,7 +79,7 @@ def run(
     if missing is not None:
         rows = [{**common, "method": m, "status": "skipped", "reason": missing} for m in methods]
         return Result([record(row) for row in rows])
-    with switched(spec.switches):
+    with switched(spec.switches, spec.device):
         found = environment.collect(spec.device, spec.switches)
         common["environment_id"] = found["environment_id"]
         todo = candidates(methods, common, spec, hosts)
@@ -120,7 +120,8 @@ class _Configuration:
         truth = self._shared(lambda: reference.compute(made, self.spec.reference_limits))
         if truth is None:
             return []
-        clock = clocks.clock_for(self.spec.device, self.spec.measure)
+        device = device_of(self.spec.device)
+        clock = device.clock(self.spec.measure)
         with clock.context():
             made = self._judge_all(made, truth)
             self.further.clear()
@@ -223,9 +224,7 @@ class _Configuration:
     def _find_ceilings(self, samples: Samples | None) -> None:
         if samples is not None:
             self.stage("", "ceilings")
-            self.ceilings = ceilings.measure(
-                self.spec.device, self.spec.dtype, self.ceilings, device_of(self.spec.device).synchronize
-            )
+            self.ceilings = ceilings.measure(device_of(self.spec.device), self.spec.dtype, self.ceilings)
 
     def _note_work(self, samples: Samples | None) -> None:
         """What the methods that were timed compute at least, and how fast they could: their times are judged by it."""

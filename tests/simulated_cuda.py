@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from convbench.facts.spec import Measure
-from convbench.timing.cuda_clock import CudaClock
+from convbench.timing.event_clock import EventClock
 
 CYCLES_PER_S = 1.5e9
 RECORD_S = 1e-6
@@ -124,7 +124,7 @@ class Event:
         return (end.time - self.time) * 1e3
 
 
-class SimulatedClock(CudaClock):
+class SimulatedClock(EventClock):
     """The CUDA clock on a simulated machine, whose host time it reads."""
 
     def __init__(self, machine: Machine, measure: Measure) -> None:

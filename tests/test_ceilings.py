@@ -1,29 +1,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from convbench.timing import ceilings
+from convbench.devices import ceilings, device_of
+from convbench.devices import cpu as cpu_device
+from convbench.devices import device as devices
+from convbench.devices.cpu import Cpu
+from convbench.devices.device import Device
 
-
-def done() -> None:
-    """A CPU has done its work when the call returns."""
+CPU = Cpu("cpu")
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ceilings.SIZES, "cpu", (64, 128))
-    monkeypatch.setitem(ceilings.COPY_BYTES, "cpu", 2**16)
-    monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**10)
+    monkeypatch.setattr(Cpu, "work", replace(Cpu.work, products=(64, 128), copy_bytes=2**16))
+    monkeypatch.setattr(Cpu, "cache_bytes", lambda device: 2**10)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 @pytest.mark.usefixtures("small")
 def test_every_dtype_has_ceilings_on_a_cpu(dtype):
-    found = ceilings.measure("cpu", dtype, {}, done)
+    found = ceilings.measure(CPU, dtype, {})
     half = {"ceiling_float32_tflops"} if dtype.endswith("16") else set()
     assert set(found) == {"ceiling_tflops", "ceiling_gbps"} | half
     for value in found.values():
@@ -36,16 +38,16 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
     seconds = {256: 1e-4, 512: 5e-4, 1024: 0.05, 2048: 1.0}
     sizes: list[int] = []
 
-    def fastest(device: str, call: Callable[[], Any], synchronize: Callable[[], None]) -> float:
+    def fastest(device: Cpu, call: Callable[[], Any]) -> float:
         result = call()
         if result.dtype == torch.uint8:
             return 0.01
         sizes.append(len(result))
         return seconds[len(result)]
 
-    monkeypatch.setattr(ceilings, "_fastest", fastest)
-    monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**20)
-    found = ceilings.measure("cpu", "float32", {}, done)
+    monkeypatch.setattr(Cpu, "fastest", fastest)
+    monkeypatch.setattr(Cpu, "cache_bytes", lambda device: 2**20)
+    found = ceilings.measure(CPU, "float32", {})
     # 512 has the best rate; 1024 takes long enough, so that 2048 is not tried.
     assert sizes == [256, 512, 1024]
     assert found["ceiling_tflops"] == pytest.approx(2 * 512**3 / 5e-4 / 1e12)
@@ -54,20 +56,20 @@ def test_rates_are_operations_and_bytes_over_the_fastest_call(monkeypatch):
 
 @pytest.mark.usefixtures("small")
 def test_a_copy_is_far_larger_than_the_last_cache(monkeypatch):
-    monkeypatch.setattr(ceilings, "last_level_cache_bytes", lambda: 2**16)
-    monkeypatch.setattr(ceilings, "_fastest", lambda device, call, wait: call().numel())
+    monkeypatch.setattr(Cpu, "cache_bytes", lambda device: 2**16)
+    monkeypatch.setattr(Cpu, "fastest", lambda device, call: call().numel())
     # Bytes read and written in a second per byte.
-    assert ceilings._copy_bytes_per_s("cpu", "cpu", done) == 2
-    monkeypatch.setattr(ceilings, "_fastest", lambda device, call, wait: 1.0)
-    assert ceilings._copy_bytes_per_s("cpu", "cpu", done) == 2 * 4 * 2**16
+    assert ceilings._copy_bytes_per_s(CPU) == 2
+    monkeypatch.setattr(Cpu, "fastest", lambda device, call: 1.0)
+    assert ceilings._copy_bytes_per_s(CPU) == 2 * 4 * 2**16
 
 
 def test_the_fastest_of_five_counts_after_one_that_does_not(monkeypatch):
     ticks = iter([0.0, 9.0, 10.0, 13.0, 20.0, 22.0, 30.0, 37.0, 40.0, 44.0])
-    monkeypatch.setattr(ceilings, "perf_counter", lambda: next(ticks))
-    monkeypatch.setattr(ceilings, "process_time", iter(range(0, 10**6, 10**4)).__next__)
+    monkeypatch.setattr(cpu_device, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(cpu_device, "process_time", iter(range(0, 10**6, 10**4)).__next__)
     calls = []
-    assert ceilings._fastest("cpu", lambda: calls.append(1), done) == 2.0
+    assert CPU.fastest(lambda: calls.append(1)) == 2.0
     assert len(calls) == 6
 
 
@@ -82,8 +84,15 @@ def test_a_device_that_works_behind_the_hosts_back_is_waited_for(monkeypatch):
     def call() -> None:
         clock["pending"] += 3.0
 
-    monkeypatch.setattr(ceilings, "perf_counter", lambda: clock["now"])
-    assert ceilings._fastest("mps", call, wait) == 3.0
+    class Quiet(Device):
+        def missing(self) -> None:
+            return None
+
+        def synchronize(self) -> None:
+            wait()
+
+    monkeypatch.setattr(devices, "perf_counter", lambda: clock["now"])
+    assert Quiet("quiet").fastest(call) == 3.0
 
 
 @pytest.mark.usefixtures("small")
@@ -93,26 +102,26 @@ def test_what_a_device_cannot_do_is_unknown(monkeypatch):
 
     monkeypatch.setattr(torch, "mm", refuse)
     monkeypatch.setattr(torch, "zeros_like", refuse)
-    assert ceilings.measure("cpu", "float16", {}, done) == {}
+    assert ceilings.measure(CPU, "float16", {}) == {}
 
 
 @pytest.mark.usefixtures("small")
 def test_without_room_for_a_larger_product_the_smaller_one_counts(monkeypatch):
     product = ceilings._product_s
 
-    def cramped(n: int, device: str, dtype: torch.dtype, wait: Callable[[], None]) -> float:
+    def cramped(n: int, device: Device, dtype: torch.dtype) -> float:
         if n == 128:
             raise RuntimeError("can't allocate memory")
-        return product(n, device, dtype, wait)
+        return product(n, device, dtype)
 
     monkeypatch.setattr(ceilings, "_product_s", cramped)
-    assert ceilings.measure("cpu", "float32", {}, done)["ceiling_tflops"] > 0
+    assert ceilings.measure(CPU, "float32", {})["ceiling_tflops"] > 0
 
 
 @pytest.mark.usefixtures("small")
 def test_what_is_known_is_not_measured_again():
     known = {"ceiling_tflops": 1e9}
-    found = ceilings.measure("cpu", "float32", known, done)
+    found = ceilings.measure(CPU, "float32", known)
     assert found["ceiling_tflops"] == 1e9
     assert 0 < found["ceiling_gbps"] < 1e5
     assert known == {"ceiling_tflops": 1e9}
@@ -120,7 +129,7 @@ def test_what_is_known_is_not_measured_again():
 
 @pytest.mark.gpu
 def test_ceilings_on_a_device_are_beyond_a_cpus():
-    found = ceilings.measure("cuda", "float16", {}, torch.cuda.synchronize)
+    found = ceilings.measure(device_of("cuda"), "float16", {})
     assert found["ceiling_tflops"] is not None
     assert found["ceiling_tflops"] > 1
 
@@ -128,7 +137,7 @@ def test_ceilings_on_a_device_are_beyond_a_cpus():
 def test_a_ceiling_on_a_busy_machine_is_that_of_the_cpu_seconds(monkeypatch):
     """Interrupted for as long as it ran in every call: the wall shows twice what it took."""
     wall, cpu = iter(range(0, 1000, 20)), iter(range(0, 1000, 10))
-    monkeypatch.setattr(ceilings, "perf_counter", lambda: float(next(wall)))
-    monkeypatch.setattr(ceilings, "process_time", lambda: float(next(cpu)))
+    monkeypatch.setattr(cpu_device, "perf_counter", lambda: float(next(wall)))
+    monkeypatch.setattr(cpu_device, "process_time", lambda: float(next(cpu)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert ceilings._fastest("cpu", lambda: None, done) == 10.0
+    assert CPU.fastest(lambda: None) == 10.0

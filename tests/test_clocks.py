@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure
-from convbench.timing import clocks, cpu_clock
+from convbench.timing import cpu_clock
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call, Reading
 from convbench.timing.cpu_clock import CpuClock, last_level_cache_bytes
@@ -111,7 +110,7 @@ def test_cpu_clock_records_preemption():
 def test_cpu_clock_runs_a_whole_measurement():
     measure = replace(MEASURE, looks=(6, 8), min_time_s=0.0, sample_s=0.002, warmup_s=0.01)
     arms = [Arm("a", lambda: spin(2e-4)), Arm("b", lambda: spin(6e-4))]
-    samples = timing.measure(arms, "a", measure, clocks.clock_for("cpu", measure), 0, lambda method, phase: None)
+    samples = timing.measure(arms, "a", measure, CpuClock("cpu", measure), 0, lambda method, phase: None)
     row = columns(samples, "b", "a", measure)
     assert row["speed"] == "slower"
     assert row["enqueue_s"] is None
@@ -128,11 +127,6 @@ def test_fake_clock_passes_time_as_told():
     clock.submit(int, 1)
     assert clock.drain() == [Reading(1.0, 2.0), Reading(3.5, 3.5)]
     assert clock.now() == 6.5
-
-
-def test_unknown_device_has_no_clock():
-    with pytest.raises(InvalidValue, match="device='xpu' cannot be timed; known: cpu, cuda"):
-        clocks.clock_for("xpu", MEASURE)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ TYPED = [
     ("convbench baseline=", {f"baseline={name}" for name in METHODS}),
     ("convbench strict=", {"strict=true", "strict=false"}),
     ("convbench wrt=w", {"wrt=weight"}),
-    ("convbench device=", {"device=cpu", "device=cuda"}),
+    ("convbench device=", {"device=cpu", "device=cuda", "device=xpu", "device=mps"}),
     ("convbench sweep=dc", {"sweep=dcgan"}),
     ("convbench +sweep=dc", {"+sweep=dcgan"}),
     ("convbench measure=q", {"measure=quick"}),

@@ -9,10 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from convbench import devices
+from convbench.devices import device_of, missing_device, nvidia
+from convbench.devices.device import Device
 from convbench.execution.child_main import _Watch
-from convbench.measurement.devices import DEVICES, device_of, missing_device
 from convbench.runner import run
-from convbench.timing.clocks import CLOCKS
 from tests.settings import make_spec
 
 X = torch.ones(2, 3, 8, 8)
@@ -60,28 +61,57 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Allocator:
     return allocator
 
 
-def test_every_type_of_device_has_a_clock() -> None:
-    assert DEVICES.keys() == CLOCKS.keys()
-
-
 def test_which_device_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing_device("cpu") is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert missing_device("cuda") is None
     assert missing_device("cuda:1") is None
-    assert missing_device("xpu") == "no xpu: convbench knows cpu and cuda", "CUDA is no answer for it"
+    assert missing_device("tpu") == "no tpu: convbench knows cpu, cuda, xpu, mps", "CUDA is no answer for it"
     assert missing_device("cuda:2") == "no cuda:2: torch finds 2 CUDA device(s)"
+
+
+def no_cuda(monkeypatch: pytest.MonkeyPatch, driver: str | None, refusal: str, built_for: str | None = "13.0") -> str:
+    """Why CUDA is missing, where torch says so and the machine has this driver."""
+
+    def init() -> None:
+        raise RuntimeError(refusal)
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert missing_device("cuda") == "no CUDA: torch finds no usable CUDA device"
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    monkeypatch.setattr(nvidia, "nvidia_driver", lambda: driver)
+    monkeypatch.setattr(torch, "__version__", "2.13.0")
+    said = missing_device("cuda")
+    assert said is not None
+    return said
 
 
-class Absent:
+OLD = "The NVIDIA driver on your system is too old (found version 12020). Please update your GPU driver by downloading"
+
+
+def test_a_driver_that_is_too_old_is_named_with_what_fits_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert no_cuda(monkeypatch, "535.154.05", OLD) == (
+        "no CUDA: The NVIDIA driver on your system is too old (found version 12020) (driver 535.154.05, torch 2.13.0 "
+        "built for CUDA 13.0, which needs driver 580 or newer: install a torch that is built for CUDA 12, or update "
+        "the driver)"
+    )
+    assert "install" not in no_cuda(monkeypatch, "390.1", OLD)
+
+
+def test_torchs_own_reason_is_quoted_where_the_driver_is_not_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices()"
+    assert no_cuda(monkeypatch, "580.65", said) == (
+        "no CUDA: Unexpected error from cudaGetDeviceCount() (driver 580.65, torch 2.13.0 built for CUDA 13.0)"
+    )
+    assert no_cuda(monkeypatch, None, "Found no NVIDIA driver on your system.") == (
+        "no CUDA: Found no NVIDIA driver on your system (driver not found, torch 2.13.0 built for CUDA 13.0)"
+    )
+    assert no_cuda(monkeypatch, None, "", None) == "no CUDA: this torch is built without CUDA"
+
+
+class Absent(Device):
     """A type of device of which this machine has none: whoever waits for one hears so."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
 
     def missing(self) -> str:
         return f"no {self.name} here"
@@ -92,7 +122,7 @@ class Absent:
 
 def test_a_missing_device_of_a_new_type_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a child: the watch over the device has nothing to say of one that is not there."""
-    monkeypatch.setitem(DEVICES, "cuda", Absent)
+    monkeypatch.setattr(devices, "_type", lambda word: Absent)
     spec = make_spec(device="cuda")
     marks: list[tuple[str, str]] = []
     watch = _Watch(SimpleNamespace(stage=lambda *mark: marks.append(mark)), spec.device)  # type: ignore[arg-type]

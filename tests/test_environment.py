@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from convbench.devices import nvidia
 from convbench.facts.spec import Switches
-from convbench.measurement import devices, environment
+from convbench.measurement import environment
 from convbench.measurement.environment import FINGERPRINT, collect, cpu_model
 
 USUAL = Switches()
@@ -107,11 +108,11 @@ class Properties:
 
 def test_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
-    monkeypatch.setattr(devices, "_nvidia_driver", lambda: "570.1")
+    monkeypatch.setattr(nvidia, "nvidia_driver", lambda: "570.1")
     found = collect("cuda", USUAL)
     assert (found["device"], found["gpu"], found["compute_capability"]) == ("cuda", "GPU 1", "9.0")
     assert found["environment_id"] != fingerprint()
-    monkeypatch.setattr(devices, "_nvidia_driver", lambda: "580.2")
+    monkeypatch.setattr(nvidia, "nvidia_driver", lambda: "580.2")
     assert collect("cuda", USUAL)["environment_id"] != found["environment_id"]
 
 
@@ -135,7 +136,7 @@ FILES = {
 def test_processor_and_driver_are_read_from_what_linux_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda self: FILES[str(self)])
     assert cpu_model() == "Fast 9000 (25.17.1)"
-    assert devices._nvidia_driver() == "570.86.15"
+    assert nvidia.nvidia_driver() == "570.86.15"
     monkeypatch.setitem(FILES, "/proc/cpuinfo", "processor\t: 0\n")
     assert cpu_model() == platform.machine()
 
@@ -146,6 +147,6 @@ def test_elsewhere_they_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "read_text", missing)
     assert cpu_model() == (platform.processor() or platform.machine())
-    assert devices._nvidia_driver() is None
+    assert nvidia.nvidia_driver() is None
     monkeypatch.setattr(os, "sysconf", missing)
     assert environment._memory_bytes() is None

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
+from convbench.devices import smi
+from convbench.devices.device import Sharing
+from convbench.devices.nvidia import Nvidia
 from convbench.execution import gpus
 from convbench.execution.execute import RunOptions
 from convbench.execution.outcome import Outcome
@@ -285,24 +288,33 @@ def on(device: str) -> Sweep:
     return configurations([f"device={device}", "measure=none"])
 
 
-def test_each_job_takes_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def shared(monkeypatch: pytest.MonkeyPatch, *names: str, taken: Mapping[str, list[str]] | None = None) -> None:
+    """A machine with GPUs of these names, on some of which others compute."""
+    told = Sharing(("CUDA_VISIBLE_DEVICES",), lambda: list(names), lambda name: (taken or {}).get(name, []))
+    monkeypatch.setattr(Nvidia, "sharing", told)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_each_job_takes_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(monkeypatch, "0", "1")
     monkeypatch.setattr(gpus, "WAIT_S", 0.02)
     program = (
         "import os, sys; from pathlib import Path; from convbench.execution import gpus\n"
-        "index, _ = gpus._first_free(2, Path(sys.argv[1])); print(index, flush=True); sys.stdin.read()\n"
+        "from convbench.devices.smi import NVIDIA\n"
+        "name, _ = gpus._first_free(['0', '1'], NVIDIA, Path(sys.argv[1])); print(name, flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "0\n"
-        with gpus.own_gpu(on("cuda"), 2, tmp_path):
+        with gpus.own_device(on("cuda"), tmp_path):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
+        shared(monkeypatch, "0")
         taken: list[str] = []
 
         def wait_for_the_only_one() -> None:
-            with gpus.own_gpu(on("cuda"), 1, tmp_path):
+            with gpus.own_device(on("cuda"), tmp_path):
                 taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
 
         waiting = threading.Thread(target=wait_for_the_only_one)
@@ -314,27 +326,74 @@ def test_each_job_takes_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert taken == ["0"]
 
 
+@pytest.mark.parametrize("listed", ["2,3", " 2 , 3,-1,7", "GPU-5f3a-1,GPU-77-2", "MIG-GPU-a/3/0,MIG-0b1c-44", "3,2,"])
+def test_the_gpus_that_the_environment_names_are_shared_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str
+) -> None:
+    """A list is what a whole machine was given to; only one name is a scheduler's choice for this job."""
+    shared(monkeypatch, "0", "1", "2", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    first, second = [name.strip() for name in listed.split(",")[:2]]
+    with gpus.own_device(on("cuda"), tmp_path):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == first
+        # Another job, which got the same list.
+        with monkeypatch.context() as another:
+            another.setenv("CUDA_VISIBLE_DEVICES", listed)
+            with gpus.own_device(on("cuda"), tmp_path):
+                assert os.environ["CUDA_VISIBLE_DEVICES"] == second
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == listed
+
+
+def test_a_gpu_that_others_compute_on_comes_last_and_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared(monkeypatch, "0", "1", taken={"0": ["python (pid 12)"]})
+    with gpus.own_device(on("cuda"), tmp_path):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+        assert capsys.readouterr().err == ""
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with gpus.own_device(on("cuda"), tmp_path):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+        os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+    assert capsys.readouterr().err == "convbench: other processes compute on device 0: python (pid 12)\n"
+
+
 def test_gpus_are_left_alone_where_they_are_none_of_our_business(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for specs, number in ((on("cpu"), 2), (on("cuda:1"), 2), (on("cuda"), 0)):
-        with gpus.own_gpu(specs, number, tmp_path):
+    for device, names in (("cpu", "01"), ("cuda:1", "01"), ("cuda", "")):
+        shared(monkeypatch, *names)
+        with gpus.own_device(on(device), tmp_path):
             assert "CUDA_VISIBLE_DEVICES" not in os.environ
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    with gpus.own_gpu(on("cuda"), 2, tmp_path):
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+    shared(monkeypatch, "0", "1")
+    for chosen in ("5", "", "-1", "MIG-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+        with gpus.own_device(on("cuda"), tmp_path):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == chosen
     assert not list(tmp_path.iterdir())
 
 
-def test_gpus_are_counted_as_nvidia_smi_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_those_that_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is split is handed out in slices."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpus.count() == 0
+    assert smi.nvidia_names() == []
+    assert smi.nvidia_processes("0") == []
     fake = tmp_path / "nvidia-smi"
-    fake.write_text("#!/bin/sh\nprintf 'GPU 0: A (UUID: x)\\n  MIG 1g\\nGPU 1: B (UUID: y)\\n'\n")
+    fake.write_text(
+        """#!/bin/sh
+if [ "$1" = -L ]; then
+printf 'GPU 0: A (UUID: x)\\n  MIG 1g.5gb Device 0: (UUID: MIG-a)\\n  MIG 1g.5gb Device 1: (UUID: MIG-b)\\n'
+printf 'GPU 1: B (UUID: y)\\n'
+else
+[ "$2" = 1 ] && printf '4242, /usr/bin/python3\\n'
+fi
+"""
+    )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert gpus.count() == 2
+    assert smi.nvidia_names() == ["MIG-a", "MIG-b", "1"]
+    assert smi.nvidia_processes("1") == ["/usr/bin/python3 (pid 4242)"]
+    assert smi.nvidia_processes("0") == []
 
 
 def test_a_share_is_json(tmp_path: Path) -> None:

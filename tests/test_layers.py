@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parent.parent / "convbench"
 LAYERS = {
     "facts": {"_version", "facts"},
     "timing": {"timing"},
+    "devices": {"devices"},
     "measurement": {"measurement"},
     "methods": {"methods"},
     "one configuration": {"candidate", "endings", "guest", "memory_columns", "runner"},
@@ -38,6 +39,7 @@ FACE = {"__init__", "__main__"}
 PLAIN = {
     *(
         "facts.case",
+        "facts.devices",
         "facts.dtypes",
         "facts.configuration_key",
         "facts.settings",
@@ -81,7 +83,7 @@ CHILDS_SIDE = {
     *("candidate", "endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
     "validation.proofs",
     "api.judging",
-    *("timing.cuda_clock", "timing.ceilings", "measurement.notebook"),
+    *("timing.event_clock", "devices.ceilings", "measurement.notebook"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),
     *(f"deceptions.at_import.{m}" for m in ("switches", "onednn", "precision", "timer")),

@@ -13,9 +13,8 @@ import pandas as pd
 import pytest
 
 import convbench
-from convbench import cli
+from convbench import cli, devices
 from convbench.facts.record import Record
-from convbench.measurement import devices
 from convbench.results.table import typed
 from tests import made_up
 

@@ -18,10 +18,11 @@ import pytest
 import torch
 from torch.utils.benchmark import Timer
 
+from convbench.devices.cpu import Cpu
+from convbench.devices.nvidia import Nvidia
 from convbench.facts.spec import Measure
-from convbench.timing import clocks
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Arm, clock_for
+from convbench.timing.clocks import Arm
 from convbench.timing.samples import Samples, columns
 from convbench.validation import burst, proofs
 from convbench.validation.proofs import Setup, SlowedClock
@@ -66,9 +67,9 @@ def test_a_slowed_clock_is_got_ready_like_the_clock_it_is():
 @pytest.mark.parametrize("error", [0.8, 1.2])
 def test_a_sample_on_a_device_holds_enough_calls_for_a_slowdown_of_five_percent(monkeypatch, seconds, error):
     machine = Machine()
-    monkeypatch.setattr(proofs, "workload", lambda device: machine.kernel("conv", 2e-5, seconds))
+    monkeypatch.setattr(proofs, "workload", lambda setup: machine.kernel("conv", 2e-5, seconds))
     monkeypatch.setattr(proofs, "_timer", lambda setup, call, s: error * seconds)
-    monkeypatch.setattr(clocks, "clock_for", lambda device, measure: SimulatedClock(machine, measure))
+    monkeypatch.setattr(Nvidia, "clock", lambda device, measure: SimulatedClock(machine, measure))
     wanted = Measure(looks=(6,), min_time_s=0.0, max_time_s=1e5, gpu_warmup_s=1.0)
     one = next(proofs.tries(Setup("cuda", 1, wanted, 0), 1e6))
     assert one.truth == pytest.approx(1 / 1.05, abs=0.012)
@@ -100,7 +101,7 @@ def test_injected_calls_are_really_made():
         made[name] += 1
 
     arms = [Arm("a", lambda: counter("a")), Arm("slowed", lambda: counter("slowed"))]
-    clock = SlowedClock(clock_for("cpu", QUICK), arms[1].call)
+    clock = SlowedClock(Cpu("cpu").clock(QUICK), arms[1].call)
     for arm in arms:
         clock.submit(arm.call, 200)
     first, second = clock.drain()
@@ -163,7 +164,7 @@ def test_tritons_timer_runs_under_the_same_switches(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(testing=SimpleNamespace(do_bench=timed)))
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    monkeypatch.setattr(proofs, "workload", lambda device: int)
+    monkeypatch.setattr(proofs, "workload", lambda setup: int)
     monkeypatch.setattr(proofs, "_samples", lambda setup, calls: None)
     monkeypatch.setattr(proofs, "columns", lambda *arguments: {"time_s": 1e-3})
     proof = proofs.do_bench(Setup("cuda", threads, QUICK, 0))
@@ -227,6 +228,6 @@ def test_load_ends_with_a_parent_that_was_killed():
 
 def test_samples_of_a_try_are_ordinary_samples():
     """What `validate` measures is what a sweep measures: the same function on the same kind of samples."""
-    samples = proofs._samples(Setup("cpu", 1, QUICK, 3), {"a": proofs.workload("cpu")})
+    samples = proofs._samples(Setup("cpu", 1, QUICK, 3), {"a": proofs.workload(Setup("cpu", 1, QUICK, 0))})
     assert isinstance(samples, Samples)
     assert samples.arms == ("a",)

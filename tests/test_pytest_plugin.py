@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from convbench.measurement.devices import Cuda
+from convbench.devices.nvidia import Nvidia
 from convbench.pytest_plugin import _synchronized, compose
 
 ROOT = Path(__file__).parent.parent
@@ -124,8 +124,8 @@ def test_wrong_methods_are_not_timed_and_missing_ones_are_skipped(tmp_path: Path
 
 def test_the_device_that_is_measured_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(Cuda, "synchronize", lambda device: said.append(device.name))
-    call = _synchronized(lambda: said.append("call"), Cuda("cuda:1"))
+    monkeypatch.setattr(Nvidia, "synchronize", lambda device: said.append(device.name))
+    call = _synchronized(lambda: said.append("call"), Nvidia("cuda:1"))
     call()
     assert said == ["call", "cuda:1"]
 

@@ -17,17 +17,16 @@ from torch import Tensor
 
 import convbench
 from convbench import runner
+from convbench.devices.cpu import Cpu
 from convbench.endings import REASON_LENGTH
 from convbench.execution.worker import Measured
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference
 from convbench.measurement.accuracy_columns import same
-from convbench.measurement.devices import Cpu
 from convbench.measurement.problem import Problem
 from convbench.methods.formulas import EXPLICIT
 from convbench.methods.own import load
-from convbench.timing import clocks
 from convbench.timing.cpu_clock import CpuClock
 from convbench.timing.samples import Samples, columns
 
@@ -475,7 +474,7 @@ class CapturesNothing(CpuClock):
 
 def test_after_a_failed_capture_the_process_is_spent(own: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not run(small("autograd", **TIMED))[2].spent
-    monkeypatch.setattr(clocks, "clock_for", lambda device, measure: CapturesNothing(device, measure))
+    monkeypatch.setattr(Cpu, "clock", lambda device, measure: CapturesNothing(device.name, measure))
     rows, _, result = run(small("autograd", **TIMED))
     assert result.spent
     assert rows["autograd"]["cuda_graph_error"] == "operation not permitted when stream is capturing"
@@ -485,7 +484,7 @@ def test_after_a_failed_capture_the_process_is_spent(own: ModuleType, monkeypatc
 
 
 def test_ceilings_that_are_known_are_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convbench.timing.ceilings._product_flops", lambda *where: 3e12)
+    monkeypatch.setattr("convbench.devices.ceilings._product_flops", lambda *where: 3e12)
     spec = small("autograd", **TIMED)
     result = runner.run(spec, spec.arms, lambda method, phase: None, 0, {"ceiling_gbps": 10.0})
     assert result.ceilings == {"ceiling_tflops": 3.0, "ceiling_gbps": 10.0}

@@ -43,7 +43,7 @@ STRIDED: dict[str, Any] = {
         ({"timeout_s": "60"}, "timeout_s", "timeout_s='60' must be a number"),
         ({"timeout_s": float("nan")}, "timeout_s", "must be a number"),
         ({"timeout_s": True}, "timeout_s", "must be a number"),
-        ({"device": "tpu"}, "device", "device='tpu' is not known; allowed: cpu, cuda, cuda:N$"),
+        ({"device": "tpu"}, "device", "device='tpu' is not known; allowed: cpu, cuda, cuda:N, xpu, xpu:N, mps$"),
         ({"device": "GPU"}, "device", "did you mean cuda"),
         ({"device": "cuda:x"}, "device", "not known"),
         ({"device": "cuda:1 "}, "device", "not known"),

@@ -219,9 +219,7 @@ def test_wrong_rows_are_not_summed_up_as_ok():
 def test_a_gpu_that_is_not_there_is_counted_with_its_reason_and_remedy():
     said = text(kernels_and_devices())
     assert "6 configurations, 24 rows: 12 ok, 12 skipped" in said
-    assert (
-        "12 skipped: no CUDA: torch is built without it → run where torch sees a GPU, or leave device=cuda out" in said
-    )
+    assert "12 skipped: no CUDA: torch is built without it → run where torch sees one, or leave device=cuda out" in said
 
 
 def test_the_bias_is_spoken_of_when_it_is_swept():

@@ -104,7 +104,7 @@ def test_a_wrong_command_line_is_told_by_its_key(said, arguments, message):
 
 
 def test_a_device_that_is_not_there_has_exit_code_4(said, monkeypatch, capsys):
-    from convbench.measurement import devices
+    from convbench import devices
 
     monkeypatch.setattr(devices, "missing_device", lambda device: f"no {device} here")
     assert validate.main(["device=cuda:5"]) == 4

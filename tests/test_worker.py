@@ -261,7 +261,7 @@ def test_the_device_is_asked_before_an_arm_starts_anew_and_not_between_samples(m
     device = SimpleNamespace(synchronize=lambda: asked.append(marks[-1] if marks else ("", "")))
     # In place of the module that needs torch, which this process is meant to stay without.
     devices = SimpleNamespace(device_of=lambda name: device, missing_device=lambda name: None)
-    monkeypatch.setitem(sys.modules, "convbench.measurement.devices", devices)
+    monkeypatch.setitem(sys.modules, "convbench.devices", devices)
     pipe = SimpleNamespace(stage=lambda method, phase: marks.append((method, phase)))
     watch = child_main._Watch(pipe, "cuda")  # type: ignore[arg-type]
     watch("", "warm-up")

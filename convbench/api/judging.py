@@ -65,6 +65,6 @@ def _here() -> Iterator[Here]:
 def judged(specs: Iterable[Spec], method: str) -> Iterator[tuple[Spec, Record, BaseException | None]]:
     """Each configuration's row for one method, and what the method raised."""
     for spec in specs:
-        with switched(spec.switches), _here() as host:
+        with switched(spec.switches, spec.device), _here() as host:
             (row,) = runner.run(spec, [method], unmarked, hosts=host).records
             yield spec, row, host.error

@@ -125,7 +125,7 @@ class _Watch:
 
     def __init__(self, pipe: Pipe, device: str) -> None:
         self._mark = pipe.stage
-        from ..measurement.devices import device_of, missing_device
+        from ..devices import device_of, missing_device
 
         # One that is not there has nothing to answer: its rows are skipped.
         self._device = device_of(device) if missing_device(device) is None else None

@@ -1,63 +1,91 @@
-"""Which GPU a job of its own takes on a machine that it shares with other jobs."""
+"""Which device a job of its own takes on a machine that it shares with other jobs."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
 import os
-import shutil
-import subprocess
+import re
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ..devices import device_of
+from ..devices.device import Sharing
 from ..facts.spec import Spec
 
 WAIT_S = 0.5
-"""Time between two looks for a free GPU."""
-
-
-def count() -> int:
-    """GPUs that nvidia-smi lists; 0 where there is none, or no nvidia-smi."""
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+"""Time between two looks for a free device."""
 
 
 @contextmanager
-def own_gpu(specs: Iterable[Spec], number: int | None = None, locks: Path | None = None) -> Iterator[None]:
-    """Lets this process and its children see one GPU that no other such job uses, and waits for one if need be.
+def own_device(specs: Iterable[Spec], locks: Path | None = None) -> Iterator[None]:
+    """Lets this process and its children see one device that no other such job uses, and waits for one if need be.
 
-    Does nothing where nothing runs on `cuda`, where a scheduler has chosen already (CUDA_VISIBLE_DEVICES is
-    set), or where there is no GPU. `number` GPUs are shared (default: as many as the machine has).
+    Shared are those that the environment names (CUDA_VISIBLE_DEVICES=0,1,2,3; UUIDs and MIG slices as well), or all of
+    the machine where it names none. Does nothing where no device that is handed out is asked for without a number,
+    where a scheduler has chosen one already, or where there is none.
     """
-    if "CUDA_VISIBLE_DEVICES" in os.environ or not any(spec.device == "cuda" for spec in specs):
+    sharing = _sharing(specs)
+    chosen = _variable(sharing) if sharing is not None else None
+    names = _names(sharing, chosen) if sharing is not None else []
+    if sharing is None or not names or (chosen is not None and len(names) < 2):
         yield
         return
-    number = count() if number is None else number
-    if not number:
-        yield
-        return
-    index, lock = _first_free(number, locks or Path(tempfile.gettempdir()))
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(index)
+    variable = chosen or sharing.variables[0]
+    before = os.environ.get(variable)
+    name, lock = _first_free(names, sharing, locks or Path(tempfile.gettempdir()))
+    os.environ[variable] = name
     try:
         yield
     finally:
-        del os.environ["CUDA_VISIBLE_DEVICES"]
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
         lock.release()
 
 
-def _first_free(number: int, locks: Path) -> tuple[int, BaseFileLock]:
-    """(index, its lock) of a GPU; the lock goes with the process, however it ends."""
+def _sharing(specs: Iterable[Spec]) -> Sharing | None:
+    devices = {spec.device for spec in specs if ":" not in spec.device}
+    return next((sharing for name in sorted(devices) if (sharing := device_of(name).sharing) is not None), None)
+
+
+def _variable(sharing: Sharing) -> str | None:
+    """The variable by which somebody has chosen devices already."""
+    return next((name for name in sharing.variables if name in os.environ), None)
+
+
+def _names(sharing: Sharing, variable: str | None) -> list[str]:
+    """The devices to be shared. As CUDA reads such a list, it ends where a name is none, such as -1."""
+    if variable is None:
+        return sharing.listed()
+    names = []
+    for name in os.environ[variable].split(","):
+        if not re.fullmatch(r"\d+|[A-Za-z][\w./-]*", name.strip()):
+            break
+        names.append(name.strip())
+    return names
+
+
+def _first_free(names: Sequence[str], sharing: Sharing, locks: Path) -> tuple[str, BaseFileLock]:
+    """(name, its lock) of a device, one that no stranger computes on if there is one; the lock goes with the process,
+    however it ends."""
+    strangers = {name: sharing.taken(name) for name in names}
     while True:
-        for index in range(number):
-            lock = FileLock(locks / f"convbench-gpu-{getpass.getuser()}-{index}.lock", mode=0o600)
+        for name in sorted(names, key=lambda name: bool(strangers[name])):
+            kind = sharing.variables[0].partition("_")[0].lower()
+            file = f"convbench-{kind}-{getpass.getuser()}-{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock"
+            lock = FileLock(locks / file, mode=0o600)
             with contextlib.suppress(Timeout):
                 lock.acquire(blocking=False)
-                return index, lock
+                if strangers[name]:
+                    said = ", ".join(strangers[name])
+                    print(f"convbench: other processes compute on device {name}: {said}", file=sys.stderr)
+                return name, lock
         time.sleep(WAIT_S)

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
+from ..devices import cpu, cuda, device_of, mps, xpu
 from ..facts.spec import Spec
 from ..measurement import identities, problem, state
 from ..measurement.accuracy import wrong_kind
-from ..measurement.devices import device_of
 from ..measurement.meddling import sorted_out
 from ..measurement.operands import Operands, operands_of
 from ..measurement.poison import poison
@@ -32,11 +32,15 @@ from ..measurement.switches import switched
 from ..memory_columns import memory_columns
 from ..methods.backward import Backward
 from ..methods.own import context_of, declared_accuracy, load
-from ..timing.clocks import Arm, Clock, clock_for
+from ..timing import cpu_clock, event_clock, waiting_clock
+from ..timing.clocks import Arm, Clock
 from .shared_bytes import SharedBytes
 
 RESULT, EARLIER = 0, 1
 """Slots: what the last call returned, and what an earlier call returned, copied after the last one."""
+
+LOADED = (cpu, cuda, mps, xpu, cpu_clock, event_clock, waiting_clock)
+"""Before any method is, so that what one changes in them is seen (identities.py)."""
 
 
 class MethodServer:
@@ -74,7 +78,7 @@ class MethodServer:
         self.close()
         self._spec = Spec.from_dict(spec)
         bind(cores)
-        self._configuration.enter_context(switched(self._spec.switches))
+        self._configuration.enter_context(switched(self._spec.switches, self._spec.device))
         self._made = problem.make(self._spec, seed)
         if self._results is not None:
             elements = torch.Size(self._made.shape).numel()
@@ -87,7 +91,7 @@ class MethodServer:
         gc.enable()
         self._preparation.close()
         self._arm = self._forward = self._held = None
-        self._clock = clock_for(spec.device, spec.measure)
+        self._clock = device_of(spec.device).clock(spec.measure)
         self._preparation.enter_context(self._clock.context())
         self._was = state.capture(self._functions)
         begun = time.perf_counter()
@@ -136,7 +140,7 @@ class MethodServer:
             return {"cuda_graph_error": "its forward pass is run again for new operands, in other memory"}
         self._held = None
         measure = replace(spec.measure, cuda_graph=cuda_graph)
-        self._clock = clock = clock_for(spec.device, measure)
+        self._clock = clock = device_of(spec.device).clock(measure)
         self._preparation.enter_context(clock.context())
         (self._arm,) = clock.ready([arm])
         gc.disable()  # its pauses would fall on whichever sample happens to run

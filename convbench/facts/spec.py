@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .case import ConvCase, IllegalCase, InvalidValue, whole_number
 from .configuration_key import ConfigurationKey
+from .devices import check_device
 from .dtypes import DTYPES
 from .fills import check_fill, fills_of, is_file
 from .settings import SETTINGS, Identity, owned
@@ -21,7 +22,6 @@ tables hold it (convbench/results/schema.py), and docs/stability.md says what th
 
 MEMORY_FORMATS = ("contiguous", "channels_last")
 WRT = ("input", "weight", "bias", "grad_output")
-DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -161,14 +161,9 @@ class Spec:
         check_fill(self.fill)
         whole_number("seed", self.seed, 0)
         number("timeout_s", self.timeout_s, 0.001)
-        self._check_device()
+        check_device(self.device)
         self._check_methods()
         self._check_combination()
-
-    def _check_device(self) -> None:
-        if not isinstance(self.device, str) or not DEVICE.fullmatch(self.device):
-            hint = "; did you mean cuda?" if str(self.device).lower() in ("gpu", "nvidia") else ""
-            raise InvalidValue("device", f"device={self.device!r} is not known; allowed: cpu, cuda, cuda:N{hint}")
 
     def _check_methods(self) -> None:
         if not self.methods:

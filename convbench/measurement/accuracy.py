@@ -51,7 +51,7 @@ def judge(result: object, problem: Problem, reference: Reference, declared: str 
     if wrong is not None:
         return Judgement("fail", wrong)
     assert isinstance(result, Tensor)
-    result = result.detach()
+    result = result.detach().to(reference.expected.device)
     integers = problem.spec.fill in WHOLE_NUMBERS
     if result.numel() == 0:
         return Judgement("exact" if integers else "ok", bound_ratio=0.0)

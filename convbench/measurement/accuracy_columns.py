@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..devices import block_of
 from ..facts.record import VERDICTS
 from .accuracy import judge
-from .errors import BLOCK
 from .problem import Problem
 from .reference import Reference
 
@@ -29,7 +29,7 @@ def accuracy_columns(got: object, made: Problem, truth: Reference, declared: str
     row["identity_fraction"] = truth.identity.fraction if truth.identity is not None else None
     row["loss"] = made.loss
     if isinstance(got, Tensor) and got.numel() and got.is_floating_point() and got.device == made.device:
-        mean, std = _moments(got)
+        mean, std = _moments(got.to(truth.expected.device))
         row["grad_mean"], row["grad_std"] = mean, std
         row["result_hash"] = _hash(got)
     return row
@@ -70,7 +70,7 @@ def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
     """Mean and standard deviation over n, in float64; None where they are not finite."""
     n = tensor.numel()
     mean = tensor.sum(dtype=torch.float64) / n
-    blocks = tensor.reshape(-1).split(BLOCK[tensor.device.type])
+    blocks = tensor.reshape(-1).split(block_of(tensor.device.type))
     square = sum(block.double().sub(mean).square().sum() for block in blocks) / n
     values = torch.stack([mean, torch.as_tensor(square).sqrt()])
     mean_value, std_value = values.tolist() if bool(torch.isfinite(values).all()) else (None, None)

@@ -13,20 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..devices import device_of
 from ..facts.settings import SETTINGS
 from ..facts.spec import Switches
-from .devices import device_of
 
 MACHINE = ("cpu", "cores", "gpu", "driver", "cuda", "cudnn", "torch")
 FINGERPRINT = (*MACHINE, *(setting.name for setting in SETTINGS.values() if setting.fingerprint))
-"""What makes absolute times comparable; never the clock, the host's name or the load."""
+"""What makes absolute times comparable; never the clock, the host's name or the load. A device adds its own."""
 
 
 def collect(device: str, switches: Switches) -> dict[str, Any]:
     """The environment of one device under these switches; `environment_id` is its fingerprint. Imports torch."""
     kind = device.partition(":")[0]
-    found = {**_machine(), **device_of(device).facts(), "device": kind, **asdict(switches)}
-    identity = json.dumps({key: found.get(key) for key in FINGERPRINT}, sort_keys=True)
+    on = device_of(device)
+    found = {**_machine(), **on.facts(), "device": kind, **asdict(switches)}
+    usual = {key: found.get(key) for key in FINGERPRINT}
+    # What a device adds counts where it says anything, so that a new name among them renames no older environment.
+    own = {key: found[key] for key in on.fingerprint if found.get(key)}
+    identity = json.dumps(usual | own, sort_keys=True)
     return {"environment_id": hashlib.sha256(identity.encode()).hexdigest()[:12], **found}
 
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..devices import block_of
 from ..facts.dtypes import DType
 from .bounds import Bounds
-
-BLOCK = {"cpu": 2**16, "cuda": 2**22}
-"""Elements compared at a time. On a CPU a dozen float64 temporaries of 512 KiB stay in the caches and within the
-allocator's reach: blocks of 2²² took eight times as long, most of it for pages mapped anew."""
 
 
 @dataclass(slots=True)
@@ -64,7 +61,7 @@ def compare(
     flat: Tensor, expected: Tensor, magnitude: Tensor, length: int, classes: dict[str, Bounds], dtype: DType
 ) -> Evidence:
     """The evidence on `flat` [n], of any dtype, against `expected` and B, float64 [n]; sums of `length` products."""
-    block = BLOCK[flat.device.type]
+    block = block_of(flat.device.type)
     largest = magnitude.amax()
     parts = zip(flat.split(block), expected.split(block), magnitude.split(block), strict=True)
     rows = [_compare_block(*part, largest, list(classes.values()), dtype) for part in parts]

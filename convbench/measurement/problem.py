@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..devices import device_of
 from ..facts.case import ConvCase
 from ..facts.fills import is_file
 from ..facts.spec import Spec
@@ -80,6 +81,15 @@ class Problem:
         """Shape of the wanted gradient."""
         return self.case.shape_of(self.wrt)
 
+    def moved(self, device: str) -> Problem:
+        """The same values on another device (torch's name for it); itself where they are there."""
+        if self.device == torch.device(device):
+            return self
+        tensors = {name: getattr(self, name) for name in ("input", "weight", "bias", "grad_output")}
+        there = {name: None if tensor is None else tensor.to(device) for name, tensor in tensors.items()}
+        draw = self._draw
+        return replace(self, **there, _draw=None if draw is None else lambda name: draw(name).to(device))
+
     def directions(self) -> Directions:
         """Order 2: the directions v; the same tensors at every call."""
         assert self._draw is not None
@@ -138,7 +148,7 @@ def _with_other_values(spec: Spec, seed: int) -> Problem:
 
 def place(tensor: Tensor, spec: Spec) -> Tensor:
     """`tensor` rounded to the dtype, on its device, in its memory format if it has spatial axes."""
-    tensor = tensor.to(getattr(torch, spec.dtype)).to(spec.device)
+    tensor = tensor.to(getattr(torch, spec.dtype)).to(device_of(spec.device).placed)
     if tensor.dim() < 3:
         return tensor
     return tensor.contiguous(memory_format=FORMATS[spec.memory_format, spec.case.dims])
@@ -162,5 +172,5 @@ def _notebook(spec: Spec, draw: Callable[[str], Tensor]) -> Problem:
     x, target, w = (place(t.float(), spec) for t in (x, target, w))
     bias = None if b is None else place(b.float(), spec)
     difference = forward(x, w, bias, case) - target
-    loss = float(difference.double().square().sum())
+    loss = float(difference.to(device_of(spec.device).reference).double().square().sum())
     return Problem(spec, x, w, bias, 2 * difference, loss=loss, _draw=draw)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..devices import device_of
 from ..facts.case import ConvCase
 from ..facts.spec import ReferenceLimits
 from . import contraction, signed_sums
@@ -57,7 +58,8 @@ class Reference:
 
 
 def compute(problem: Problem, limits: ReferenceLimits) -> Reference:
-    """The reference of a problem within the limits on operations and bytes."""
+    """The reference of a problem within the limits on operations and bytes, where its device computes in float64."""
+    problem = problem.moved(device_of(problem.spec.device).reference)
     case, wrt = problem.case, problem.wrt
     elements = math.prod(problem.shape)
     known: tuple[Tensor, Tensor | None, Identity | None]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..devices import block_of
 from ..facts.case import ConvCase
 from ..facts.spec import ReferenceLimits
 from . import contraction
 from .bounds import Bounds
-from .errors import BLOCK
 from .terms import (
     WORKING_SET,
     Term,
@@ -186,7 +186,7 @@ def _norm(tensor: Tensor) -> float:
 def _sums(grouped: Tensor, known: Identity) -> tuple[Tensor, Tensor]:
     """(Σ signs·result, ‖result‖₂) of every part, in float64, a slice of the first axis at a time."""
     sums, norms = [], []
-    step = max(1, BLOCK[grouped.device.type] // max(1, grouped[0].numel()))
+    step = max(1, block_of(grouped.device.type) // max(1, grouped[0].numel()))
     members = known.mixing.abs()
     for start in range(0, grouped.shape[0], step):
         moved = grouped[start : start + step].double().movedim(known.axis, -1)

@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 
+from ..devices import device_of
+from ..devices.device import Switch
 from ..facts.settings import owned
 from ..facts.spec import Switches
 
 
-class Switch(NamedTuple):
-    """How a switch is read and set. `read` gives whatever `set` needs to bring the same state back."""
+class _Tf32(NamedTuple):
+    """Whether TF32 is allowed, by both of torch's interfaces: the older flags (None where torch refuses to tell, since
+    they contradict the newer words) and the words for cuDNN's convolutions, its recurrences and matrix products."""
 
-    read: Callable[[], Any]
-    set: Callable[[Any], None]
-
-
-def _tf32() -> tuple[bool, bool]:
-    """In cuDNN and in matrix products: torch allows it in the one and leaves it off in the other by itself."""
-    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    flags: tuple[bool | None, ...]
+    words: tuple[str, ...]
 
 
-def _set_tf32(value: bool | tuple[bool, bool]) -> None:
-    wanted = value if isinstance(value, tuple) else (value, value)
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted
+_CUDNN: Any = torch.backends.cudnn
+FLAGGED: tuple[Any, ...] = (_CUDNN, torch.backends.cuda.matmul)
+WORDED: tuple[Any, ...] = (_CUDNN.conv, _CUDNN.rnn, torch.backends.cuda.matmul)
+
+
+def _tf32() -> _Tf32:
+    return _Tf32(tuple(map(_flag, FLAGGED)), tuple(part.fp32_precision for part in WORDED))
+
+
+def _flag(backend: Any) -> bool | None:
+    try:
+        return bool(backend.allow_tf32)
+    except RuntimeError:
+        return None
+
+
+def _set_tf32(wanted: bool | _Tf32) -> None:
+    """The flags first, which set some of the words; a word that is left at none would take a wider one's value."""
+    if isinstance(wanted, bool):
+        word = "tf32" if wanted else "ieee"
+        wanted = _Tf32((wanted,) * len(FLAGGED), (word,) * len(WORDED))
+    for backend, flag in zip(FLAGGED, wanted.flags, strict=True):
+        if flag is not None:
+            backend.allow_tf32 = flag
+    for part, word in zip(WORDED, wanted.words, strict=True):
+        part.fp32_precision = word
+
+
+_FILLING: Any = torch.utils.deterministic
+
+
+def _deterministic() -> tuple[bool, bool]:
+    """Whether deterministic algorithms are requested, and whether torch then fills what torch.empty returns."""
+    return torch.are_deterministic_algorithms_enabled(), _FILLING.fill_uninitialized_memory
+
+
+def _set_deterministic(wanted: bool | tuple[bool, bool]) -> None:
+    """Without the filling, where they are asked for: it is no part of an algorithm, and takes longer than many a
+    convolution. torch.use_deterministic_algorithms alone imports the compiler, for seconds."""
+    on, fills = wanted if isinstance(wanted, tuple) else (wanted, _deterministic()[1] and not wanted)
+    if on != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(on)
+    _FILLING.fill_uninitialized_memory = fills
 
 
 def _set_cudnn_benchmark(value: bool) -> None:
@@ -41,29 +79,25 @@ SWITCHES = {
     "threads": Switch(torch.get_num_threads, torch.set_num_threads),
     "tf32": Switch(_tf32, _set_tf32),
     "cudnn_benchmark": Switch(lambda: torch.backends.cudnn.benchmark, _set_cudnn_benchmark),
-    "deterministic": Switch(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "deterministic": Switch(_deterministic, _set_deterministic),
     "onednn": Switch(lambda: bool(torch.backends.mkldnn.enabled), _set_onednn),
 }
 """One for each setting that a `switch` holds (facts/settings.py)."""
 
 
 @contextmanager
-def switched(switches: Switches) -> Iterator[None]:
-    """The switches as `switches` says, and what was before on leaving; KeyError for one that is not in SWITCHES."""
+def switched(switches: Switches, device: str = "cpu") -> Iterator[None]:
+    """The switches as `switches` says, with what `device` adds to them, and what was before on leaving; KeyError for
+    one that is not in SWITCHES."""
     names = [setting.name for setting in owned("switch")]
-    before = {name: SWITCHES[name].read() for name in names}
+    further = device_of(device).switches()
+    wanted = [(SWITCHES[name], getattr(switches, name)) for name in names]
+    wanted += [(switch, getattr(switches, name)) for name, switch in further.items()]
+    before = [(switch, switch.read()) for switch, _ in wanted]
     try:
-        for name in names:
-            _set(name, getattr(switches, name))
+        for switch, value in wanted:
+            switch.set(value)
         yield
     finally:
-        for name, value in before.items():
-            _set(name, value)
-
-
-def _set(name: str, value: Any) -> None:
-    """Touches only what differs: torch.use_deterministic_algorithms alone imports the compiler, for seconds."""
-    switch = SWITCHES[name]
-    now = switch.read()
-    if now not in (value, (value, value)):
-        switch.set(value)
+        for switch, value in before:
+            switch.set(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from ..facts.devices import places
 from ..facts.fills import FILLS
 from ..methods import METHODS
 from .config import CLOSED, TYPES, folder
@@ -44,7 +45,7 @@ def _values(key: str) -> list[str]:
     if key == "sweep":
         return sorted(path.stem for path in folder("sweeps").glob("*.yaml"))
     if key == "device":
-        return ["cpu", "cuda"]
+        return list(places())
     if key == "deterministic":
         return ["true", "false", "check"]
     return ["true", "false"] if TYPES.get(key) is bool else []

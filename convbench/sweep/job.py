@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..execution.execute import RunOptions, execute
-from ..execution.gpus import own_gpu
+from ..execution.gpus import own_device
 from ..execution.outcome import Outcome
 from ..execution.pauses import Pauses
 from ..facts.record import Record
@@ -65,7 +65,7 @@ def perform(path: Path) -> Outcome:
     positions = [row.pop("position") for row in rows]
     specs = [spec_of({**head["settings"], **row}) for row in rows]
     run = RunOptions(Path(head["out"]), **head["options"])
-    with _alive(path), own_gpu(specs):
+    with _alive(path), own_device(specs):
         outcome = execute(specs, run, _Silent(), positions)
     if outcome.signal is None:
         path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 from rich.text import Text
 
 from ..facts import units
+from ..facts.devices import word_of
 from ..facts.record import IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from ..facts.settings import SETTINGS
 from ..findings import tally
@@ -266,8 +267,10 @@ def _reasons(rows: Rows) -> list[str]:
     for i in order[:REASONS]:
         (row,) = rows.take([int(where[first[i]])], ("status", "reason", "device"))
         said = f"{units.count(int(number[i]))} {row['status']}: {row.get('reason') or 'no reason given'}"
-        absent = row["status"] == "skipped" and str(row.get("device")).startswith("cuda")
-        out.append(said + (" → run where torch sees a GPU, or leave device=cuda out" if absent else ""))
+        absent = row["status"] == "skipped" and row.get("device")
+        out.append(
+            said + (f" → run where torch sees one, or leave device={word_of(str(absent))} out" if absent else "")
+        )
     rest = int(number[order[REASONS:]].sum())
     return [*out, f"{units.count(rest)} more for other reasons, in the table"] if rest else out
 

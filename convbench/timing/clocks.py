@@ -1,22 +1,15 @@
-"""What a clock is, and which one a device has; each type of device's is in a file of its own."""
+"""What a clock is; which one a type of device has, its file in devices/ says."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ..facts.case import InvalidValue
-from ..facts.spec import Measure
-
 Call = Callable[[], Any]
 Take = Callable[[Any], None]
 """Is given what the last call of a sample returned."""
-
-CLOCKS = {"cpu": "cpu_clock:CpuClock", "cuda": "cuda_clock:CudaClock"}
-"""Device type → module of this package:class, made with (device, measure). A new device is one more file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +70,3 @@ class Clock(Protocol):
 
     def conditions(self) -> dict[str, Any]:
         """What was in force or observed while sampling: `cache`, `cuda_graph`, `throttle`, `clock_mhz`, …"""
-
-
-def clock_for(device: str, measure: Measure) -> Clock:
-    """The clock of `device` (`cpu`, `cuda`, `cuda:1`). Raises InvalidValue for a device that none is known for."""
-    kind = device.partition(":")[0]
-    if kind not in CLOCKS:
-        raise InvalidValue("device", f"device={device!r} cannot be timed; known: {', '.join(CLOCKS)}")
-    module, _, name = CLOCKS[kind].partition(":")
-    clock: Clock = getattr(importlib.import_module(f".{module}", __package__), name)(device, measure)
-    return clock

@@ -17,8 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..facts.case import InvalidValue, did_you_mean, whole_number
+from ..facts.devices import check_device
 from ..facts.exits import Exit
-from ..facts.spec import DEVICE, Measure, Switches, number
+from ..facts.spec import Measure, Switches, number
 from ..sweep.presets import preset
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _judge(args)
     wanted = _wanted(args)
     # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
-    from ..measurement.devices import missing_device
+    from ..devices import missing_device
     from ..timing.rounds import ArmFailed
     from . import proofs
 
@@ -121,8 +122,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
             hint = did_you_mean(key, SETTINGS) or f"; allowed: {', '.join(SETTINGS)}"
             raise InvalidValue(key, f"validate has no setting {setting!r}{hint}")
         values[key] = text if key in ("device", "measure") else _parsed(key, text)
-    if not DEVICE.fullmatch(values["device"]):
-        raise InvalidValue("device", f"device={values['device']!r} is not known; allowed: cpu, cuda, cuda:N")
+    check_device(values["device"])
     measure = preset(values["measure"])
     if not measure.enabled:
         raise InvalidValue("measure", f"measure={measure.name} times nothing, so there is nothing to validate")

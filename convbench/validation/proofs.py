@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.benchmark import Timer
 
+from ..devices import device_of
+from ..devices.device import Device
 from ..facts.spec import Measure, Switches
 from ..facts.statistics import Interval
 from ..measurement.switches import switched
-from ..timing import clocks
 from ..timing import rounds as timing
 from ..timing.clocks import Arm, Call, Clock, HostTimes, Reading, Take
 from ..timing.samples import Samples, columns
@@ -29,11 +30,8 @@ EXTRA = 0.05
 
 ARMS = ("a", "again", "slowed")
 
-CPU_CASE = (1, 1, 25, 4, 9)
-"""The notebook's input gradient as a convolution: batch, channels in, size, channels out, kernel. Some 20 µs."""
-
-CUDA_CASE = (16, 64, 56, 64, 3)
-"""Long enough on a device that launching it is not what is timed, so that host-side timers can be compared."""
+LARGEST_BATCH = 2**14
+"""Of the canary: 11 GiB of operands on a GPU, where no doubling makes it long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +92,9 @@ FEWEST_EXTRA = 2.2
 """Extra calls in a sample at least: rounded to whole calls they are then about 4% to 6%, even where the time of one
 call was taken a fifth too short or too long."""
 
+QUICK_S = 0.02
+"""How long the canary is timed for its batch: a factor of two is all that it is about."""
+
 ONE_CALL_S = 0.1
 """How long the time of one call is taken beforehand: a hundred calls of the GPU's case on a slow device."""
 
@@ -107,8 +108,8 @@ def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
     end = time.perf_counter() + budget_s
     most_s = min(setup.measure.max_time_s, TRY_SHARE * budget_s)
     setup = replace(setup, measure=replace(setup.measure, max_time_s=most_s))
-    with switched(Switches(threads=setup.threads)):
-        call = workload(setup.device)
+    with switched(Switches(threads=setup.threads), setup.device):
+        call = workload(setup)
         least_s = FEWEST_EXTRA / EXTRA * _timer(setup, call, ONE_CALL_S)
         measure = setup.measure
         setup = replace(
@@ -126,12 +127,23 @@ def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
             longest, number = max(longest, time.perf_counter() - begun), number + 1
 
 
-def workload(device: str) -> Call:
-    """One convolution of random data under inference mode, on tensors that stay the same."""
-    batch, channels, size, out, kernel = CPU_CASE if device == "cpu" else CUDA_CASE
+def workload(setup: Setup) -> Call:
+    """One convolution of random data under inference mode, on tensors that stay the same: the device's canary, with a
+    batch that makes it long enough there that launching it is not what is timed."""
+    device = device_of(setup.device)
+    batch = device.work.canary[0]
+    while True:
+        call = _convolution(device, batch)
+        if device.work.canary_s == 0 or batch >= LARGEST_BATCH or _timer(setup, call, QUICK_S) >= device.work.canary_s:
+            return call
+        batch *= 2
+
+
+def _convolution(device: Device, batch: int) -> Call:
+    _, channels, size, out, kernel = device.work.canary
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(batch, channels, size, size, generator=generator).to(device)
-    w = torch.randn(out, channels, kernel, kernel, generator=generator).to(device)
+    x = torch.randn(batch, channels, size, size, generator=generator).to(device.placed)
+    w = torch.randn(out, channels, kernel, kernel, generator=generator).to(device.placed)
     return lambda: F.conv2d(x, w)
 
 
@@ -139,20 +151,20 @@ DO_BENCH = "triton's do_bench"
 
 
 def do_bench(setup: Setup) -> Proof | None:
-    """triton's do_bench beside our clock with cold caches, which is how it measures; None on a CPU."""
-    if setup.device == "cpu":
+    """triton's do_bench beside our clock with cold caches, which is how it measures; None where triton has no say."""
+    if not device_of(setup.device).has_triton:
         return None
     try:
         from triton import testing
     except ImportError:
         return not_asked(DO_BENCH, "triton is not installed")
     cold = replace(setup, measure=replace(setup.measure, cache="cold"))
-    with switched(Switches(threads=setup.threads)):
-        call = workload(setup.device)
+    with switched(Switches(threads=setup.threads), setup.device):
+        call = workload(setup)
         samples = _samples(cold, {"a": call})
         own_s = columns(samples, "a", "a", cold.measure)["time_s"]
         try:
-            with torch.cuda.device(setup.device), torch.inference_mode():
+            with device_of(setup.device).context(), torch.inference_mode():
                 their_s = testing.do_bench(call, return_mode="median") * 1e-3
         except Exception as error:  # triton compiles its driver's interface with a C compiler, which may be missing
             said = " ".join(f"{type(error).__name__}: {error}".split())
@@ -185,7 +197,7 @@ def _try(setup: Setup, call: Call) -> Try:
 
 def _samples(setup: Setup, calls: dict[str, Call]) -> Samples:
     arms = [Arm(name, call, torch.inference_mode) for name, call in calls.items()]
-    clock = clocks.clock_for(setup.device, setup.measure)
+    clock = device_of(setup.device).clock(setup.measure)
     slowed = SlowedClock(clock, calls["slowed"]) if "slowed" in calls else clock
     with clock.context():
         return timing.measure(arms, "a", setup.measure, slowed, setup.seed, timing.unmarked)
@@ -201,8 +213,7 @@ def _wrapped(call: Call) -> Call:
 def _timer(setup: Setup, call: Call, seconds: float) -> float:
     """Seconds per call by torch's Timer, in about `seconds`."""
     # The Timer waits for the current device, which is the first one unless told.
-    device = nullcontext() if setup.device == "cpu" else torch.cuda.device(setup.device)
-    with device, torch.inference_mode():
+    with device_of(setup.device).context(), torch.inference_mode():
         timer = Timer("call()", globals={"call": _wrapped(call)}, num_threads=setup.threads)
         return float(timer.blocked_autorange(min_run_time=seconds).median)
 

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import torch
 
+from convbench.devices import device_of
 from convbench.facts.spec import Measure
-from convbench.timing import cuda_clock, nvml
+from convbench.timing import event_clock, nvml
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Arm, clock_for
-from convbench.timing.cuda_clock import CudaClock
+from convbench.timing.clocks import Arm
+from convbench.timing.event_clock import EventClock
 from convbench.timing.samples import Samples, columns
 
 from .simulated_cuda import QUEUE, Machine, SimulatedClock
@@ -65,7 +66,7 @@ def test_a_device_that_waits_for_its_host_is_said_to():
     rows = {name: columns(samples, name, "a", MEASURE) for name in "ab"}
     assert rows["b"]["launch_bound"] is True
     assert rows["a"]["launch_bound"] is False
-    assert rows["b"]["calls_per_sample"] <= cuda_clock.MAX_CALLS
+    assert rows["b"]["calls_per_sample"] <= event_clock.MAX_CALLS
 
 
 def test_a_slow_host_gets_samples_that_its_backlog_covers():
@@ -75,7 +76,7 @@ def test_a_slow_host_gets_samples_that_its_backlog_covers():
     row = columns(samples, "b", "a", MEASURE)
     assert row["launch_bound"] is False
     assert row["time_s"] == pytest.approx(4e-6, rel=0.02)
-    assert row["calls_per_sample"] * 1e-3 < cuda_clock.MAX_BACKLOG_S
+    assert row["calls_per_sample"] * 1e-3 < event_clock.MAX_BACKLOG_S
 
 
 def test_a_sample_is_a_batch_of_a_millisecond():
@@ -198,18 +199,18 @@ def test_caches_are_flushed_before_every_call_outside_the_events():
     samples, _ = measure(machine, [Arm("a", machine.kernel("a", 1e-5, 2e-5))], wanted)
     row = columns(samples, "a", "a", wanted)
     assert row["cache"] == "cold"
-    assert row["calls_per_sample"] == cuda_clock.MAX_COLD_CALLS
+    assert row["calls_per_sample"] == event_clock.MAX_COLD_CALLS
     assert row["time_s"] == pytest.approx(2e-5, rel=0.1)
     taken = machine.log[machine.log.index("sleep", 5) :]
     calls = [i for i, name in enumerate(taken) if name == "a"]
     sampled = [i for i in calls if taken[i - 1] == "event" and taken[i + 1] == "event"]
-    assert len(sampled) > 20 * cuda_clock.MAX_COLD_CALLS
+    assert len(sampled) > 20 * event_clock.MAX_COLD_CALLS
     assert all(taken[i - 2] == "flush 8192" for i in sampled)
 
 
 def test_flush_is_twice_the_cache_or_a_safe_size():
-    assert cuda_clock.flush_bytes(SimpleNamespace(L2_cache_size=50 * 2**20)) == 100 * 2**20
-    assert cuda_clock.flush_bytes(SimpleNamespace()) == 2 * cuda_clock.DEFAULT_L2_BYTES
+    assert event_clock.flush_bytes(SimpleNamespace(L2_cache_size=50 * 2**20)) == 100 * 2**20
+    assert event_clock.flush_bytes(SimpleNamespace()) == 2 * event_clock.DEFAULT_L2_BYTES
 
 
 def test_graphs_are_replayed_for_all_arms():
@@ -286,7 +287,7 @@ def test_a_call_without_work_has_the_time_of_the_events_resolution():
     machine = Machine()
     clock = SimulatedClock(machine, MEASURE)
     start = machine.Event(enable_timing=True)
-    assert clock._seconds(start, start) == cuda_clock.RESOLUTION_S
+    assert clock._seconds(start, start) == event_clock.RESOLUTION_S
 
 
 def test_nothing_queued_gives_no_readings():
@@ -393,8 +394,8 @@ def test_without_a_usable_library_nothing_is_known(library, monkeypatch):
 @pytest.mark.parametrize("settings", [{}, {"cache": "cold"}, {"cuda_graph": True}])
 def test_on_a_device_twice_the_work_takes_twice_as_long(settings):
     wanted = replace(Measure(), **settings)
-    clock = clock_for("cuda", wanted)
-    assert isinstance(clock, CudaClock)
+    clock = device_of("cuda").clock(wanted)
+    assert isinstance(clock, EventClock)
     with clock.context():
         a = torch.randn(2048, 2048, device="cuda")
 
@@ -419,7 +420,7 @@ def test_on_a_device_the_time_agrees_with_tritons_do_bench():
     testing = pytest.importorskip("triton.testing")
     a = torch.randn(4096, 4096, device="cuda")
     wanted = replace(Measure(), cache="cold")
-    clock = clock_for("cuda", wanted)
+    clock = device_of("cuda").clock(wanted)
     with clock.context():
         samples = timing.measure([Arm("a", lambda: a @ a)], "a", wanted, clock, 0, lambda method, phase: None)
     expected = testing.do_bench(lambda: a @ a, return_mode="median") * 1e-3

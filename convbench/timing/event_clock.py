@@ -55,17 +55,27 @@ class _Pending:
     late: bool
 
 
-class CudaClock:
+class EventClock:
     """Times batches of calls on a stream of its own; ten rounds are queued before the host waits for them.
 
     Before each sample the device is put to sleep long enough for the host to enqueue the whole of it. The start event
     is asked at the end of enqueueing: if the device has passed it already, it may have waited for the host since.
-    `cuda` stands in for torch.cuda in tests without a device.
+    `cuda` is torch.cuda or what has its interface, as torch.xpu does; without a `_sleep`, as there, the device does
+    not wait for the host. `cache_bytes`: of a cache beyond the L2 cache, which alone torch tells. `counts_cycles`: its
+    sleep counts the clock that torch tells.
     """
 
     batch_rounds = 10
 
-    def __init__(self, device: str, measure: Measure, cuda: Any = torch.cuda) -> None:
+    def __init__(
+        self,
+        device: str,
+        measure: Measure,
+        cuda: Any = torch.cuda,
+        *,
+        cache_bytes: int = 0,
+        counts_cycles: bool = True,
+    ) -> None:
         self._cuda = cuda
         self._device = torch.device(device)
         self.sample_s = measure.gpu_sample_s
@@ -77,9 +87,10 @@ class CudaClock:
         self._graph_error: str | None = None
         self._stream = _stream(cuda, self._device)
         properties = cuda.get_device_properties(self._device)
-        self._flush = self._flush_buffer(flush_bytes(properties)) if self.cold else None
+        self._flush = self._flush_buffer(flush_bytes(properties, cache_bytes)) if self.cold else None
         self._nvml = nvml.open_device(f"GPU-{properties.uuid}") if hasattr(properties, "uuid") else None
-        self._most_cycles_per_s = 1e3 * getattr(properties, "clock_rate", 0)  # kHz, where torch tells it
+        kilohertz = getattr(properties, "clock_rate", 0) if counts_cycles else 0  # where torch tells it
+        self._most_cycles_per_s = 1e3 * kilohertz
         self._spare: list[Any] = [cuda.Event(enable_timing=True) for _ in range(64)]
         self._pending: list[_Pending] = []
         self._enqueue_s: dict[int, deque[float]] = {}
@@ -212,7 +223,10 @@ class CudaClock:
         return True
 
     def _calibrate(self) -> float:
-        """Cycles of torch.cuda._sleep per second; the second of two sleeps, so that the device is awake."""
+        """Cycles of torch.cuda._sleep per second; the second of two sleeps, so that the device is awake. 0 where there
+        is no such thing."""
+        if not hasattr(self._cuda, "_sleep"):
+            return 0.0
         for _ in range(2):
             start, end = self._event(), self._event()
             start.record(self._stream)
@@ -254,6 +268,6 @@ def _infers(arm: Arm) -> bool:
         return torch.is_inference_mode_enabled()
 
 
-def flush_bytes(properties: Any) -> int:
-    """Twice the L2 cache, so that writing as much leaves nothing else in it."""
-    return 2 * (getattr(properties, "L2_cache_size", 0) or DEFAULT_L2_BYTES)
+def flush_bytes(properties: Any, cache_bytes: int = 0) -> int:
+    """Twice the last cache, so that writing as much leaves nothing else in it."""
+    return 2 * max(cache_bytes, getattr(properties, "L2_cache_size", 0) or DEFAULT_L2_BYTES)

@@ -1,0 +1,146 @@
+"""A type of device that another package adds: asynchronous, with a queue, a peak of its own, and sometimes not there.
+
+Its tensors are torch's CPU tensors; what works on them is a thread that takes one piece of work after another.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from convbench.devices.device import Device, Sharing, Switch, Work
+from convbench.facts.spec import Measure
+from convbench.timing.clocks import Arm, Call, HostTimes, Reading, Take
+
+FULL_SPEED = [False]
+"""What the switch `tf32` means here."""
+
+
+class Queue:
+    """A thread that does what it is given, in order; what was raised meanwhile is raised when it is waited for."""
+
+    def __init__(self) -> None:
+        self._work: queue.Queue[Callable[[], None]] = queue.Queue(maxsize=64)
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            work = self._work.get()
+            try:
+                work()
+            except BaseException as error:
+                self._error = error
+            self._work.task_done()
+
+    def put(self, work: Callable[[], None]) -> None:
+        self._work.put(work)
+
+    def wait(self) -> None:
+        self._work.join()
+        error, self._error = self._error, None
+        if error is not None:
+            raise RuntimeError(str(error)) from error
+
+
+_QUEUES: list[Queue] = []
+
+
+def the_queue() -> Queue:
+    if not _QUEUES:
+        _QUEUES.append(Queue())
+    return _QUEUES[0]
+
+
+class Turtle(Device):
+    work = Work((64, 128), 0.0, 2**16, 2**16, (1, 1, 25, 4, 9), 0.0)
+    fingerprint = ("shell",)
+    sharing = Sharing(("TURTLE_VISIBLE_DEVICES",), lambda: ["left", "right"])
+
+    @property
+    def placed(self) -> str:
+        return "cpu"
+
+    def missing(self) -> str | None:
+        away = os.environ.get("TURTLE_AWAY")
+        if away or self.index > 1:
+            return f"no {self.name}: {away or 'there are two'}"
+        return None
+
+    def synchronize(self) -> None:
+        the_queue().wait()
+
+    def facts(self) -> dict[str, Any]:
+        return {"gpu": "a turtle", "shell": os.environ.get("TURTLE_SHELL", "hard"), "full_speed": FULL_SPEED[0]}
+
+    def cache_bytes(self) -> float:
+        return 2.0**20
+
+    def switches(self) -> Mapping[str, Switch]:
+        return {"tf32": Switch(lambda: FULL_SPEED[0], lambda value: FULL_SPEED.__setitem__(0, value))}
+
+    def peak_bytes(self, call: Callable[[], Any]) -> int | None:
+        result = call()
+        return int(result.nbytes) + 1
+
+    def clock(self, measure: Measure) -> TurtleClock:
+        return TurtleClock(measure)
+
+
+class TurtleClock:
+    """Times what its queue does, from when a sample begins there to when it ends."""
+
+    batch_rounds = 5
+    max_calls = 1000
+
+    def __init__(self, measure: Measure) -> None:
+        self.sample_s = measure.gpu_sample_s
+        self.warmup_s = measure.warmup_s
+        self._readings: list[Reading] = []
+
+    def now(self) -> float:
+        return perf_counter()
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
+
+    def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
+        inference = torch.is_inference_mode_enabled()
+
+        def sample() -> None:
+            with torch.inference_mode(inference):
+                begun = perf_counter()
+                for _ in range(calls):
+                    last = call()
+                spent_s = perf_counter() - begun
+                if take is not None:
+                    take(last)
+            self._readings.append(Reading(spent_s / calls, spent_s))
+
+        the_queue().put(sample)
+
+    def drain(self) -> list[Reading]:
+        the_queue().wait()
+        readings, self._readings = self._readings, []
+        return readings
+
+    def host_times(self, call: Call, calls: int) -> HostTimes | None:
+        self.drain()
+        begun = perf_counter()
+        self.submit(call, calls)
+        enqueued = perf_counter()
+        self.drain()
+        return HostTimes((enqueued - begun) / calls, (perf_counter() - begun) / calls)
+
+    def conditions(self) -> dict[str, Any]:
+        return {"cache": "hot", "cuda_graph": False, "throttle": "none"}
