@@ -106,7 +106,7 @@ def main() -> None:
     print(f"{args.runs} runs of {len({row['config_id'] for row in runs[0]})} configurations, {os.uname().release}")
     print(
         f"A/A: {seen['alarms']} of {len(pairs)} comparisons raised an alarm; measured again, "
-        f"{seen['alarms confirmed']} did, and {seen['left in doubt']} were not to be trusted"
+        f"{seen['alarms confirmed']} did, and {seen['left in doubt']} were inconclusive"
     )
     share = seen["found"] / tried
     print(

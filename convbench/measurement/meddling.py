@@ -29,7 +29,7 @@ HARMLESS = (
 """What libraries set when they are first used, and what decides nothing of a result or of a time by itself."""
 
 UNSAID = ("running Python threads",)
-"""Threads that wait are nobody's business; those that work show in the CPU seconds."""
+"""Threads that wait disturb nobody; those that work show in the CPU seconds."""
 
 
 def sorted_out(changes: Sequence[Change], stage: str) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Whether a method left its operands alone: what it writes into them, every method after it would compute from."""
+"""Whether a method modified its operands: every method after it would compute from what it wrote into them."""
 
 from __future__ import annotations
 

@@ -16,11 +16,8 @@ from ..measurement.problem import Problem
 from . import with_autograd
 
 
-@with_autograd
-def prepare(problem: Problem) -> Callable[[], Tensor]:
-    """torch.autograd.grad of the forward operation; for order 2, of the first-order gradients along the directions."""
-    if problem.order == 2:
-        return _second_order(problem)
+def differentiable(problem: Problem) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """Input, weight and bias, of which the wanted one is a leaf that requires a gradient; and that one once more."""
     leaves = {"input": problem.input, "weight": problem.weight, "bias": problem.bias}
     wanted = leaves[problem.wrt]
     assert wanted is not None
@@ -28,7 +25,16 @@ def prepare(problem: Problem) -> Callable[[], Tensor]:
     input, weight = leaves["input"], leaves["weight"]
     assert input is not None
     assert weight is not None
-    output = forward(input, weight, leaves["bias"], problem.case)
+    return input, weight, leaves["bias"], wanted
+
+
+@with_autograd
+def prepare(problem: Problem) -> Callable[[], Tensor]:
+    """torch.autograd.grad of the forward operation; for order 2, of the first-order gradients along the directions."""
+    if problem.order == 2:
+        return _second_order(problem)
+    input, weight, bias, wanted = differentiable(problem)
+    output = forward(input, weight, bias, problem.case)
     grad_output = problem.grad_output
     return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)[0]
 

@@ -18,6 +18,7 @@ from ..facts.case import OPS, PER_AXIS, ConvCase
 from ..facts.spec import WRT
 from ..measurement.problem import Problem
 from . import Unsupported, chosen, with_autograd
+from .autograd import differentiable
 from .own import Prepare, check_covered
 
 Forward = Callable[[Tensor, Tensor, "Tensor | None", ConvCase], Tensor]
@@ -47,14 +48,8 @@ class Backward:
 
     def _recorded(self) -> tuple[Tensor, Tensor]:
         problem = self._problem
-        leaves = {"input": problem.input, "weight": problem.weight, "bias": problem.bias}
-        wanted = leaves[problem.wrt]
-        assert wanted is not None
-        wanted = leaves[problem.wrt] = wanted.detach().requires_grad_()
-        input, weight = leaves["input"], leaves["weight"]
-        assert input is not None
-        assert weight is not None
-        output = self._forward(input, weight, leaves["bias"], problem.case)
+        input, weight, bias, wanted = differentiable(problem)
+        output = self._forward(input, weight, bias, problem.case)
         if not isinstance(output, Tensor) or tuple(output.shape) != problem.case.output_shape:
             found = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"the forward pass returned {found}; the output has {list(problem.case.output_shape)}")
