@@ -33,6 +33,7 @@ COMMANDS = {
     "gate": "convbench.gate.command",
     "show": "convbench.commands.show",
     "history": "convbench.history.command",
+    "trace": "convbench.tracing.command",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 

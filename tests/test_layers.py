@@ -30,7 +30,7 @@ LAYERS = {
     "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
-    "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "history", "validation"},
+    "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "history", "tracing", "validation"},
     "command line": {"api", "cli", "pytest_plugin", "testing"},
 }
 # The package's own face takes `load` from below when it is asked for.
@@ -82,8 +82,8 @@ KNOW_HYDRA = {
 CHILDS_SIDE = {
     *("candidate", "endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
     "validation.proofs",
-    "api.judging",
     *("timing.event_clock", "devices.ceilings", "measurement.notebook"),
+    *("api.judging", "tracing.recorder", "tracing.targets"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),
     *(f"deceptions.at_import.{m}" for m in ("switches", "onednn", "precision", "timer")),

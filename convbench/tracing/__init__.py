@@ -1,0 +1,1 @@
+"""`trace`: the convolutions of a real model's backward pass, as a list of cases."""
