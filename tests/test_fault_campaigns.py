@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from convbench.cli import COMMANDS
 from tests.fault_campaigns import command_lines, damaged_files
 from tests.fault_campaigns.forked import Told, fault
 
@@ -21,6 +22,16 @@ def test_no_line_writes_anywhere_but_where_the_campaign_lets_it() -> None:
     for words in (command_lines.line(rng, "run") for _ in range(2000)):
         places = [word for word in words if word.lstrip("+").startswith(command_lines.KEPT)]
         assert places in ([], ["out=OUT"])
+
+
+def test_every_command_is_spoilt() -> None:
+    assert {words[0] for words in command_lines.GOOD} >= COMMANDS.keys()
+
+
+def test_every_command_that_reads_a_run_is_tried_on_damaged_ones() -> None:
+    tried = {words[0] for words in damaged_files.COMMANDS.values()} & COMMANDS.keys()
+    assert tried | set(damaged_files.READ_NO_RUN) >= COMMANDS.keys()
+    assert not tried & set(damaged_files.READ_NO_RUN)
 
 
 @pytest.mark.parametrize("kind", damaged_files.DAMAGE)

@@ -90,6 +90,10 @@ GOOD = (
     ["methods"],
     ["duet", "--a", "nowhere", "--b", "nowhere"],
     ["validate", "--nope"],
+    ["show", "RUN"],
+    ["history", "RUN", "RUN"],
+    ["gate", "--base", "nowhere", "kernel=3"],
+    ["trace", "nowhere:model", "--input", "1,3,8,8"],
 )
 KEPT = ("out=", "hydra.run.dir=", "hydra.sweep.dir=")
 """Settings that say where is written to; they are never spoilt."""

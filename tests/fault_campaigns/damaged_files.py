@@ -25,9 +25,13 @@ COMMANDS: dict[str, list[str]] = {
     "export gha": ["export", "RUN", "--format", "gha"],
     "export pytest-benchmark": ["export", "RUN", "--format", "pytest-benchmark"],
     "recompute": ["recompute", "RUN"],
+    "show": ["show", "RUN"],
+    "history": ["history", "WHOLE", "RUN"],
     "cases": ["cases=RUN", "measure=none", "out=again"],
     "sweep": [*SWEEP, "out=RUN"],
 }
+READ_NO_RUN = ("validate", "methods", "duet", "gate", "trace")
+"""Subcommands that read no folder of an earlier run."""
 
 
 def flip(rng: random.Random, data: bytes) -> bytes:
@@ -90,7 +94,7 @@ def tries(rng: random.Random, count: int, place: Path, report: Report) -> None:
         (run / file).write_bytes(DAMAGE[kind](rng, (run / file).read_bytes()))
         found = tried(name, run, whole)
         further = differs(file.name, name, found, calm[name]) or (complete(run, found) if name == "sweep" else "")
-        report.add(found, f"{number}: {name}; {file}: {kind}", further)
+        report.add(found, f"{number}: {name}; {file}: {kind}", further, kind)
         shutil.rmtree(run)
 
 

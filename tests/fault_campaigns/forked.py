@@ -124,17 +124,20 @@ def _ours() -> set[int]:
 
 
 class Report:
-    """Counts tries by exit code and keeps what went wrong."""
+    """Counts tries by exit code, and by kind where there are kinds, and keeps what went wrong."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.codes: Counter[int | None] = Counter()
+        self.kinds: dict[str, Counter[int | None]] = {}
         self.faults: list[str] = []
         self._begun = time.monotonic()
         self._before = _ours()
 
-    def add(self, found: Told, what: str, further: str = "") -> None:
+    def add(self, found: Told, what: str, further: str = "", kind: str = "") -> None:
         self.codes[found.code] += 1
+        if kind:
+            self.kinds.setdefault(kind, Counter())[found.code] += 1
         wrong = fault(found) or further
         if wrong:
             self.faults.append(f"{what}\n    {wrong}")
@@ -143,12 +146,23 @@ class Report:
     def end(self) -> int:
         """Prints the figures; 1 where anything went wrong."""
         left = strays(self._before)
+        self._print_kinds()
         codes = ", ".join(f"{count} with {code}" for code, count in sorted(self.codes.items(), key=str))
         print(
             f"{self.name}: {self.codes.total()} tries in {time.monotonic() - self._begun:.0f} s, exit codes {codes}; "
             f"{len(self.faults)} faults, {len(left)} processes left behind"
         )
         return int(bool(self.faults or left))
+
+    def _print_kinds(self) -> None:
+        if not self.kinds:
+            return
+        codes = sorted(self.codes, key=str)
+        print("\n| | tries | " + " | ".join(f"exit code {code}" for code in codes) + " |")
+        print("|---" + "|--:" * (1 + len(codes)) + "|")
+        for kind, found in sorted(self.kinds.items()):
+            print(f"| {kind} | {found.total()} | " + " | ".join(str(found[code]) for code in codes) + " |")
+        print()
 
 
 def campaign(about: str, count: int, tries: Callable[[random.Random, int, Path, Report], None]) -> int:
