@@ -23,7 +23,11 @@ from .processes import ROOT, alive, children
 from .settings import make_spec
 
 QUICK = Measure(looks=(20,), min_time_s=0.05, max_time_s=20.0, sample_s=0.003, warmup_s=0.02, memory=False)
-HONEST = ("plainly", "graph", "function", "numpy", "foreign", "workspace", "cache", "saving")
+HONEST = (
+    ("plainly", "graph", "foreign"),
+    pytest.param(("function", "numpy", "workspace", "cache", "saving"), marks=pytest.mark.slow),
+)
+"""Each of them has a process that imports torch: the fast tests have one of every kind."""
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +54,18 @@ def measure_dict(measure: Measure) -> dict[str, Any]:
     return {name: getattr(measure, name) for name in measure.__dataclass_fields__}
 
 
-def test_right_methods_are_right_and_timed(guests: Guests) -> None:
-    rows = rows_of(guests, *(f"tests.honest:{name}" for name in HONEST))
-    assert set(rows) == {"autograd", *HONEST}
+@pytest.mark.parametrize("names", HONEST)
+def test_right_methods_are_right_and_timed(guests: Guests, names: tuple[str, ...]) -> None:
+    before = children()
+    rows = rows_of(guests, *(f"tests.honest:{name}" for name in names))
+    assert set(rows) == {"autograd", *names}
     for name, row in rows.items():
         assert (row["status"], row["accuracy"], row.get("reason")) == ("ok", "ok", None), name
         assert row["samples"] == 20, name
         assert row["time_s"] > 0, name
-    assert rows["plainly"]["equals_baseline"] is True
-    assert rows["plainly"]["prepare_s"] > 0
-    assert len(children()) == len(HONEST), "one process each, which live on"
+        assert row["prepare_s"] > 0, name
+    assert {"plainly", "foreign"} & rows.keys() <= {name for name, row in rows.items() if row["equals_baseline"]}
+    assert len(children() - before) == len(names), "one process each, which live on"
 
 
 def test_processes_live_from_one_configuration_to_the_next(guests: Guests) -> None:
@@ -126,23 +132,26 @@ def test_what_is_compiled_in_the_preparation_is_right_and_timed(guests: Guests, 
 
 DECEIVING = {
     "keeps": "in the memory of an earlier result",
+    "remembers": "what was timed is not what computes the gradient",
+    "slow_clock": "its preparation changed convbench.timing.cpu_clock.perf_counter_ns",
+    "computes_in_its_forward": "what a timed call returned is wrong for its operands",
+    "writes": "changed weight in place",
+}
+OTHERS_DECEIVING = {
     "buffer": "in the memory of an earlier result",
     "clones": "right only for the values that it was prepared on",
-    "remembers": "what was timed is not what computes the gradient",
     "looks_at_its_caller": "what was timed is not what computes the gradient",
-    "slow_clock": "its preparation changed convbench.timing.cpu_clock.perf_counter_ns",
     "uninitialised_later": "what a timed call returned is wrong for its operands",
     "thread": "",
-    "computes_in_its_forward": "what a timed call returned is wrong for its operands",
     "lazy": "a subclass of torch.Tensor",
     "operand": "in the memory of grad_output",
-    "writes": "changed weight in place",
 }
 
 
-def test_methods_that_deceive_fail_and_their_rivals_do_not(guests: Guests) -> None:
-    rows = rows_of(guests, *(f"tests.deceiving:{name}" for name in DECEIVING), "tests.honest:plainly")
-    for name, said in DECEIVING.items():
+@pytest.mark.parametrize("deceiving", [DECEIVING, pytest.param(OTHERS_DECEIVING, marks=pytest.mark.slow)])
+def test_methods_that_deceive_fail_and_their_rivals_do_not(guests: Guests, deceiving: dict[str, str]) -> None:
+    rows = rows_of(guests, *(f"tests.deceiving:{name}" for name in deceiving), "tests.honest:plainly")
+    for name, said in deceiving.items():
         row = rows[name]
         assert row["accuracy"] == "fail", name
         assert said in row["reason"], name
@@ -154,28 +163,31 @@ def test_methods_that_deceive_fail_and_their_rivals_do_not(guests: Guests) -> No
 
 
 FAULTS = {
-    "segfault": ("crash", "killed by signal 11 (SIGSEGV)"),
     "segfault_while_timed": ("crash", "killed by signal 11 (SIGSEGV)"),
     "sleeps": ("timeout", "timed out after 10 s (timeout_s) (accuracy)"),
+    "raises": ("error", "this kernel has no luck"),
+}
+OTHER_FAULTS = {
+    "segfault": ("crash", "killed by signal 11 (SIGSEGV)"),
     "sys_exits": ("error", "SystemExit: 3"),
     "raises_in_prepare": ("error", "ValueError: this kernel is not ready"),
-    "raises": ("error", "this kernel has no luck"),
     "no_such_method": ("error", "has no function named no_such_method"),
     "garbage": ("ok", ""),
 }
 
 
-def test_faults_cost_their_own_row_alone() -> None:
+@pytest.mark.parametrize("faults", [FAULTS, pytest.param(OTHER_FAULTS, marks=pytest.mark.slow)])
+def test_faults_cost_their_own_row_alone(faults: dict[str, tuple[str, str]]) -> None:
     guests = Guests(None, unmarked)
     try:
         guests.expect(["tests.faulty:calm"])
-        rows = rows_of(guests, *(f"tests.faulty:{name}" for name in FAULTS), "tests.faulty:calm", timeout_s=10.0)
+        rows = rows_of(guests, *(f"tests.faulty:{name}" for name in faults), "tests.faulty:calm", timeout_s=10.0)
     finally:
         guests.close()
-    for name, (status, reason) in FAULTS.items():
+    for name, (status, reason) in faults.items():
         assert rows[name]["status"] == status, rows[name]
         assert reason in rows[name].get("reason", ""), name
-    for name in ("autograd", "calm", "garbage"):
+    for name in {"autograd", "calm", "garbage"} & rows.keys():
         assert rows[name]["samples"] == 20, rows[name]
 
 
