@@ -88,7 +88,10 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Schema, **_AGAIN)
     store.store(group="hydra/sweeper", name="convbench", node={"_target_": OWN_SWEEPER, "params": {}}, **_AGAIN)
-    plugins = Plugins.instance()
+    with warnings.catch_warnings():
+        # Ray's launcher 1.2.2 registers a resolver by the function that OmegaConf 2.4 deprecates; users can do nothing.
+        warnings.filterwarnings("ignore", r"register_new_resolver\(\) is deprecated", UserWarning)
+        plugins = Plugins.instance()
     plugins.register(SweepsSource)
     plugins.register(ConvbenchSearchPath)
     _preset_ray(store)
