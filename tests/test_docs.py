@@ -14,6 +14,7 @@ import pytest
 
 import convbench
 from convbench.facts import record
+from tests import commands
 
 ROOT = Path(__file__).parent.parent
 COLUMNS_PAGE = ROOT / "docs" / "columns.md"
@@ -83,6 +84,61 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
     named = re.findall(r"`((?:convbench|conf|docs|tests|\.ci|\.github)/[\w./-]+)`", text)
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", commands.DOCS, ids=lambda p: p.name)
+def test_every_command_is_known_to_the_test_that_runs_it(page: Path) -> None:
+    """tests/slow/test_readme.py runs the console blocks; one that it leaves out has a reason there."""
+    text = page.read_text(encoding="utf-8")
+    found = commands.blocks(page)
+    assert sum(len(block.commands) for block in found) == len(re.findall(r"^\s*\$ ", text, re.MULTILINE))
+    assert re.findall(r"^```(?:bash|sh|shell)", text, re.MULTILINE) == []
+    assert text.count("<!-- test:") == sum(bool(b.skip) + bool(b.needs) + bool(b.add) for b in found)
+    assert [block for block in found if block.skip and len(block.skip.split()) < 3] == []
+
+
+def test_few_commands_are_left_out() -> None:
+    """Those that need what a test cannot bring, and one that another stands for."""
+    assert {(b.page.name, b.skip) for page in commands.DOCS for b in commands.blocks(page) if b.skip} == {
+        ("clusters.md", "it needs Slurm and a folder that all its machines see"),
+        ("clusters.md", "it needs Slurm; tests/slow/test_slurm.py runs the like of it where Slurm is installed"),
+        ("clusters.md", "it needs Ray; tests/slow/test_ray.py runs the like of it where Ray is installed"),
+        ("duet.md", "the command below is this one with --fail-if-slower, and a duet takes a minute"),
+    }
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "<!-- test: skip -->",
+        "<!-- test: skip because -->",
+        "<!-- test: ad x -->",
+        "<!-- test: add x -->\n<!-- test: add y -->",
+    ],
+)
+def test_a_mark_that_says_nothing_known_is_refused(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "page.md").write_text(f"{mark}\n```console\n$ true\n```\n")
+    with pytest.raises(ValueError, match="is no mark of a block, or one says the same twice"):
+        commands.blocks(tmp_path / "page.md")
+
+
+def test_words_are_added_to_what_measures_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    body = (
+        "$ time python -m convbench -m \\\n    kernel=3    # three\n$ convbench report x\n$ ls # all\n"
+        "$ convbench validate > f\n$ pytest -q\noutput"
+    )
+    page.write_text(f"```console\n{body}\n```\n<!-- test: add limit=1 -->\n```console\n{body}\n```\n")
+    short, marked = (block.as_run() for block in commands.blocks(page))
+    run = "time python -m convbench -m      kernel=3"
+    assert short == [f"{run} {commands.SHORT}", "convbench report x", "ls", "convbench validate > f", "pytest -q"]
+    assert marked == [
+        f"{run} limit=1",
+        "convbench report x",
+        "ls",
+        "convbench validate > f limit=1",
+        "pytest -q limit=1",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""Every command of README.md, each in a folder of its own with the files that it names."""
+"""Every command of README.md and of docs/, in folders of their own with the files that they name."""
 
 from __future__ import annotations
 
@@ -14,24 +14,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.commands import DOCS, Block, blocks, python
 from tests.repositories import git, repository
 from tests.test_package import not_shipped
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
-    for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE)
-]
-CONVBENCH = [command for command in COMMANDS if command.startswith("python -m convbench")]
-SUBCOMMANDS = ("report", "compare", "validate")
-
-SHORT = "measure.max_time_s=1"
-"""Is added to what measures: a machine with other work on it never comes to the precision asked for, and
-measure=rigorous would try for six minutes. Everything else is as in the README."""
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+COMMANDS = [command for block in blocks(README) for command in block.commands]
+ONE_BY_ONE = [Block(README, (command,)) for command in COMMANDS if command.startswith("python -m convbench")]
+ALONE = {block.commands for block in ONE_BY_ONE}
+PAGES = [block for page in DOCS for block in blocks(page) if block.commands not in ALONE]
+"""Blocks of docs/, in the order of the pages, but for those that stand in the README as well."""
 
 LAYERS = "layer,in_channels,out_channels,size,kernel\nfirst,4,8,12,3\n"
 
@@ -60,37 +56,49 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, run: Path) -> Path:
-    """What the README's commands name: its own method, under both names, a list of layers, and finished runs."""
+    """What the commands name: a method of one's own, under its three names, a list of layers, and finished runs."""
     (code,) = re.findall(r"```python\n(.*?)```", section("Your own method"), re.DOTALL)
     (tmp_path / "my_kernels.py").write_text(code, encoding="utf-8")
-    (tmp_path / "my").mkdir()
-    (tmp_path / "my" / "module.py").write_text(code.replace("grad_input(", "my_gradient("), encoding="utf-8")
-    (tmp_path / "my_layers.csv").write_text(LAYERS, encoding="utf-8")
+    for package, module, name in (("my", "module", "my_gradient"), ("my_package", "kernels", "grad_input")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / f"{module}.py").write_text(code.replace("grad_input(", f"{name}("), encoding="utf-8")
+    for name in ("my_layers.csv", "layers.csv"):
+        (tmp_path / name).write_text(LAYERS, encoding="utf-8")
     git(repository(tmp_path), "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message", "begin")
     for name in ("DIR", "BASE", "NEW"):
         shutil.copytree(run, tmp_path / "results" / name)
+    (tmp_path / "results" / "latest").symlink_to("DIR")
+    (tmp_path / "envs").mkdir()
+    for name in ("torch-2.9", "torch-2.13"):
+        (tmp_path / "envs" / name).symlink_to(sys.prefix)
     return tmp_path
 
 
 def test_every_command_is_run_somewhere() -> None:
     """Those of make are steps of the workflow, the others are run below."""
     make = [command for command in COMMANDS if command.startswith("make ")]
-    assert sorted(COMMANDS) == sorted([*make, *CONVBENCH])
-    assert len(CONVBENCH) >= 9
+    assert sorted(COMMANDS) == sorted([*make, *(block.commands[0] for block in ONE_BY_ONE)])
+    assert len(ONE_BY_ONE) >= 9
     workflow = ROOT / ".github" / "workflows" / "ci.yml"
     if workflow.exists():  # it is no part of a source distribution
         steps = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]["readme"]["steps"]
         assert {step.get("run") for step in steps} >= {*make, "make readme"}
 
 
-@pytest.mark.parametrize("command", CONVBENCH)
-def test_command_runs_as_it_stands_there(command: str, folder: Path) -> None:
-    word = (command.split()[3:] or [""])[0]
-    done = shell(command if word in SUBCOMMANDS else f"{command} {SHORT}", folder)
-    # The machine that runs this may be one whose timings cannot be trusted.
-    assert done.returncode in ((0, 4) if word == "validate" else (0,)), done.stdout + done.stderr
-    assert done.stdout
+@pytest.mark.parametrize("block", [*ONE_BY_ONE, *PAGES], ids=str)
+def test_commands_run_as_they_stand_there(block: Block, folder: Path) -> None:
+    if block.skip:
+        pytest.skip(block.skip)
+    if block.needs:
+        pytest.importorskip(block.needs)
+    if "my_kernels" in (code := python(block.page)) or "my_kernels:" in block.commands[0]:
+        (folder / "my_kernels.py").write_text(code, encoding="utf-8")
+    for command in block.as_run():
+        done = shell(command, folder)
+        # The machine that runs this may be one whose timings cannot be trusted.
+        assert done.returncode in ((0, 4) if " validate" in command else (0,)), done.stdout + done.stderr
+        assert done.stdout or ">" in command or "--out" in command
 
 
 def test_installing_gives_the_command(tmp_path: Path) -> None:
