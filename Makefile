@@ -69,6 +69,11 @@ lock: $(VENV)/dev.stamp ## write lock.txt and constraints.txt anew for what pypr
 docs: $(VENV)/dev.stamp ## write docs/columns.md anew from the code
 	$(BIN)/python -m tests.test_docs
 
+.PHONY: site
+site: $(VENV)/site.stamp ## build the documentation as a site with search into build/site; a broken link is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html -c docs/site . build/site
+	@echo "build/site/README.html"
+
 .PHONY: findings
 findings: $(VENV)/dev.stamp ## write docs/findings.md anew: what is wrong in the torch at hand
 	$(BIN)/python -m tests.findings
@@ -134,6 +139,10 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(INSTALL) gpu dev joblib
 	@touch $@
 
+$(VENV)/site.stamp: $(VENV)/dev.stamp
+	$(INSTALL) gpu dev docs
+	@touch $@
+
 $(VENV)/slow.stamp: $(VENV)/dev.stamp
-	$(INSTALL) gpu dev joblib slurm ray optuna
+	$(INSTALL) gpu dev docs joblib slurm ray optuna
 	@touch $@

@@ -1,8 +1,10 @@
 """For the tests of a kernel's author: configurations as pytest parameters, and an assertion on a gradient.
 
-@convbench.testing.cases("resnet50", dtype=["float32", "bfloat16"], batch=2, wrt="input")
-def test_my_kernel(case):
-    convbench.testing.assert_gradient(my_kernel, case)
+A kernel on every layer of a network::
+
+    @convbench.testing.cases("resnet50", dtype=["float32", "bfloat16"], batch=2, wrt="input")
+    def test_my_kernel(case):
+        convbench.testing.assert_gradient(my_kernel, case)
 """
 
 from __future__ import annotations
