@@ -19,7 +19,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"((?:^<!-- test: .*? -->\n)*)^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- test: (skip because|needs|add) (.+?) -->")
 
-READING = ("report", "compare", "show", "export", "methods", "recompute")
+READING = ("report", "compare", "show", "export", "history", "methods", "recompute")
 """Subcommands that read what was measured before."""
 
 SHORT = "measure.max_time_s=1"

@@ -62,6 +62,7 @@ docs/analysis
 docs/python
 docs/report
 docs/compare
+docs/history
 docs/duet
 docs/exports
 docs/ci

@@ -66,7 +66,7 @@ def folder(tmp_path: Path, run: Path) -> Path:
         (tmp_path / name).write_text(LAYERS, encoding="utf-8")
     git(repository(tmp_path), "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message", "begin")
-    for name in ("DIR", "BASE", "NEW"):
+    for name in ("DIR", "BASE", "NEW", "nights/first", "nights/second"):
         shutil.copytree(run, tmp_path / "results" / name)
     (tmp_path / "results" / "latest").symlink_to("DIR")
     (tmp_path / "envs").mkdir()
