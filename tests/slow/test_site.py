@@ -61,8 +61,8 @@ def test_a_broken_link_is_an_error(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, source / name, ignore=lambda f, names: [n for n in names if n[:2] == "20"])
     for page in ROOT.glob("*.md"):
         shutil.copy(page, source)
-    with (source / "docs" / "duet.md").open("a", encoding="utf-8") as page:
-        page.write("\nSee [nothing](nowhere.md).\n")
+    with (source / "docs" / "duet.md").open("a", encoding="utf-8") as file:
+        file.write("\nSee [nothing](nowhere.md).\n")
     done = build(source, tmp_path / "site")
     assert done.returncode != 0
     assert "nowhere.md" in done.stderr
