@@ -16,6 +16,7 @@ from torch import Tensor
 from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
+from .failures.explain import explained
 from .guest import Guest, Hosts, Sets
 from .measurement import problem, reference
 from .measurement.accuracy_columns import accuracy_columns, same, worse
@@ -93,6 +94,11 @@ class Candidate:
         self._judge_on_further_data(prepare, further)
         self.call = call
         return got
+
+    def explain(self, got: Tensor, made: Problem, truth: Reference) -> None:
+        """Says in the row of a wrong result where it is wrong, and how."""
+        if self.row.get("accuracy") == "fail" and (said := explained(got, made, truth)) is not None:
+            self.row["reason"] = f"{self.row['reason']}; {said}"
 
     def _judge_on_further_data(self, prepare: Prepare, further: Further) -> None:
         """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +15,8 @@ from .methods.own import CannotLoad
 from .timing.turns import Lost
 
 REASON_LENGTH = 400
+NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parent, Path(os.__file__).parent)
+"""torch, convbench and Python itself."""
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -22,7 +27,18 @@ def failure(error: BaseException) -> dict[str, Any]:
         return {"status": "unsupported", "reason": sentence(str(error))}
     text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
     exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
-    return {"status": "oom" if exhausted else "error", "reason": sentence(text)}
+    if exhausted:
+        return {"status": "oom", "reason": sentence(text)}
+    return {"status": "error", "reason": sentence(text) + _place(error)}
+
+
+def _place(error: BaseException) -> str:
+    """` (kernels.py, line 12, in call)`: the innermost line that is neither torch's nor convbench's own, if any is."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if not any(file.is_relative_to(place) for place in NOT_THE_USERS) and file.is_file():
+            return f" ({file.name}, line {frame.lineno}, in {frame.name})"
+    return ""
 
 
 def sentence(text: str) -> str:

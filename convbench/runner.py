@@ -167,6 +167,7 @@ class _Configuration:
             unjudged = dict(method.row)
             try:
                 got = method.judge(made, truth, self.stage, self.further)
+                method.explain(got, made, truth)
                 if method.name == baseline:
                     results[baseline] = got
                 if baseline in results:

@@ -2,7 +2,7 @@
 
 A mutant is a way to get one gradient wrong that people do get wrong; it computes in float64 from the loops'
 equivalent (the reference's own contractions would judge themselves) and rounds once, so that nothing but the
-bug separates it from the truth.
+bug separates it from the truth. Most are those that convbench itself looks for in a wrong result.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from convbench.facts.spec import Spec
+from convbench.failures.mistakes import MISTAKES, edited, in_float64
 from convbench.measurement import problem
 from convbench.measurement.problem import Problem
-from convbench.methods.formulas import EXPLICIT
 
 from .settings import make_spec
 
@@ -38,91 +38,9 @@ def mutated_specs(dtype: str, fill: str) -> Iterator[Spec]:
                 yield make_spec(**{**shape, "op": op, "wrt": wrt, "dtype": dtype, "fill": fill})
 
 
-def in_float64(made: Problem, **changed: Tensor) -> Tensor:
-    """The gradient of the problem with operands replaced, in float64."""
-    wide = {name: changed.get(name, getattr(made, name)).double() for name in ("input", "weight", "grad_output")}
-    return EXPLICIT.wanted(Problem(made.spec, wide["input"], wide["weight"], None, wide["grad_output"]))().contiguous()
-
-
-def _edit(tensor: Tensor, change: Callable[[Tensor], object]) -> Tensor:
-    copy = tensor.clone()
-    change(copy)
-    return copy
-
-
-def flipped(made: Problem) -> Tensor:
-    """Convolution for correlation."""
-    spatial = [2, 3]
-    if made.wrt == "weight":
-        return in_float64(made).flip(spatial)
-    return in_float64(made, weight=made.weight.flip(spatial))
-
-
-def tap_missing(made: Problem) -> Tensor:
-    """One tap of the kernel is left out."""
-    if made.wrt == "weight":
-        return _edit(in_float64(made), lambda w: w[..., 0, 0].zero_())
-    return in_float64(made, weight=_edit(made.weight, lambda w: w[..., 0, 0].zero_()))
-
-
-def tap_twice(made: Problem) -> Tensor:
-    """One tap is accumulated twice."""
-    if made.wrt == "weight":
-        return _edit(in_float64(made), lambda w: w[..., -1, -1].mul_(2))
-    return in_float64(made, weight=_edit(made.weight, lambda w: w[..., -1, -1].mul_(2)))
-
-
-def shifted(made: Problem) -> Tensor:
-    """Padding off by one: everything moved by one along the last axis."""
-    return in_float64(made).roll(1, -1)
-
-
-def operand_shifted(made: Problem) -> Tensor:
-    """grad_output read one row off."""
-    return in_float64(made, grad_output=made.grad_output.roll(1, 2))
-
-
-def last_row_dropped(made: Problem) -> Tensor:
-    """The last row never written."""
-    return _edit(in_float64(made), lambda g: g[..., -1, :].zero_())
-
-
-def last_column_dropped(made: Problem) -> Tensor:
-    """The last column never written."""
-    return _edit(in_float64(made), lambda g: g[..., -1].zero_())
-
-
-def groups_permuted(made: Problem) -> Tensor:
-    """Channels that belong to another group (to another channel where there is one group)."""
-    return in_float64(made).roll(max(1, made.shape[1] // 2), 1)
-
-
-def channels_swapped(made: Problem) -> Tensor:
-    """The first two channels exchanged."""
-    order = [1, 0, *range(2, made.shape[1])]
-    return in_float64(made)[:, order]
-
-
-def reduction_cut(made: Problem) -> Tensor:
-    """The last term of the reduction missing: a channel of grad_output, or one of the batch."""
-    if made.wrt == "weight":
-        return in_float64(made, grad_output=_edit(made.grad_output, lambda g: g[-1].zero_()))
-    return in_float64(made, grad_output=_edit(made.grad_output, lambda g: g[:, -1].zero_()))
-
-
-def border_ignored(made: Problem) -> Tensor:
-    """The first row of grad_output never read."""
-    return in_float64(made, grad_output=_edit(made.grad_output, lambda g: g[:, :, 0].zero_()))
-
-
-def averaged(made: Problem) -> Tensor:
-    """A mean over the batch instead of a sum."""
-    return in_float64(made) / made.case.batch
-
-
 def sign_flipped(made: Problem) -> Tensor:
     """One channel with the wrong sign."""
-    return _edit(in_float64(made), lambda g: g[:, 0].neg_())
+    return edited(in_float64(made), lambda g: g[:, 0].neg_())
 
 
 def _anywhere(made: Problem, exact: Tensor) -> int:
@@ -134,41 +52,24 @@ def _anywhere(made: Problem, exact: Tensor) -> int:
 def pixel_dropped(made: Problem) -> Tensor:
     """One element never written."""
     exact = in_float64(made)
-    return _edit(exact, lambda g: g.view(-1)[_anywhere(made, exact)].zero_())
+    return edited(exact, lambda g: g.view(-1)[_anywhere(made, exact)].zero_())
 
 
 def pixel_copied(made: Problem) -> Tensor:
     """One element holds its neighbour's value."""
     exact = in_float64(made).contiguous()
     at = _anywhere(made, exact)
-    return _edit(exact, lambda g: g.view(-1)[at].copy_(exact.view(-1)[at - 1]))
+    return edited(exact, lambda g: g.view(-1)[at].copy_(exact.view(-1)[at - 1]))
 
 
 def tile_stale(made: Problem) -> Tensor:
     """A tile of 2×2 written twice."""
-    return _edit(in_float64(made), lambda g: g[:, :, :2, :2].mul_(2))
+    return edited(in_float64(made), lambda g: g[:, :, :2, :2].mul_(2))
 
 
 MUTANTS: dict[str, Callable[[Problem], Tensor]] = {
-    f.__name__: f
-    for f in (
-        flipped,
-        tap_missing,
-        tap_twice,
-        shifted,
-        operand_shifted,
-        last_row_dropped,
-        last_column_dropped,
-        groups_permuted,
-        channels_swapped,
-        reduction_cut,
-        border_ignored,
-        averaged,
-        sign_flipped,
-        pixel_dropped,
-        pixel_copied,
-        tile_stale,
-    )
+    **MISTAKES,
+    **{f.__name__: f for f in (sign_flipped, pixel_dropped, pixel_copied, tile_stale)},
 }
 
 

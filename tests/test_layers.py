@@ -24,7 +24,7 @@ LAYERS = {
     "devices": {"devices"},
     "measurement": {"measurement"},
     "methods": {"methods"},
-    "one configuration": {"candidate", "endings", "guest", "memory_columns", "runner"},
+    "one configuration": {"candidate", "endings", "failures", "guest", "memory_columns", "runner"},
     "results": {"results"},
     "execution": {"execution"},
     "what the table says": {"findings"},
@@ -83,6 +83,7 @@ CHILDS_SIDE = {
     *("candidate", "endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
     "validation.proofs",
     *("timing.event_clock", "devices.ceilings", "measurement.notebook"),
+    *("failures.explain", "failures.mistakes", "failures.pattern"),
     *("api.judging", "tracing.recorder", "tracing.targets"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),

@@ -128,7 +128,8 @@ def test_exceptions_are_a_row(own: ModuleType, error: BaseException, status: str
     rows, _, result = run(small("autograd", "own_methods:fails", "explicit"))
     row = rows["own_methods:fails"]
     assert row["status"] == status
-    assert reason is None or row["reason"] == reason
+    assert reason is None or row["reason"].startswith(reason)
+    assert "(test_runner.py, line " in row["reason"] or status != "error"
     assert [r["method"] for r in result.records] == ["autograd", "own_methods:fails", "explicit"]
     assert (rows["autograd"]["accuracy"], rows["explicit"]["accuracy"]) == ("ok", "ok")
 
@@ -444,7 +445,8 @@ def test_a_method_that_fails_while_it_is_timed_drops_out(own: ModuleType, calls:
     own.tires = after(calls, ValueError("tired"))  # type: ignore[attr-defined]
     rows, _, result = run(small("autograd", "own_methods:tires", "explicit", **TIMED))
     row = rows["own_methods:tires"]
-    assert (row["status"], row["reason"], row["accuracy"]) == ("error", "ValueError: tired", "ok")
+    assert (row["status"], row["accuracy"]) == ("error", "ok")
+    assert row["reason"].startswith("ValueError: tired (test_runner.py, line ")
     assert "time_s" not in row
     assert result.samples[0].arms == ("autograd", "explicit")
     assert rows["explicit"]["speedup"] > 0

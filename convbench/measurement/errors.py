@@ -110,10 +110,15 @@ def _compare_block(
         (~finite & ~overflown).any().double(),
     ]
     for bound in every:
-        allowed = magnitude * bound.sums + size * bound.of_ref + (magnitude > 0) * bound.tiny
-        if bound.rounded:
-            allowed += magnitude * (magnitude > bound.exact_below) * bound.rounded
-        if bound.of_largest:
-            allowed += largest * bound.of_largest
-        row.append((error / allowed).nan_to_num(nan=0.0, posinf=math.inf).amax())
+        row.append((error / allowed(bound, magnitude, size, largest)).nan_to_num(nan=0.0, posinf=math.inf).amax())
     return torch.stack(row)
+
+
+def allowed(bound: Bounds, magnitude: Tensor, size: Tensor, largest: Tensor) -> Tensor:
+    """The error that a class of bounds allows each element, from B, |S| and the largest B."""
+    found = magnitude * bound.sums + size * bound.of_ref + (magnitude > 0) * bound.tiny
+    if bound.rounded:
+        found += magnitude * (magnitude > bound.exact_below) * bound.rounded
+    if bound.of_largest:
+        found += largest * bound.of_largest
+    return found

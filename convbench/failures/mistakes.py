@@ -1,0 +1,173 @@
+"""Simple mistakes, and the gradient that has one: computed in float64, so that nothing else is wrong with it.
+
+Each is a way in which people do get a convolution's gradient wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..measurement.problem import Problem
+from ..methods.formulas import EXPLICIT
+
+Change = Callable[[Tensor], object]
+"""Changes a tensor in place."""
+
+
+def in_float64(made: Problem, **changed: Tensor) -> Tensor:
+    """The gradient of the problem with operands replaced, in float64."""
+    wide = {name: changed.get(name, getattr(made, name)).double() for name in ("input", "weight", "grad_output")}
+    return EXPLICIT.wanted(Problem(made.spec, wide["input"], wide["weight"], None, wide["grad_output"]))().contiguous()
+
+
+def edited(tensor: Tensor, change: Change) -> Tensor:
+    copy = tensor.clone()
+    change(copy)
+    return copy
+
+
+def spatial(made: Problem) -> list[int]:
+    return list(range(2, 2 + made.case.dims))
+
+
+def flipped(made: Problem) -> Tensor:
+    """the kernel is flipped (convolution for correlation)"""
+    if made.wrt == "weight":
+        return in_float64(made).flip(spatial(made))
+    return in_float64(made, weight=made.weight.flip(spatial(made)))
+
+
+def _with_tap(made: Problem, change: Change) -> Tensor:
+    """One tap of the kernel changed in the weight, or in its gradient."""
+    if made.wrt == "weight":
+        return edited(in_float64(made), change)
+    return in_float64(made, weight=edited(made.weight, change))
+
+
+def tap_missing(made: Problem) -> Tensor:
+    """the kernel's first tap is left out"""
+    return _with_tap(made, lambda w: w.flatten(2)[..., 0].zero_())
+
+
+def last_tap_missing(made: Problem) -> Tensor:
+    """the kernel's last tap is left out"""
+    return _with_tap(made, lambda w: w.flatten(2)[..., -1].zero_())
+
+
+def tap_twice(made: Problem) -> Tensor:
+    """the kernel's last tap counts twice"""
+    return _with_tap(made, lambda w: w.flatten(2)[..., -1].mul_(2))
+
+
+def shifted(made: Problem) -> Tensor:
+    """everything is one place too far along the last axis, as with padding off by one"""
+    return in_float64(made).roll(1, -1)
+
+
+def shifted_back(made: Problem) -> Tensor:
+    """everything is one place too early along the last axis, as with padding off by one"""
+    return in_float64(made).roll(-1, -1)
+
+
+def operand_shifted(made: Problem) -> Tensor:
+    """grad_output is read one row off"""
+    return in_float64(made, grad_output=made.grad_output.roll(1, 2))
+
+
+def last_row_dropped(made: Problem) -> Tensor:
+    """the last row is never written"""
+    return edited(in_float64(made), lambda g: g.select(2, -1).zero_())
+
+
+def last_column_dropped(made: Problem) -> Tensor:
+    """the last column is never written"""
+    return edited(in_float64(made), lambda g: g[..., -1].zero_())
+
+
+def groups_permuted(made: Problem) -> Tensor:
+    """the halves of the channels are exchanged, as where groups are taken for each other's"""
+    return in_float64(made).roll(max(1, made.shape[1] // 2), 1)
+
+
+def channels_swapped(made: Problem) -> Tensor:
+    """the first two channels are exchanged"""
+    order = [1, 0, *range(2, made.shape[1])] if made.shape[1] > 1 else [0]
+    return in_float64(made)[:, order]
+
+
+def reduction_cut(made: Problem) -> Tensor:
+    """the last term of the sum is left out: a channel of grad_output, or one image of the batch"""
+    if made.wrt == "weight":
+        return in_float64(made, grad_output=edited(made.grad_output, lambda g: g[-1].zero_()))
+    return in_float64(made, grad_output=edited(made.grad_output, lambda g: g[:, -1].zero_()))
+
+
+def border_ignored(made: Problem) -> Tensor:
+    """the first row of grad_output is never read"""
+    return in_float64(made, grad_output=edited(made.grad_output, lambda g: g.select(2, 0).zero_()))
+
+
+def averaged(made: Problem) -> Tensor:
+    """it is divided by the batch, a mean for a sum"""
+    return in_float64(made) / made.case.batch
+
+
+def doubled(made: Problem) -> Tensor:
+    """it is twice as large"""
+    return in_float64(made) * 2
+
+
+def negated(made: Problem) -> Tensor:
+    """it has the opposite sign"""
+    return -in_float64(made)
+
+
+def axes_exchanged(made: Problem) -> Tensor:
+    """the last two axes are exchanged"""
+    exact = in_float64(made)
+    turned = exact.transpose(-1, -2)
+    return turned.contiguous() if turned.shape == exact.shape and made.case.dims > 1 else exact
+
+
+def weight_transposed(made: Problem) -> Tensor:
+    """the weight's input and output channels are exchanged"""
+    turned = made.weight.transpose(0, 1)
+    return in_float64(made, weight=turned.contiguous() if turned.shape == made.weight.shape else made.weight)
+
+
+MISTAKES: dict[str, Callable[[Problem], Tensor]] = {
+    f.__name__: f
+    for f in (
+        flipped,
+        axes_exchanged,
+        groups_permuted,
+        channels_swapped,
+        weight_transposed,
+        averaged,
+        doubled,
+        negated,
+        tap_missing,
+        last_tap_missing,
+        tap_twice,
+        shifted,
+        shifted_back,
+        operand_shifted,
+        last_row_dropped,
+        last_column_dropped,
+        reduction_cut,
+        border_ignored,
+    )
+}
+"""Name → what computes the gradient with it; its docstring is the sentence."""
+
+
+def mistaken(made: Problem) -> Iterator[tuple[str, Tensor]]:
+    """What each mistake is, and the gradient with it, where that differs from the right one."""
+    right = in_float64(made)
+    for mistake in MISTAKES.values():
+        wrong = mistake(made)
+        if not torch.equal(wrong, right):
+            yield str(mistake.__doc__), wrong
