@@ -46,10 +46,11 @@ def left_by(recipe: str) -> dict[str, Any]:
     return found
 
 
-def test_there_are_three_recipes() -> None:
+def test_every_recipe_is_run() -> None:
     assert [title for title, blocks in RECIPES.items() if blocks] == [
         "Autograd against explicit",
         "The worst cases",
+        "A plot",
         "Two devices",
     ]
 
@@ -88,6 +89,18 @@ def test_worst_cases(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
     assert names["closest"]["bound_ratio"].tolist()[:5] == [0.5, 0.5, 0.5, 0.5, 0.3]
     assert names["slowest"]["speedup"].tolist() == [0.5]
     assert names["failed"]["reason"].tolist() == ["out of memory"]
+
+
+@pytest.mark.parametrize("names", ["A plot"], indirect=True)
+def test_plot(names: dict[str, Any]) -> None:
+    """One line with its bars, for the one method that has intervals."""
+    axes = names["axes"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["explicit"]
+    (container,) = axes.containers
+    assert container[0].get_ydata().tolist() == [0.5, 1.0, 1.5, 2.0]
+    (bars,) = container[2]
+    assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.49, 0.51])
+    assert Path("speedups.pdf").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("names", ["Two devices"], indirect=True)

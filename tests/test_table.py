@@ -43,11 +43,26 @@ def write(folder: Path, rows: list[Record], kind: str = "parquet") -> Path:
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_types_and_values_survive(tmp_path: Path, kind: str) -> None:
     table = convbench.load(write(tmp_path / "run", ROWS, kind))
-    assert list(table.columns) == list(COLUMNS)
-    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == {n: WANTED[c.type] for n, c in COLUMNS.items()}
+    assert list(table.columns) == [*COLUMNS, "layer"]
+    assert {name: str(table.dtypes[name]) for name in COLUMNS} == {n: WANTED[c.type] for n, c in COLUMNS.items()}
     assert records(table) == ROWS
     assert table["in_h"].isna().tolist() == [False, True, False]
     assert table["flops"][0] == 2**60 + 1
+
+
+def test_labels_are_columns(tmp_path: Path) -> None:
+    rows = [
+        row(0, "explicit", labels='{"layer": "conv1", "dtype": "as in the paper"}'),
+        row(1, "explicit", labels='{"layer": "conv2", "stage": 3}'),
+        row(2, "explicit"),
+        row(3, "explicit", labels="{damaged"),
+    ]
+    table = convbench.load(write(tmp_path / "run", rows))
+    assert list(table.columns) == [*COLUMNS, "layer", "label.dtype", "stage"]
+    assert table["layer"].fillna("–").tolist() == ["conv1", "conv2", "–", "–"]
+    assert table["label.dtype"].fillna("–").tolist() == ["as in the paper", "–", "–", "–"]
+    assert table["stage"].fillna("–").tolist() == ["–", "3", "–", "–"]
+    assert str(table["layer"].dtype) == "string"
 
 
 def test_file_instead_of_folder(tmp_path: Path) -> None:

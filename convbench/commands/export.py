@@ -21,7 +21,7 @@ from ..facts.settings import CONFIGURATION
 from ..results.files import environments, readable, replacing
 from ..results.naming import distinct_names, labels_of
 from ..results.schema import opened
-from ..results.table import load, pieces, records, table_files
+from ..results.table import pieces, records, table_files, whole
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 from .bencher import metrics
@@ -40,7 +40,7 @@ class Run:
 
     @classmethod
     def read(cls, path: Path) -> Run:
-        table = load(path)
+        table = whole(path)
         rows = records(table)
         return cls(path, table, rows, distinct_names(rows))
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..facts.case import COLUMN_PREFIX
-from ..facts.configuration_key import KEY_COLUMNS
+from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.record import COLUMNS
 from ..facts.settings import SETTINGS
 from ..results.files import environments
 from ..results.finished import read_run, together
-from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, value_of
+from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, told_apart, value_of
 from ..results.origin import damaged_lines
 from ..results.rows import Rows
 from ..results.run_file import command_of
@@ -55,6 +55,7 @@ def read_runs(paths: Sequence[Path]) -> Runs:
     rows.add("run", np.repeat(np.arange(len(parts)), [part.count for part in parts]), names)
     rows.add_numbers("configuration", rows.groups(("run", *KEY_COLUMNS)))
     labels = add_axes(rows)
+    tell_apart(rows)
     found = [(name, one) for name, path in zip(names, paths, strict=True) for one in read_environments(path)]
     damaged = sum(damaged_lines(folder) for path in paths for folder in {file.parent for file in table_files(path)})
     said = [
@@ -112,6 +113,23 @@ def numbers_where_possible(rows: Rows, name: str) -> None:
     codes, values = rows.codes(name)
     if all(value is None or re.fullmatch(r"\d+", value) for value in values):
         rows.add(name, codes, [None if value is None else int(value) for value in values])
+
+
+def tell_apart(rows: Rows) -> None:
+    """Adds to labels that several configurations of a run would share what tells these apart (`measure=quick`, …)."""
+    numbers, first = np.unique(rows.codes("configuration")[0], return_index=True)
+    shown = list(zip(*(rows.cells(name, first.tolist()) for name in ("run", "label")), strict=True))
+    if len(set(shown)) == len(shown):
+        return
+    known = ("run", "measure", *KEY_COLUMNS)
+    configurations = {(run, *ConfigurationKey.of(row)): row for run, row in _of_runs(rows, first.tolist(), known)}
+    tails = told_apart(dict(zip(configurations, shown, strict=True)), configurations)
+    names = [" · ".join(filter(None, (label, tail))) for (_, label), tail in zip(shown, tails.values(), strict=True)]
+    rows.add("label", np.searchsorted(numbers, rows.codes("configuration")[0]), names)
+
+
+def _of_runs(rows: Rows, indexes: Sequence[int], names: Sequence[str]) -> list[tuple[Any, dict[str, Any]]]:
+    return [(row.get("run"), row) for row in rows.take(indexes, names)]
 
 
 def add(rows: Rows, name: str, columns: Sequence[str], of: Callable[[Mapping[str, Any]], Any]) -> None:

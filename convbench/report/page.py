@@ -14,17 +14,29 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
-from ..findings import finders
+from ..findings import finders, tally
 from ..findings.evidence import SEVERITIES, Finding
 from ..results.rows import Indexes, Rows
-from . import summary
+from . import explain, summary
 from .data import Runs
 from .payload import MOST_ROWS, in_script, payload
 from .summary import Place
 
 HERE = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
-SCRIPTS = ("core.js", "filter.js", "draw.js", "forest.js", "error.js", "heat.js", "roofline.js", "table.js", "main.js")
+SCRIPTS = (
+    "core.js",
+    "filter.js",
+    "draw.js",
+    "saving.js",
+    "forest.js",
+    "lines.js",
+    "error.js",
+    "heat.js",
+    "roofline.js",
+    "table.js",
+    "main.js",
+)
 """In this order they make up one script."""
 
 MOST_REASONS = 40
@@ -44,6 +56,8 @@ def render(runs: Runs) -> str:
         runs=runs,
         version=__version__,
         overview=summary.overview(runs),
+        headlines=explain.headlines(runs),
+        shown=sections(runs),
         split=split,
         lines=lines,
         findings=found_in(runs),
@@ -60,6 +74,23 @@ def render(runs: Runs) -> str:
         most_rows=MOST_ROWS,
         licences=read("vendor/LICENSES.txt"),
     )
+
+
+def sections(runs: Runs) -> set[str]:
+    """The parts of the page that have something to show; the others have no heading either."""
+    rows = runs.rows
+    axes = [axis for axis in runs.axes if len(rows.values(axis)) > 1]
+    numeric = [axis for axis in axes if all(isinstance(v, (int, float)) for v in rows.values(axis))]
+    speed = bool(np.isfinite(rows.numbers("speedup")[tally.compared(rows)]).any())
+    found = {
+        "speed": speed,
+        "lines": speed and any(len(rows.values(axis)) > 1 for axis in numeric),
+        "accuracy": bool(rows.known("accuracy").any()),
+        "map": len(axes) > 1 and rows.count > 0,
+        "ceilings": bool((rows.known("flops") & rows.known("time_s")).any()),
+        "rows": rows.count > 0,
+    }
+    return {name for name, there in found.items() if there}
 
 
 def templates() -> jinja2.Template:

@@ -16,6 +16,7 @@ from ..facts.spec import Measure
 from ..findings import tally
 from ..results.rows import Rows
 from .data import Runs
+from .explain import explaining
 
 MOST_ROWS = 30_000
 """Rows a page can hold: about 10 MB, which phones still open."""
@@ -52,6 +53,7 @@ def payload(runs: Runs) -> dict[str, Any]:
         "configuration": rows.cells("configuration", shown),
         "values": {name: packed(values) for name, values in known.items()},
         "axes": [axis for axis in runs.axes if axis in known],
+        "explains": [axis for axis, _ in explaining(runs) if axis in known],
         "labels": list(runs.labels),
         "margin": margin(rows),
         "bounds": BOUNDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..facts.configuration_key import ConfigurationKey
 from ..facts.record import Record
@@ -137,13 +137,14 @@ def distinct_names(rows: Iterable[Record]) -> dict[ConfigurationKey, str]:
     return {key: " · ".join(filter(None, (name, tails[key]))) for key, name in names.items()}
 
 
-def told_apart(
-    names: Mapping[ConfigurationKey, Hashable], rows: Mapping[ConfigurationKey, Record]
-) -> dict[ConfigurationKey, str]:
+Key = TypeVar("Key", bound=Hashable)
+
+
+def told_apart(names: Mapping[Key, Hashable], rows: Mapping[Key, Record]) -> dict[Key, str]:
     """What has to be added to each configuration's name so that no two are the same; empty where nothing has."""
     tails = dict.fromkeys(names, "")
     for tail in APART:
-        alike: dict[Hashable, list[ConfigurationKey]] = {}
+        alike: dict[Hashable, list[Key]] = {}
         for key, name in names.items():
             alike.setdefault((name, tails[key]), []).append(key)
         for keys in alike.values():

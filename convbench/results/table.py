@@ -14,6 +14,7 @@ from ..facts.plain import NEUTRALISED
 from ..facts.record import COLUMNS, Record
 from . import run_file
 from .column_types import COLUMN_TYPES
+from .naming import labels_of
 from .schema import opened
 from .unmerged import read_from
 
@@ -37,8 +38,14 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     `path` is the folder that a sweep wrote (its `out=`) or is writing, a results.parquet or results.csv, or a folder
     whose subfolders are the shards of one run, which are put together. Integers are Int64, numbers Float64,
     flags boolean, texts string; unknown is <NA>. Columns that an older table lacks are all <NA>; columns
-    that this version does not know stay, at the end. Raises InvalidValue, a ValueError.
+    that this version does not know stay, at the end. The labels of a cases file (`labels`, a JSON object) are columns
+    as well, after all others: `layer`, or `label.dtype` where a column has the name. Raises InvalidValue, a ValueError.
     """
+    return with_labels(whole(path))
+
+
+def whole(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """As `load`, with the columns of the file alone."""
     import pandas as pd
 
     path = Path(path)
@@ -46,6 +53,21 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     if not tables:
         raise none_found(path)
     return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def with_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column for every key of the JSON objects in `labels`; unknown is <NA>."""
+    import pandas as pd
+
+    parsed = {text: labels_of({"labels": text}) for text in table["labels"].dropna().unique()}
+    names = dict.fromkeys(key for labels in parsed.values() for key in labels)
+    columns = {
+        f"label.{key}" if key in table else key: table["labels"]
+        .map({text: labels.get(key) for text, labels in parsed.items()})
+        .astype("string")
+        for key in names
+    }
+    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1) if columns else table
 
 
 def none_found(path: Path) -> InvalidValue:
@@ -66,7 +88,7 @@ def pieces(path: Path) -> Iterator[pd.DataFrame]:
     """The table that `load` reads, PIECE rows at a time, in the memory of one piece. Raises InvalidValue as `load`."""
     files = table_files(path)
     if not files:
-        yield load(path)
+        yield whole(path)
     further = dict.fromkeys(name for file in files for name in _columns(file) if name not in COLUMNS)
     for file in files:
         for piece in _read(file, PIECE):

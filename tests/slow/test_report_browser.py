@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)"),
 ]
 
-PLOTS = ("spread", "forest", "error", "heat", "roofline", "time")
+PLOTS = ("spread", "lines", "forest", "error", "heat", "roofline", "time")
 DRAWN = """return Object.fromEntries(arguments[0].map((id) => [id, document.querySelectorAll(
     `#${id} svg[role=img] :is(path, circle, rect, line, text)`).length]))"""
 TEN_THOUSAND: dict[str, tuple[Any, ...]] = {
@@ -88,8 +89,8 @@ def fresh(browser: Browser, file: Path, width: int, height: int) -> None:
 
 
 def draw_all(browser: Browser) -> dict[str, int]:
-    """Scrolls to every plot and waits until it is drawn; number of marks by plot."""
-    for plot in PLOTS:
+    """Scrolls to every plot of the page and waits until it is drawn; number of marks by plot."""
+    for plot in browser.run("return arguments[0].filter((id) => document.getElementById(id))", PLOTS):
         browser.run(f"document.getElementById('{plot}').scrollIntoView()")
         browser.until(f"document.querySelector('#{plot} svg, #{plot} .empty')")
     found: dict[str, int] = browser.run(DRAWN, PLOTS)
@@ -390,7 +391,7 @@ def test_labels_cannot_run(browser: Browser, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["accuracy only", "skipped only", "no rows"])
-def test_partial_tables_say_what_is_missing(browser: Browser, tmp_path: Path, kind: str) -> None:
+def test_what_has_nothing_to_show_has_no_heading(browser: Browser, tmp_path: Path, kind: str) -> None:
     tables = {
         "accuracy only": report_rows.table(measured=False, kernel=(3, 5), fill=("normal", "integer")),
         "skipped only": report_rows.table(device=("cuda",)),
@@ -400,10 +401,130 @@ def test_partial_tables_say_what_is_missing(browser: Browser, tmp_path: Path, ki
     show(browser, file)
     marks = draw_all(browser)
     assert {plot for plot, count in marks.items() if count} == ({"error", "heat"} if kind == "accuracy only" else set())
-    reasons = browser.run("return [...document.querySelectorAll('.plot .empty')].map((e) => e.textContent)")
-    assert len(reasons) >= 4
-    assert all(len(reason) > 20 for reason in reasons)
+    assert browser.run("return document.querySelectorAll('.plot .empty').length") == 0
+    links = browser.run("return [...document.querySelectorAll('nav a')].map((a) => a.hash.slice(1))")
+    shown = browser.run("return [...document.querySelectorAll('main section[aria-labelledby]')].map((s) => s.id)")
+    assert set(links) <= set(shown)
+    assert ("speed" in shown, "accuracy" in shown, "rows" in shown) == (
+        False,
+        kind == "accuracy only",
+        kind != "no rows",
+    )
     assert browser.log("browser") == []
+
+
+def test_the_address_holds_the_filter(opened: Browser, file: Path, rows: list[Record]) -> None:
+    wanted = [r for r in rows if r["dtype"] == "bfloat16" and r.get("time_s", 1) < 50e-6]
+    opened.run(
+        """const s = document.querySelector('#filters select[data-facet=dtype]');
+           s.value = 'bfloat16'; s.dispatchEvent(new Event('change'));"""
+    )
+    said = find(opened, "time_s<50us")
+    assert said.startswith(f"{len(wanted)} of {len(rows)} rows")
+    address = opened.run("return location.href")
+    opened.send("POST", f"{opened.path}/url", {"url": "about:blank"})
+    opened.send("POST", f"{opened.path}/url", {"url": address})
+    opened.until("document.documentElement.dataset.ready")
+    assert opened.run("return document.getElementById('shown').textContent") == said
+    assert opened.run("return document.getElementById('query').value") == "time_s<50us"
+    opened.click("#show-all")
+    assert "time_s" not in opened.run("return location.href")
+
+
+@pytest.mark.parametrize(
+    ("query", "holds"),
+    [
+        ("speedup>1.5×", lambda r: r.get("speedup", 0) > 1.5),
+        ('time_s<"50 µs"', lambda r: r.get("time_s", 1) < 50e-6),
+        ("peak_bytes>=20kB", lambda r: r.get("peak_bytes", 0) >= 20e3),
+        ("tflops>40GFLOP/s", lambda r: r.get("tflops", 0) > 0.04),
+        ("ceiling_share>20%", lambda r: r.get("ceiling_share", 0) > 0.2),
+    ],
+)
+def test_filters_take_the_units_shown(opened: Browser, rows: list[Record], query: str, holds: Any) -> None:
+    assert find(opened, query).startswith(f"{sum(map(holds, rows))} of {len(rows)} rows")
+
+
+def test_lines_over_any_numeric_axis(opened: Browser) -> None:
+    draw_all(opened)
+    script = "return document.querySelectorAll('#lines svg[data-name]').length"
+    assert opened.run(script) == 1
+    options = "return [...document.querySelectorAll('#lines [data-key=x] option')].map((o) => o.value)"
+    assert opened.run(options) == ["in_channels", "kernel"]
+    assert opened.run("return document.querySelector('#lines [data-key=x] select').value") == "kernel"
+    opened.run(
+        """const s = document.querySelector('#lines [data-key=panels] select');
+           s.value = 'dtype'; s.dispatchEvent(new Event('change'));"""
+    )
+    assert opened.run(script) == 3
+    found = opened.run("return [...document.querySelectorAll('#lines figcaption')].map((c) => c.textContent)")
+    assert found == ["dtype float32", "dtype float16", "dtype bfloat16"]
+    assert opened.run("return document.querySelectorAll('#lines [aria-label=line] path').length") == 11
+
+
+def test_paper_holds_every_configuration_and_row(opened: Browser, rows: list[Record]) -> None:
+    """And the page turns back to what it was."""
+    draw_all(opened)
+    count = "return document.querySelectorAll(arguments[0]).length"
+    points, lines = "#forest [aria-label=dot] :is(path, circle)", "#table-body tr"
+    before = [opened.run(count, what) for what in (points, lines)]
+    opened.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.run(count, points) == sum(row.get("speed") is not None for row in rows)
+    assert opened.run(count, lines) == len(rows)
+    opened.run("window.dispatchEvent(new Event('afterprint'))")
+    assert [opened.run(count, what) for what in (points, lines)] == before
+
+
+def test_the_heat_map_begins_with_what_explains_the_spread(opened: Browser) -> None:
+    """The made-up speedups depend on the kernel alone."""
+    draw_all(opened)
+    assert opened.run("return document.querySelector('#heat [data-key=x] select').value") == "kernel"
+
+
+def test_twenty_methods_are_told_apart(browser: Browser, tmp_path: Path) -> None:
+    rows = report_rows.table(kernel=(5,))
+    (one,) = [row for row in rows if row["method"] == "explicit"]
+    rows += [{**one, "method": f"mypkg.kernels:m{i}"} for i in range(20)]
+    show(browser, written(tmp_path / "run", rows))
+    draw_all(browser)
+    keys = browser.run(
+        """return [...document.querySelectorAll('#forest .legend .key')].map((key) => {
+             const mark = key.querySelector('path, circle, rect');
+             return [mark.getAttribute('stroke'), mark.getAttribute('d') ?? mark.tagName].join(); })"""
+    )
+    assert len(keys) > 20
+    assert len(set(keys)) == len(keys)
+
+
+def test_plots_are_saved_as_files_that_stand_alone(opened: Browser, downloads: Path) -> None:
+    draw_all(opened)
+    opened.run("document.querySelector('#lines [data-save=svg]').click()")
+    opened.run("document.querySelector('#lines [data-save=png]').click()")
+    files = [downloads / "convbench-lines.svg", downloads / "convbench-lines.png"]
+    for file in files:
+        opened.wait(lambda file=file: file.exists() and file.stat().st_size > 1000)
+    svg = ElementTree.parse(files[0]).getroot()
+    assert svg.tag.endswith("}svg")
+    assert "var(" not in files[0].read_text(encoding="utf-8"), "no colour of the page's style sheet"
+    assert files[1].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["markdown", "latex"])
+def test_tables_are_copied_for_papers(opened: Browser, kind: str) -> None:
+    opened.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    opened.click(f"[data-table=methods-table] [data-copies={kind}]")
+    lines = opened.until("window.copied").splitlines()
+    body = [line for line in lines if "unfold" in line and "float32" in line]
+    assert len(body) == 1
+    if kind == "latex":
+        assert lines[0] == "\\begin{tabular}{lllrrlllrr}"
+        assert [line.strip() for line in lines if "rule" in line] == ["\\toprule", "\\midrule", "\\bottomrule"]
+        assert all(line.endswith("\\\\") for line in lines[2:-2] if "rule" not in line)
+        assert "my\\_dgrad" in "".join(lines)
+        assert "$\\times$" in body[0]
+    else:
+        assert lines[1] == "|" + "---|" * 10
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
 def test_ten_thousand_rows(browser: Browser, tmp_path: Path) -> None:

@@ -5,11 +5,15 @@ const FONT = { background: "transparent", fontFamily: "inherit", fontSize: "12px
 
 // What fits between the margins of A4 and of letter paper, in pixels.
 const PAPER_WIDTH = 690;
+// On paper nothing can be turned or scrolled: every configuration and row that passes the filter is there, up to these.
+const paper = { printing: false, pages: 50, rows: 2000 };
 const plots = [];
 const nothingShown = () => (COUNT ? "No row matches the filter." : "The table has no rows.");
 
 // `draw(width)` returns {nodes, text} or {empty: why nothing is to be seen}. Drawn when first in view and after a change.
 function addPlot(id, draw) {
+  // A section that would have nothing to show is not on the page.
+  if (!document.getElementById(id)) return null;
   const plot = { box: document.getElementById(id), draw, stale: true, visible: false };
   plots.push(plot);
   new IntersectionObserver((entries) => {
@@ -30,6 +34,7 @@ function redraw(plot, width = plot.box.clientWidth) {
   }
   const alternative = element("p", { class: "alternative", id: `${plot.box.id}-text` }, text);
   plot.box.replaceChildren(...nodes, alternative);
+  if (plot.box.querySelector("svg[data-name]")) plot.box.append(saveButtons(plot.box));
   for (const drawing of plot.box.querySelectorAll("svg[data-name]")) {
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", drawing.dataset.name);
@@ -56,14 +61,21 @@ function watchSize() {
     if (main.clientWidth !== last) refreshPlots();
     last = main.clientWidth;
   }, 100)).observe(main);
-  addEventListener("beforeprint", () => plots.forEach((plot) => redraw(plot, PAPER_WIDTH)));
-  addEventListener("afterprint", refreshPlots);
+  const onPaper = (wanted) => () => {
+    paper.printing = wanted;
+    if (COUNT) showTable();
+    if (wanted) plots.forEach((plot) => redraw(plot, PAPER_WIDTH));
+    else refreshPlots();
+  };
+  addEventListener("beforeprint", onPaper(true));
+  addEventListener("afterprint", onPaper(false));
 }
 
 // Colour and shape of a method or dtype: by its place among all rows, so that filtering does not repaint it.
 function styleOf(name, v) {
   const place = Math.max(0, distinct(name).indexOf(v));
-  return { colour: SERIES[place % SERIES.length], shape: SHAPES[place % SHAPES.length] };
+  // The ninth has the first one's colour and another shape: 64 are told apart.
+  return { colour: SERIES[place % SERIES.length], shape: SHAPES[(place + Math.floor(place / SERIES.length)) % SHAPES.length] };
 }
 
 // Names with their colour, shape or both.

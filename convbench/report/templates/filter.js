@@ -25,18 +25,40 @@ function termTest(term) {
   return comparison(name, operator, operand);
 }
 
+const QUANTITY = /^([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([TGMkmµun]?)(s|B|FLOP\/s|B\/s|FLOP|Hz|×|x|%)?$/i;
+const FACTORS = { ...Object.fromEntries(PREFIXES.map(([factor, prefix]) => [prefix, factor])), u: 1e-6, K: 1e3 };
+
+// A number as the page shows it: 50us, 1.2 MB, 3 GFLOP/s, 1.5×, 20%; in the column's own unit. NaN where it is none.
+function numberOf(name, operand) {
+  if (operand === "") return NaN;
+  const plain = Number(operand);
+  if (!Number.isNaN(plain)) return plain;
+  const parts = QUANTITY.exec(operand.replace("−", "-"));
+  if (!parts) return NaN;
+  const [, digits, prefix, unit] = parts;
+  if (unit === "%") return Number(digits) / 100;
+  const base = BASE_UNITS[columns.get(name).unit]?.[0] ?? 1;
+  return (Number(digits) * (FACTORS[prefix] ?? 1)) / base;
+}
+
 function comparison(name, operator, operand) {
   const numeric = ["int", "float"].includes(columns.get(name).type) || distinct(name).every((v) => typeof v === "number");
-  const number = operand === "" ? NaN : Number(operand);
+  const number = numberOf(name, operand);
   if (operator === "=" || operator === "!=") {
     const wanted = operand.toLowerCase();
     const same = (v) => (v === null ? wanted === "" : String(v).toLowerCase() === wanted || (typeof v === "number" && v === number));
     return (row) => same(value(name, row)) === (operator === "=");
   }
   if (!numeric) return `${name} is text: use ${name}=… or ${name}:… (contains).`;
-  if (Number.isNaN(number)) return `${name}${operator}${operand} needs a number.`;
+  if (Number.isNaN(number)) return `${name}${operator}${operand} needs a number, as in ${name}${operator}${exampleOf(name)}.`;
   const test = { "<": (v) => v < number, ">": (v) => v > number, "<=": (v) => v <= number, ">=": (v) => v >= number }[operator];
   return (row) => { const v = value(name, row); return v !== null && test(v); };
+}
+
+// How a value of the column may be written, as the table shows one; without a blank.
+function exampleOf(name) {
+  const known = distinct(name).find((v) => finite(v) && v !== 0);
+  return known === undefined ? "1" : formatted(name, known).replace(" ", "");
 }
 
 function applyFilter() {
@@ -68,6 +90,7 @@ function buildFilters() {
     else filter.facets.set(name, v);
     applyFilter();
   }));
+  facetNames().forEach((name, i) => { choices[i].querySelector("select").dataset.facet = name; });
   const reset = element("button", { type: "button", id: "show-all", onclick: resetFilters }, "Show all");
   form.append(element("label", { class: "choice wide" }, element("span", {}, "find"), search), ...choices, reset);
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -114,6 +137,33 @@ function showRows(places, name) {
   const heading = document.getElementById("table-heading");
   heading.scrollIntoView({ block: "start" });
   heading.focus({ preventScroll: true });
+}
+
+// The filter and the section stand in the page's address, so that a link shows what was looked at.
+const place = { section: "" };
+
+function rememberFilter() {
+  const said = new URLSearchParams();
+  if (filter.query) said.set("find", filter.query);
+  for (const [name, wanted] of filter.facets) said.set(name, wanted);
+  const parts = [place.section, ...(said.size ? [said.toString()] : [])];
+  const hash = said.size || place.section ? `#${parts.join("?")}` : " ";
+  try { history.replaceState(null, "", hash === " " ? location.pathname + location.search : hash); } catch { /* a page without an address of its own */ }
+}
+
+function recallFilter() {
+  const [section, said] = location.hash.slice(1).split("?");
+  place.section = document.getElementById(section) ? section : "";
+  const form = document.getElementById("filters");
+  for (const [name, wanted] of new URLSearchParams(said ?? "")) {
+    if (name === "find") filter.query = document.getElementById("query").value = wanted;
+    const choice = form.querySelector(`select[data-facet="${CSS.escape(name)}"]`);
+    if (choice && [...choice.options].some((option) => option.value === wanted)) {
+      choice.value = wanted;
+      filter.facets.set(name, wanted);
+    }
+  }
+  if (place.section) requestAnimationFrame(() => { drawAllPlots(); document.getElementById(place.section).scrollIntoView(); });
 }
 
 function debounce(run, wait) {

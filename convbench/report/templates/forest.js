@@ -101,11 +101,12 @@ function drawForest(width) {
   const pages = pagesOf(groupsInOrder(all));
   forest.page = Math.min(forest.page, pages.length - 1);
   const groups = pages[forest.page];
-  const drawing = forestDrawing(groups, all, width);
+  const drawings = paper.printing ? pages.slice(0, paper.pages).map((page) => forestDrawing(page, all, width)) : [forestDrawing(groups, all, width)];
   const first = d3.least(groups[0], EXTREMES[forest.order] ?? (() => 0));
   const text = `${plural(all.length, "comparison")} in ${plural(d3.sum(pages, (page) => page.length), "configuration")}: ${verdictCounts(all)}. ` +
     `Page ${forest.page + 1} of ${pages.length}, ${ORDERS.find(([key]) => key === forest.order)[1]}; first: ${first.label}, ${first.method} ${times(first.speedup)} (${times(first.low)} to ${times(first.high)}).`;
-  return { nodes: [forestControls(pages.length), forestLegend(groups), drawing], text };
+  if (paper.printing) return { nodes: [forestLegend(pages.flat()), ...drawings], text: text.replace(/Page \d+ of \d+, /, "") };
+  return { nodes: [forestControls(pages.length), forestLegend(groups), ...drawings], text };
 }
 
 function verdictCounts(all) {
@@ -134,7 +135,7 @@ function forestDrawing(groups, all, width) {
   const narrow = width < 640;
   const layout = forestLayout(groups, narrow);
   const domain = around([...all.map((one) => one.speedup), 0.95, 1.05]);
-  const [left, right] = narrow ? [8, 12] : [Math.min(420, width * 0.4, Math.max(120, 24 + 7 * d3.max(groups, (group) => group[0].label.length))), 186];
+  const [left, right] = narrow ? [8, 12] : [Math.min(560, width * 0.45, Math.max(120, 24 + 7 * d3.max(layout.groups, (group) => group.label.length))), 206];
   const room = Math.floor((narrow ? width - 16 : left - 16) / 12);
   const marks = [
     ...band(domain),

@@ -19,8 +19,11 @@ function heatAxes() {
 
 function chooseHeat() {
   const axes = heatAxes();
-  const inner = axes.filter((axis) => axis !== "method" && axis !== "run");
-  [heat.x, heat.y] = inner.length > 1 ? d3.sort(inner, (axis) => -distinct(axis).length).slice(0, 2) : [inner[0] ?? axes[0], axes.find((axis) => axis !== (inner[0] ?? axes[0]))];
+  // What explains most of the speedups' spread comes first, then what has most values.
+  const rank = (axis) => { const place = payload.explains.indexOf(axis); return place < 0 ? payload.explains.length : place; };
+  const inner = d3.sort(axes.filter((axis) => axis !== "method" && axis !== "run"), (a, b) => rank(a) - rank(b) || distinct(b).length - distinct(a).length);
+  const longer = (a, b) => (distinct(b).length > distinct(a).length ? [b, a] : [a, b]);
+  [heat.x, heat.y] = inner.length > 1 ? longer(inner[0], inner[1]) : [inner[0] ?? axes[0], axes.find((axis) => axis !== (inner[0] ?? axes[0]))];
   heat.quantity = QUANTITIES[0]?.name ?? "";
   heat.method = distinct("method").find((m) => !isAnyBaseline(m)) ?? "";
 }

@@ -16,17 +16,29 @@ function buildTheme() {
 for (const button of document.querySelectorAll("button[data-rows]")) {
   button.addEventListener("click", () => showRows(JSON.parse(button.dataset.rows), button.dataset.name));
 }
-for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", drawAllPlots);
+for (const link of document.querySelectorAll("nav a")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    drawAllPlots();
+    place.section = link.hash.slice(1);
+    rememberFilter();
+    document.getElementById(place.section).scrollIntoView();
+  });
+}
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", () => copy(button.dataset.copy, button));
 }
 document.documentElement.classList.add("scripted");
 buildTheme();
-chooseColumns();
-buildFilters();
-buildTable();
-listeners.push(refreshPlots);
-applyFilter();
-watchFilterHeight();
+buildTableButtons();
+if (COUNT) {
+  chooseColumns();
+  buildFilters();
+  buildTable();
+  listeners.push(refreshPlots, rememberFilter);
+  recallFilter();
+  applyFilter();
+  watchFilterHeight();
+}
 watchSize();
 document.documentElement.dataset.ready = "true";

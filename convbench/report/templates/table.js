@@ -23,8 +23,8 @@ function sortRows() {
 function showTable() {
   const pages = Math.max(1, Math.ceil(table.rows.length / table.size));
   table.page = Math.min(table.page, pages - 1);
-  const from = table.page * table.size;
-  const rows = table.rows.slice(from, from + table.size);
+  const from = paper.printing ? 0 : table.page * table.size;
+  const rows = table.rows.slice(from, from + (paper.printing ? paper.rows : table.size));
   document.getElementById("table-head").replaceChildren(element("tr", {}, ...table.columns.map(heading)));
   document.getElementById("table-body").replaceChildren(...rows.map((row) => element("tr", {}, ...table.columns.map((name) => cell(name, row)))));
   document.getElementById("table-place").textContent = rows.length ? `rows ${(from + 1).toLocaleString("en")}–${(from + rows.length).toLocaleString("en")} of ${table.rows.length.toLocaleString("en")}` : "no row matches the filter";
@@ -103,7 +103,5 @@ function asCsv() {
 }
 
 function download() {
-  const address = URL.createObjectURL(new Blob([asCsv()], { type: "text/csv;charset=utf-8" }));
-  element("a", { href: address, download: "convbench-rows.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10000);
+  save(asCsv(), "text/csv;charset=utf-8", "convbench-rows.csv");
 }
