@@ -48,7 +48,11 @@ class Browser:
             options = {
                 "binary": CHROMIUM,
                 "args": [*SWITCHES, f"--user-data-dir={profile}"],
-                "prefs": {"download.default_directory": str(downloads), "download.prompt_for_download": False},
+                "prefs": {
+                    "download.default_directory": str(downloads),
+                    "download.prompt_for_download": False,
+                    "profile.default_content_setting_values.automatic_downloads": 1,
+                },
             }
             capabilities = {
                 "browserName": "chrome",
@@ -134,7 +138,8 @@ class Browser:
         file.write_bytes(base64.b64decode(self.send("GET", f"{self.path}/screenshot")))
 
     def print(self, file: Path) -> None:
-        file.write_bytes(base64.b64decode(self.send("POST", f"{self.path}/print", {"background": True})))
+        # The protocol's own command gives up after 10 s, which a busy machine may need.
+        file.write_bytes(base64.b64decode(self.devtools("Page.printToPDF", printBackground=True)["data"]))
 
     def close(self) -> None:
         if self.path:
