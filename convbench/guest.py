@@ -52,6 +52,8 @@ class Host(Protocol):
     def start(self) -> bool: ...
     def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer: ...
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None: ...
+    def settle(self) -> None: ...
+    def close(self) -> None: ...
     def read(self, slot: int, size: int) -> bytearray: ...
 
 
@@ -225,6 +227,14 @@ class Guest(Elsewhere):
                     f"weight's alone, say fixed_weight=true): {reason}"
                 )
         return reason
+
+    def settle(self) -> None:
+        """Waits until its process has started and rests."""
+        self._host.settle()
+
+    def end(self) -> None:
+        """Ends its process and all that it started; the next configuration gets a fresh one."""
+        self._host.close()
 
     def ready(self, cuda_graph: bool) -> Mapping[str, Any]:
         self._taken, self._kept = [], None  # a measurement may start again, without an arm that failed

@@ -32,7 +32,7 @@ from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
-from .timing import clocks
+from .timing import clocks, control
 from .timing import rounds as timing
 from .timing.samples import Samples
 from .timing.turns import Turns
@@ -110,6 +110,7 @@ class _Configuration:
     once_s: float = 0.0
     spent: bool = False
     further: Further = field(default_factory=dict)
+    without: list[float] = field(default_factory=list)
 
     def run(self) -> list[Samples]:
         self.stage("", "problem")
@@ -134,6 +135,8 @@ class _Configuration:
         if self.spec.measure.memory:
             with self._once():
                 self._measure_memory(made)
+        with clock.context():
+            self._compare_baseline(samples)
         return [] if samples is None else [samples]
 
     def _shared(self, work: Callable[[], Any]) -> Any:
@@ -170,6 +173,7 @@ class _Configuration:
                 method.explain(got, made, truth)
                 if method.name == baseline:
                     results[baseline] = got
+                    self._time_alone(method)
                 if baseline in results:
                     method.row["equals_baseline"] = same(got, results[baseline])
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
@@ -201,6 +205,43 @@ class _Configuration:
             finally:
                 self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
         return None
+
+    def _time_alone(self, baseline: Candidate) -> None:
+        """Times the baseline before one of the user's own methods is called, for _compare_baseline."""
+        guests = [method.guest for method in self.methods if method.guest is not None]
+        if self.spec.measure.enabled and baseline.guest is None and baseline.timeable and guests and not self.without:
+            for guest in guests:
+                guest.settle()
+            self.without = self._alone(baseline)
+
+    def _alone(self, baseline: Candidate) -> list[float]:
+        measure = control.alone(self.spec.measure)
+        clock = device_of(self.spec.device).clock(measure)
+        try:
+            found = timing.measure([baseline.arm], baseline.name, measure, clock, self.spec.seed, self.stage)
+        except timing.ArmFailed:  # it fails again where it is timed, and has its row
+            return []
+        return found.of(baseline.name)
+
+    def _compare_baseline(self, samples: Samples | None) -> None:
+        """Says in the rows of the user's own methods where the baseline was slower beside them than without.
+
+        What seems so at first is looked at again when their processes have ended: the machine may have become slower.
+        """
+        name, margin = self.spec.baseline, self.spec.measure.margin
+        if samples is None or name not in samples.arms or not self.without:
+            return
+        beside = control.in_rounds(samples, name)
+        if (before := control.slowed(self.without, beside, margin)) is None:
+            return
+        own = [(method, method.guest) for method in self.methods if method.guest is not None]
+        for _, guest in own:
+            guest.end()
+        (baseline,) = (method for method in self.methods if method.name == name)
+        if (after := control.slowed(self._alone(baseline), beside, margin)) is not None:
+            for method, _ in own:
+                if method.timeable:
+                    method.row["baseline_slowed"] = min(before, after)
 
     def _believed(self, samples: Samples, watch: Watch) -> Samples | None:
         """The samples without those of methods that were not what was judged while they were timed."""

@@ -33,6 +33,9 @@ class Here:
     def start(self) -> bool:
         return False
 
+    def settle(self) -> None:
+        pass  # it has started
+
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None:
         self._server.configure(spec.to_dict(), seed)
 

@@ -47,6 +47,7 @@ READ = (
     "least_s",
     "threads",
     "cpus",
+    "baseline_slowed",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from ..facts.spec import Spec
@@ -62,6 +63,13 @@ class Host:
         self._results = SharedBytes()
         self._child = Child(self._memory_limit, None, self._results)
         return True
+
+    def settle(self) -> None:
+        """Waits until the process has started; from then on it does nothing until it is asked."""
+        self.start()
+        assert self._child is not None
+        with suppress(Death):  # which the first request finds as well
+            self._child.ready()
 
     def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer:
         """The answer to one request, with what it took as seen from here. Raises Lost, whose row says what happened.

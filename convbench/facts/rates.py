@@ -24,7 +24,7 @@ class Work:
 
     `flops`: operations of the direct algorithm; `moved`: bytes; the ceilings in TFLOP/s and GB/s; `least_s`: no
     algorithm takes less (limits.least_time). `threads` that a call may use, and the `cpus` that the row says were at
-    work.
+    work; `baseline_slowed` as the row has it.
     """
 
     flops: int
@@ -34,6 +34,7 @@ class Work:
     least_s: float | None = None
     threads: int | None = None
     cpus: float | None = None
+    baseline_slowed: float | None = None
 
     @classmethod
     def of(cls, spec: Spec, ceilings: Mapping[str, float]) -> Work:
@@ -51,7 +52,7 @@ class Work:
     def of_row(cls, row: Mapping[str, Any]) -> Work:
         """Of a row; what it does not say is unknown."""
         known: dict[str, Any] = {
-            n: row.get(n) for n in ("ceiling_tflops", "ceiling_gbps", "least_s", "threads", "cpus")
+            n: row.get(n) for n in ("ceiling_tflops", "ceiling_gbps", "least_s", "threads", "cpus", "baseline_slowed")
         }
         return cls(row["flops"], row["bytes"], **known)
 
@@ -59,7 +60,8 @@ class Work:
         """`speed` and `reason` where there is something to say against the figures `found`; else nothing to add.
 
         A time below the least is impossible, whatever it is compared with. A method that had more cores than the row
-        says is not faster than a baseline that had not, nor its equal: that is inconclusive.
+        says is not faster than a baseline that had not, nor its equal: that is inconclusive. So is one beside which
+        the baseline was slower than it is without it.
         """
         time_s = found["time_s"]
         if time_s and self.least_s and time_s < self.least_s:
@@ -68,10 +70,19 @@ class Work:
                 f"than {time(self.least_s)}"
             )
             return {"speed": IMPOSSIBLE, "reason": said}
-        if (crowded := self.crowded(found)) is not None:
-            unlike = found.get("speed") in ("faster", "equivalent")
-            return {"reason": crowded} | ({"speed": "inconclusive"} if unlike else {})
+        if (unlike := self.crowded(found) or self.slowed()) is not None:
+            flattered = found.get("speed") in ("faster", "equivalent")
+            return {"reason": unlike} | ({"speed": "inconclusive"} if flattered else {})
         return {}
+
+    def slowed(self) -> str | None:
+        """What to say of a method beside which the baseline was slower; None where it was not or nobody knows."""
+        if self.baseline_slowed is None:
+            return None
+        return (
+            f"the baseline took at least {self.baseline_slowed:.2f} times as long beside it as before it was called "
+            "and after it had ended"
+        )
 
     def crowded(self, found: Mapping[str, Any]) -> str | None:
         """What to say of a method that used more cores than it was given; None where it did not or nobody knows."""

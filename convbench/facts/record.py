@@ -99,6 +99,13 @@ SPEED = (
     Column(
         "cpus", float, "", "CPU: seconds of CPU time in a second of its calls; above `threads` it had more than them"
     ),
+    Column(
+        "baseline_slowed",
+        float,
+        "",
+        "methods of one's own: how many times as long the baseline took beside them as without, where that is beyond "
+        "what caches and chance explain",
+    ),
     Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "CUDA: synchronized wall time of one call"),
