@@ -36,7 +36,7 @@ COVERS: dict[str, Callable[[Spec], bool]] = {
     "explicit": lambda s: True,
     "compile": lambda s: True,
     "aten": lambda s: not (s.order == 2 and s.case.batch == 0),
-    "unfold": lambda s: s.case.dims < 3 and s.case.batch > 0,
+    "unfold": lambda s: s.case.batch > 0,
     "zero_insert": lambda s: not s.case.transposed and s.wrt == "input" and s.order == 1,
     "upcast": lambda s: s.dtype in ("float16", "bfloat16"),
     "fft": lambda s: s.dtype != "float64" and s.case.batch > 0,

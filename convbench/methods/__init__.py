@@ -19,7 +19,7 @@ METHODS: dict[str, str] = {
     "autograd": "PyTorch's autograd through the forward operation",
     "explicit": "the gradient written as an ordinary convolution",
     "aten": "aten::convolution_backward called directly: autograd's kernel without its engine",
-    "unfold": "im2col and a matrix product (1-D and 2-D)",
+    "unfold": "im2col and a matrix product",
     "zero_insert": "conv's grad_input as a stride-1 convolution of the zero-interleaved grad_output",
     "upcast": "the explicit formula in float32, rounded once (float16 and bfloat16)",
     "fft": "the explicit formula in the frequency domain, transformed in float64",

@@ -1,10 +1,11 @@
 """im2col and a matrix product.
 
-Covers the 1-D and 2-D operations with batch ≥ 1, every gradient, order 1 and 2; not 3-D.
+Covers batch ≥ 1, every operation and gradient, order 1 and 2.
 
 The columns of the large side, [N, g, b·taps, positions of the small side], meet the small side in one matrix
-product per group. Source: Chellapilla, Puri and Simard, "High performance convolutional neural networks for
-document processing" (2006).
+product per group. torch's unfold and fold have two axes: a 1-D operation gets a height of 1, and of a 3-D one the
+windows along the depth are taken first, each tap as a channel of its own. Source: Chellapilla, Puri and Simard, "High
+performance convolutional neural networks for document processing" (2006).
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from .formulas import Contractions
 
 
 def prepare(problem: Problem) -> Callable[[], Tensor]:
-    """Raises Unsupported for 3-D operations and an empty batch."""
+    """Raises Unsupported for an empty batch."""
     case = problem.case
-    if case.dims == 3 or case.batch == 0:
-        raise Unsupported(f"unfold covers 1-D and 2-D operations with batch ≥ 1; not {case.op}, batch={case.batch}")
+    if case.batch == 0:
+        raise Unsupported("unfold covers batch ≥ 1; not batch=0")
     return Contractions(to_small, to_large, to_weight).wanted(problem)
 
 
 def planar(case: ConvCase) -> dict[str, tuple[int, ...]]:
-    """Window settings for torch's unfold and fold, which have two axes: a 1-D operation gets a height of 1."""
+    """Window settings for torch's unfold and fold, of the last two axes."""
     one, none = (1,) * (2 - case.dims), (0,) * (2 - case.dims)
     return {
-        "kernel_size": one + case.kernel,
-        "dilation": one + case.dilation,
-        "padding": none + case.padding,
-        "stride": one + case.stride,
+        "kernel_size": one + case.kernel[-2:],
+        "dilation": one + case.dilation[-2:],
+        "padding": none + case.padding[-2:],
+        "stride": one + case.stride[-2:],
     }
 
 
@@ -46,13 +47,38 @@ def columns(large: Tensor, case: ConvCase) -> Tensor:
 
     What output_padding ≥ stride adds beyond the small side is left out.
     """
-    image = large if case.dims == 2 else large.unsqueeze(2)
-    unfolded = F.unfold(image, **planar(case))
     found = _blocks(case)
+    if case.dims == 3:
+        slices = F.unfold(depth_windows(large, case), **planar(case))
+        unfolded = slices.unflatten(0, (-1, found[0])).transpose(1, 2).flatten(2)
+    else:
+        unfolded = F.unfold(large if case.dims == 2 else large.unsqueeze(2), **planar(case))
     if found != case.small_size:
         grid = unfolded.unflatten(-1, found)
         unfolded = grid[last_axes(slice(0, o) for o in case.small_size)].flatten(2)
     return unfolded.unflatten(1, (case.groups, -1))
+
+
+def depth_windows(large: Tensor, case: ConvCase) -> Tensor:
+    """[N, C, D, H, W] → [N·positions along the depth, C·depth taps, H, W]"""
+    (k, *_), (s, *_), (p, *_), (d, *_) = case.kernel, case.stride, case.padding, case.dilation
+    padded = F.pad(large, (0, 0, 0, 0, p, p))
+    windows = padded.unfold(2, d * (k - 1) + 1, s)[..., ::d]  # [N, C, positions, H, W, taps]
+    return windows.permute(0, 2, 1, 5, 3, 4).flatten(2, 3).flatten(0, 1)
+
+
+def from_depth_windows(slices: Tensor, case: ConvCase) -> Tensor:
+    """The adjoint of depth_windows: [N·positions, C·taps, H, W] → [N, C, D, H, W], summed where windows overlap."""
+    (k, *_), (s, *_), (p, *_), (d, *_) = case.kernel, case.stride, case.padding, case.dilation
+    depth, positions = case.large_size[0], _blocks(case)[0]
+    windows = slices.unflatten(0, (-1, positions)).unflatten(2, (-1, k))  # [N, positions, C, taps, H, W]
+    shape = (windows.shape[0], windows.shape[2], depth + 2 * p, *windows.shape[4:])
+    padded = slices.new_zeros(shape)
+    for tap in range(k):
+        # A slice ends one beyond its last place, so that a stride does not reach out of the volume.
+        reached = slice(tap * d, tap * d + (positions - 1) * s + 1, s)
+        padded[:, :, reached] += windows[:, :, :, tap].transpose(1, 2)
+    return padded.narrow(2, p, depth)
 
 
 def matrix(weight: Tensor, case: ConvCase) -> Tensor:
@@ -78,8 +104,11 @@ def to_large(small: Tensor, weight: Tensor, case: ConvCase) -> Tensor:
     if found != case.small_size:
         pads = [n for o, f in zip(reversed(case.small_size), reversed(found), strict=True) for n in (0, f - o)]
         product = F.pad(product.unflatten(-1, case.small_size), pads).flatten(3)
-    size = (1,) * (2 - case.dims) + case.large_size
-    return F.fold(product.flatten(1, 2), size, **planar(case)).reshape(case.batch, -1, *case.large_size)
+    product, size = product.flatten(1, 2), (1,) * (2 - case.dims) + case.large_size[-2:]
+    if case.dims == 3:
+        slices = product.unflatten(-1, (found[0], -1)).transpose(1, 2).flatten(0, 1)
+        return from_depth_windows(F.fold(slices, size, **planar(case)), case).contiguous()
+    return F.fold(product, size, **planar(case)).reshape(case.batch, -1, *case.large_size)
 
 
 def to_weight(small: Tensor, large: Tensor, case: ConvCase) -> Tensor:
