@@ -19,7 +19,7 @@ from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
 from ..timing.figures import with_figures
 from ..timing.samples import Samples
-from . import suspects
+from . import culprits
 from .child import Death, Request
 from .children import ATTEMPTS, Children
 from .interrupt import Interrupt, Interrupted
@@ -102,7 +102,7 @@ class Isolated:
                 refused += failure["phase"] == IDLE
                 if failure["phase"] == IDLE and refused < ATTEMPTS:
                     continue
-                found = suspects.find(left, _first(spec, left), failure, fresh, partial(self._trial, spec, process))
+                found = culprits.find(left, _first(spec, left), failure, fresh, partial(self._trial, spec, process))
                 rows.update((method, _failed(spec, method, end, started)) for method, end in found.died.items())
                 notes |= found.notes
                 for lived in found.lived.values():
