@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import pytest
@@ -182,3 +183,31 @@ def test_columns_are_the_tables_and_give_the_case_back(values: dict[str, Any]) -
 
 def test_axes_are_named_from_the_last() -> None:
     assert [case_of(op=op, size=20).axes for op in OPS][:3] == [("w",), ("h", "w"), ("d", "h", "w")]
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_padding_same_is_torch_s_own(dims: int) -> None:
+    """Its module says how much it pads on each side; where that is uneven, a case cannot say it."""
+    module = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)[dims - 1]
+    for kernel, dilation in product(range(1, 6), range(1, 4)):
+        resolved = module(1, 1, kernel, padding="same", dilation=dilation)._reversed_padding_repeated_twice
+        given = {"op": f"conv{dims}d", "kernel": kernel, "dilation": dilation, "padding": "same"}
+        if resolved[0] != resolved[1]:
+            with pytest.raises(IllegalCase, match="padding=same with kernel="):
+                case_of(**given)
+            continue
+        case = case_of(**given)
+        assert [p for p in case.padding for _ in range(2)] == resolved
+        assert case.output_size == case.size
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"op": "conv_transpose2d"}, "padding=same is not defined for conv_transpose2d; give numbers"),
+        ({"op": "conv2d", "stride": [1, 2]}, r"padding=same needs stride=1, as in torch, and stride=\[1, 2\]"),
+    ],
+)
+def test_padding_same_is_refused_where_torch_refuses_it(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(IllegalCase, match=words):
+        case_of(**{"kernel": 3, **settings, "padding": "same"})

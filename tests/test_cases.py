@@ -99,6 +99,11 @@ def test_settings_names_are_columns_too(tmp_path: Path) -> None:
     assert (rows[0]["threads"], rows[2]["threads"]) == (2, 1)
 
 
+def test_padding_same_is_resolved_for_each_line(tmp_path: Path) -> None:
+    rows = settings(tmp_path, "op,kernel,padding\nconv2d,3x5,same\nconv2d,3,1\n")
+    assert [ConvCase.of(NOTEBOOK | row).padding for row in rows] == [(1, 2), (1, 1)]
+
+
 def test_unknown_columns_are_labels(tmp_path: Path) -> None:
     text = 'layer,kernel,labels\n"conv1, first",3,"{""net"": ""x"", ""n"": 3}"\n,5,\n'
     first, second = settings(tmp_path, text)

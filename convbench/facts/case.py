@@ -68,6 +68,31 @@ def per_axis(key: str, value: Any, dims: int) -> tuple[int, ...]:
     return tuple(whole_number(key, v, LOWEST[key]) for v in value)
 
 
+SAME = "same"
+"""padding=same: as much as keeps the size, as torch resolves it."""
+
+
+def same_padding(values: Mapping[str, Any], dims: int, transposed: bool) -> list[int]:
+    """dilation·(kernel − 1)/2 for each axis. Raises IllegalCase where torch has no such padding, and where it would pad
+    one side by one more than the other, which the padding of a case cannot say."""
+    if transposed:
+        raise IllegalCase("padding", f"padding=same is not defined for {values['op']}; give numbers")
+    kernel, stride, dilation = (per_axis(key, values[key], dims) for key in ("kernel", "stride", "dilation"))
+    if any(s != 1 for s in stride):
+        raise IllegalCase(
+            "padding", f"padding=same needs stride=1, as in torch, and stride={list(stride)}; give numbers"
+        )
+    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    uneven = [t for t in total if t % 2]
+    if uneven:
+        raise IllegalCase(
+            "padding",
+            f"padding=same with kernel={list(kernel)} pads {uneven[0] // 2} before and {uneven[0] // 2 + 1} after, and "
+            "convbench pads both sides alike; use an odd kernel, an even dilation, or numbers",
+        )
+    return [t // 2 for t in total]
+
+
 @dataclass(frozen=True, slots=True)
 class ConvCase:
     """One convolution. Tuples hold one integer per spatial axis (w; h, w; or d, h, w).
@@ -98,7 +123,9 @@ class ConvCase:
         bias = values["bias"]
         if not isinstance(bias, bool):
             raise InvalidValue("bias", f"bias={bias!r} is neither true nor false")
-        dims = OPS[op][0]
+        dims, transposed = OPS[op]
+        if values["padding"] == SAME:
+            values = {**values, "padding": same_padding(values, dims, transposed)}
         return cls(
             op=op,
             batch=whole_number("batch", values["batch"], 0),

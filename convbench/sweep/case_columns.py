@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from ..facts.case import AXES, COLUMN_PREFIX, PER_AXIS
+from ..facts.case import AXES, COLUMN_PREFIX, PER_AXIS, SAME
 from ..facts.record import COLUMNS, SETTING
 from ..facts.settings import owned
 
@@ -33,6 +33,11 @@ def _integers(cell: str) -> int | list[int]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def _padding(cell: str) -> int | list[int] | str:
+    """The same, or the word that torch resolves."""
+    return SAME if cell == SAME else _integers(cell)
+
+
 def _truth(cell: str) -> bool:
     words = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
     if cell.lower() not in words:
@@ -55,6 +60,7 @@ READERS: dict[str, Reader] = {
     **{s.name: _OF_TYPE[s.type] for s in owned("case") if not s.per_axis},
     **{c.name: _OF_TYPE[c.type] for c in SETTING if c.name not in NOT_READ | {LABELS}},
     **dict.fromkeys(PER_AXIS, (_integers, "a whole number, or one per axis as in 3x5")),
+    "padding": (_padding, "a whole number, one per axis as in 3x5, or same"),
     **dict.fromkeys(AXIS_COLUMNS, _OF_TYPE[int]),
     "bias": _OF_TYPE[bool],
 }
