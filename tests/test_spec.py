@@ -32,7 +32,9 @@ STRIDED: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("settings", "key", "words"),
     [
-        ({"dtype": "float8"}, "dtype", "dtype='float8' is not known; allowed: float64, float32, bfloat16, float16"),
+        ({"dtype": "half"}, "dtype", "dtype='half' is not known; allowed: float64, float32, bfloat16, float16"),
+        ({"dtype": "float8_e5m2"}, "dtype", "dtype='float8_e5m2' is not one of float64"),
+        ({"dtype": "autocast"}, "dtype", "autocast computes the gradients of dtype=bfloat16"),
         ({"memory_format": "nhwc"}, "memory_format", "allowed: contiguous, channels_last"),
         ({"wrt": "output"}, "wrt", "allowed: input, weight, bias, grad_output"),
         ({"fill": "zeros"}, "fill", "allowed: normal, integer, notebook, positive"),

@@ -45,3 +45,23 @@ DTYPES = {
     "float16": DType(2, 11, -14),
 }
 """By torch's names. IEEE 754-2019, table 3.5; bfloat16 is float32 with its significand cut to 8 bits."""
+
+AUTOCAST = (
+    "autocast computes the gradients of dtype=bfloat16 (of float16 on CUDA) and casts that of the weight to float32; "
+    'ask for that dtype, or mark a method of your own that casts float32 operands with @convbench.accuracy("bfloat16")'
+)
+FLOAT8 = "torch convolves float8 on no device; ask for bfloat16, or let a method of your own convert its operands"
+MODES = {
+    "autocast": AUTOCAST,
+    "amp": AUTOCAST,
+    "tf32": "TF32 is a way to compute float32: dtype=float32 tf32=true allows it",
+    "bf16x": "bfloat16 products are a way to compute float32; a method of your own says so with @convbench.accuracy",
+    "fp8": FLOAT8,
+    "float8": FLOAT8,
+}
+"""What is no element type, or none that torch convolves, and what to do instead."""
+
+
+def mode(word: str) -> str | None:
+    """What to do instead of dtype=`word`; None where nothing is known of it."""
+    return next((said for name, said in MODES.items() if word.lower().startswith(name)), None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .case import ConvCase, IllegalCase, InvalidValue, whole_number
 from .configuration_key import ConfigurationKey
 from .devices import check_device
-from .dtypes import DTYPES
+from .dtypes import DTYPES, mode
 from .fills import check_fill, fills_of, is_file
 from .settings import SETTINGS, Identity, owned
 
@@ -155,6 +155,8 @@ class Spec:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if (instead := mode(self.dtype)) is not None:
+            raise InvalidValue("dtype", f"dtype={self.dtype!r} is not one of {', '.join(DTYPES)}: {instead}")
         one_of("dtype", self.dtype, tuple(DTYPES))
         one_of("memory_format", self.memory_format, MEMORY_FORMATS)
         one_of("wrt", self.wrt, WRT)

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
-from ..facts.dtypes import DTYPES
+from ..facts.dtypes import DTYPES, mode
 from ..facts.fills import is_file
 from ..facts.settings import owned
 from ..facts.spec import MEMORY_FORMATS, WRT, Measure, ReferenceLimits, Spec, number, one_of
@@ -120,6 +120,8 @@ def no_setting(key: str) -> InvalidValue:
             "no setting named 'sweep': a saved sweep's file begins with the line `# @package _global_`, which makes "
             "its settings the program's own",
         )
+    if (instead := mode(key)) is not None:
+        return InvalidValue(key, f"no setting named {key!r}: {instead}")
     hint = did_you_mean(key, KEYS) or "; `python -m convbench --help` lists them"
     return InvalidValue(key, f"no setting named {key!r}{hint}")
 

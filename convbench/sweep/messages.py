@@ -12,6 +12,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import errors as omegaconf_errors
 
 from ..facts.case import InvalidValue, did_you_mean
+from ..facts.dtypes import mode
 from .config import no_setting
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
@@ -132,6 +133,8 @@ def _wrong_type(key: str, text: str) -> str:
     word = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", text)
     if word is not None:
         allowed = word[2].split(", ")
+        if key == "dtype" and (instead := mode(word[1])) is not None:
+            return f"dtype={word[1]!r} is not one of {', '.join(allowed)}: {instead}"
         meant = f"; did you mean {_MEANT[word[1].lower()]}?" if _MEANT.get(word[1].lower()) in allowed else ""
         hint = meant or did_you_mean(word[1].lower(), allowed)
         return f"{key}={word[1]!r} is not known; allowed: {', '.join(allowed)}{hint}"
