@@ -19,7 +19,7 @@ from convbench.facts.fills import FILLS, WHOLE_NUMBERS
 from convbench.facts.spec import Spec
 from convbench.measurement import accuracy, problem, reference
 from convbench.measurement.accuracy import Judgement
-from convbench.measurement.bounds import DECLARABLE, bounds
+from convbench.measurement.bounds import DECLARABLE, DECLARED_ONLY, bounds
 from convbench.measurement.problem import Problem
 from convbench.methods.own import context_of, load
 
@@ -89,11 +89,13 @@ def test_subnormal_results_are_right_to_half_a_unit(dtype: str, scale: float) ->
 
 
 @pytest.mark.parametrize("method", ["autograd", "explicit", "upcast"])
-def test_a_float16_depthwise_gradient_is_ok(method: str) -> None:
+def test_a_float16_depthwise_gradient_is_right(method: str) -> None:
+    """Torch rounds between taps where oneDNN has no kernel for float16, which is a class of its own."""
     made = problem.make(make_spec(**DEPTHWISE, padding=1, dtype="float16"))
     prepare = load(method)
     with context_of(prepare)():
-        assert verdict_of(prepare(made)(), made).verdict == "ok"
+        judged = verdict_of(prepare(made)(), made)
+    assert judged.verdict == "ok" or (method != "upcast" and judged.explained_by == "rounded sums"), judged
 
 
 def test_a_sum_beyond_the_range_is_infinite_and_right() -> None:
@@ -188,6 +190,51 @@ def test_other_right_methods_are_never_wrong(name: str, fill: str) -> None:
             assert judged.verdict in ("ok", "exact")
 
 
+@pytest.mark.parametrize("wrt", ["input", "weight"])
+@pytest.mark.parametrize("fill", ["normal", "positive", "scaled"])
+def test_autocast_is_right_where_it_is_declared(fill: str, wrt: str) -> None:
+    """float32 tensors, 16-bit convolutions: torch.autocast itself."""
+    given = {"op": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8, "size": 9, "kernel": 3, "wrt": wrt}
+    made = problem.make(make_spec(**given, fill=fill))
+    x, w = made.input.clone().requires_grad_(), made.weight.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = torch.nn.functional.conv2d(x, w)
+    assert y.dtype == torch.bfloat16
+    (got,) = torch.autograd.grad(y, x if wrt == "input" else w, made.grad_output.bfloat16())
+    assert got.dtype == torch.float32
+    assert verdict_of(got, made, "bfloat16").verdict == "ok"
+    assert verdict_of(got, made).verdict == "fail"
+    assert verdict_of(got * 1.05, made, "bfloat16").verdict == "fail"
+
+
+def test_a_wrong_element_of_a_small_channel_is_no_transform_s_error() -> None:
+    """Beside channels a million times as large; Winograd and FFT mix none of them into it."""
+    given = {"op": "conv2d", "in_channels": 8, "out_channels": 8, "size": 12, "kernel": 3, "wrt": "weight"}
+    made = problem.make(make_spec(**given, fill="scaled"))
+    right, truth = rounded_reference(made)
+    sizes = truth.magnitude.view(made.shape).amax([2, 3])
+    o, i = (sizes == sizes.min()).nonzero()[0].tolist()
+    at = right[o, i].abs().argmax()
+    right[o, i].view(-1)[at] *= 1.5
+    assert accuracy.judge(right, made, truth).verdict == "fail"
+    assert accuracy.judge(right, made, truth, "transformed").verdict == "fail"
+
+
+def test_a_transform_may_leave_something_where_no_product_meets() -> None:
+    """The products of sparse operands miss each other; their spectra do not."""
+    made = problem.make(make_spec(op="conv2d", in_channels=1, out_channels=1, size=6, kernel=3))
+    for tensor, at in ((made.grad_output, (0, 0)), (made.weight, (0, 0))):
+        tensor.zero_()[0, 0, at[0], at[1]] = 1
+    made.input.zero_()[0, 0, 5, 5] = 1
+    weight = replace(made, spec=replace(made.spec, wrt="weight"))
+    truth = reference.compute(weight, made.spec.reference_limits)
+    assert not truth.magnitude.any()
+    noise = torch.full(made.weight.shape, 1e-8)
+    judged = accuracy.judge(noise, weight, truth, "transformed")
+    assert (judged.verdict, judged.explained_by) == ("ok", "transformed")
+    assert accuracy.judge(noise * 1e4, weight, truth, "transformed").verdict == "fail"
+
+
 def test_truncated_operands_are_tf32_in_the_shortest_sums() -> None:
     for seed in range(20):
         made = problem.make(make_spec(op="conv2d", in_channels=1, size=5, kernel=3, padding=1, seed=seed))
@@ -195,9 +242,9 @@ def test_truncated_operands_are_tf32_in_the_shortest_sums() -> None:
         assert (judged.verdict, judged.explained_by) == ("reduced", "tf32")
 
 
-def long_sum(k: int, dtype: str, seed: int = 0) -> Problem:
+def long_sum(k: int, dtype: str, fill: str = "normal") -> Problem:
     given = {"op": "conv1d", "in_channels": 1, "out_channels": 1, "size": k + 3, "kernel": 4, "wrt": "weight"}
-    return problem.make(make_spec(**given, dtype=dtype, seed=seed))
+    return problem.make(make_spec(**given, dtype=dtype, fill=fill))
 
 
 @pytest.mark.parametrize(("k", "dtype"), [(4096, "float32"), (300_000, "float32"), (300_000, "float16")])
@@ -225,7 +272,8 @@ def test_sums_of_ten_million_products_are_right(k: int, dtype: str) -> None:
 
 
 def test_a_declared_class_is_one_that_exists() -> None:
-    assert set(DECLARABLE) <= set(bounds("float32", 9, 9))
+    assert set(DECLARABLE) - {DECLARED_ONLY} <= set(bounds("float32", 9, 9))
+    assert DECLARED_ONLY not in bounds("float32", 9, 9)
     assert next(iter(bounds("float32", 9, 9))) == "ok"
     assert set(bounds("float64", 9, 9)) == {"ok", "transformed", "rounded sums"}
     assert set(bounds("float32", 9, 9, products=False)) == {"ok", "rounded sums", "truncated"}

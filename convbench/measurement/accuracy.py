@@ -20,7 +20,7 @@ from torch import Tensor
 from ..facts.dtypes import DTYPES
 from ..facts.fills import WHOLE_NUMBERS
 from . import signed_sums
-from .bounds import Bounds, bounds
+from .bounds import Bounds, bounds, declared_only
 from .errors import Evidence, compare
 from .problem import Problem
 from .reference import Reference
@@ -60,7 +60,9 @@ def judge(result: object, problem: Problem, reference: Reference, declared: str 
         flat = flat[reference.index]
     dtype, length = problem.spec.dtype, max(1, reference.reduction_length)
     classes = bounds(dtype, length, reference.terms, integers, problem.wrt != "bias")
-    evidence = compare(flat, reference.expected, reference.magnitude, length, classes, DTYPES[dtype])
+    if problem.wrt != "bias":
+        classes |= declared_only(declared, dtype, length, integers)
+    evidence = compare(flat, reference, classes, DTYPES[dtype])
     if evidence.not_finite or (reference.index is not None and not bool(torch.isfinite(result).all())):
         return Judgement("fail", "the result holds NaN or infinity where the exact gradient is finite")
     sampled = {name: evidence.ratio(name, bound) for name, bound in classes.items()}

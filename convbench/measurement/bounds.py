@@ -6,13 +6,16 @@ subnormal number of the dtype, and ‖S‖² = ‖ref‖₂² + ‖B‖₂²/K o
 
     |e| ≤ of_ref·|ref| + of_sums·B + of_largest·max B + tiny (where B > 0)   and   ‖e‖₂ ≤ l2·‖S‖ + tiny·√n
 
+with max B that of the same image and channel, or of the same two channels (reference.largest_of).
+
     class          of_ref  of_sums                    l2                       tiny
     ok             u       4a√K                       u + 2a√K                 η + Kη_acc
-    transformed    u       4a√K; of_largest 64a√K     u + 16a√K                the same
+    transformed    u       u + 4a√K; of_largest 64a√K 2u + 16a√K               the same
     rounded sums   0       u(1 + 2√T) + 4a√K          u·max(4, 1 + √T) + 2a√K  (1 + 2√T)η + flush
     bf16x3         u       3·2⁻¹⁶ + 4a√K              u + 3·2⁻¹⁶ + 2a√K        as ok
     truncated      2u      4a√K + 2aK/16              2u + 2a√K + 1.5aK/16     as ok
     tf32           u       2·2⁻¹⁰ + truncated's       2·2⁻¹⁰ + truncated's     as ok
+    bfloat16       2⁻⁸     2·2⁻⁸ + 4a√K               3·2⁻⁸ + 2a√K             2·as ok
 
 ok: one rounding is off by u|ref|, or by η where the result is subnormal. A sum's roundings are independent and grow
 with √K (Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019); the factors leave three
@@ -37,9 +40,13 @@ tf32: operands cut to 11 bits, rounded (2⁻¹¹ each) or truncated (2⁻¹⁰ e
 by 2·2⁻¹⁰ at most, with a bias; and the sums may be truncated as well. bf16x3: an operand as two bfloat16 leaves
 2⁻¹⁶ of it, and the product of the two small parts, 2⁻¹⁶, is left out.
 
-transformed: Winograd's and Fourier's sums carry errors of their largest element to every other, also to one that
-sums less and to one that no product reaches. F(6×6, 3×3) with the points 0, ±1, ±2, ±½ showed 20a√K·max B and
-5.4a√K·‖S‖, F(4×4, 3×3) half of it, F(2×2, 3×3) and FFT a tenth; the bounds are three times the largest."""
+transformed: Winograd's and Fourier's sums carry errors of their largest element to every other of the same image and
+channel, whose positions they mix, also to one that sums less and to one that no product reaches. F(6×6, 3×3) with the
+points 0, ±1, ±2, ±½ showed 24a√K·max B and 5.4a√K·‖S‖, F(4×4, 3×3) half of it, F(2×2, 3×3) and FFT a tenth; the bounds
+are nearly three times the largest. One rounding more, where two transforms are added (gradients of gradients).
+
+bfloat16: float32 operands rounded to it, 2⁻⁸ each, and the result once more, as autocast does. Only for what declares
+it: errors of 1% explain too much."""
 
 from __future__ import annotations
 
@@ -51,7 +58,8 @@ from ..facts.dtypes import DTYPES
 TF32 = 2 * 2.0**-10
 BF16X3 = 3 * 2.0**-16
 TRUNCATED_AFTER = 16
-DECLARABLE = ("transformed", "bf16x3", "truncated", "tf32")
+DECLARED_ONLY = "bfloat16"
+DECLARABLE = ("transformed", "bf16x3", "truncated", "tf32", DECLARED_ONLY)
 """What a method may say of itself: its results are `ok` within that class's bounds."""
 
 
@@ -69,6 +77,14 @@ class Bounds:
     of_largest: float = 0.0
 
 
+def declared_only(declared: str | None, dtype: str, reduction_length: int, integers: bool) -> dict[str, Bounds]:
+    """The class that only those have that declare it: float32 through bfloat16 operands."""
+    if declared != DECLARED_ONLY or dtype != "float32":
+        return {}
+    u, ok = DTYPES[declared].u_out, bounds(dtype, reduction_length, 1)["ok"]
+    return {declared: Bounds(u, ok.sums, 3 * u + ok.l2, 2 * ok.tiny, 2 * u, 1 / u if integers else 0.0)}
+
+
 def bounds(
     dtype: str, reduction_length: int, terms: int, integers: bool = False, products: bool = True
 ) -> dict[str, Bounds]:
@@ -84,17 +100,24 @@ def bounds(
     tiny = kind.half_smallest + k * accumulator.half_smallest
     roundings = 1 + 2 * math.sqrt(terms)
     flush = 0.0 if dtype == "float16" else 2.0**kind.least_exponent
+    exact = 1 / u if integers else 0.0
+    transformed = {"transformed": Bounds(u, sums, 2 * u + 8 * sums_l2, tiny, u, exact, of_largest=16 * sums)}
+    rounded = {
+        "rounded sums": Bounds(
+            0.0,
+            sums,
+            u * max(4, 1 + math.sqrt(terms)) + sums_l2,
+            roundings * (kind.half_smallest + flush) + k * accumulator.half_smallest,
+            u * roundings,
+            exact,
+        )
+    }
     found = {"ok": Bounds(u, sums, u + sums_l2, tiny)}
     if products:
-        found["transformed"] = Bounds(u, sums, u + 8 * sums_l2, tiny, of_largest=16 * sums)
-    found["rounded sums"] = Bounds(
-        0.0,
-        sums,
-        u * max(4, 1 + math.sqrt(terms)) + sums_l2,
-        roundings * (kind.half_smallest + flush) + k * accumulator.half_smallest,
-        u * roundings,
-        1 / u if integers else 0.0,
-    )
+        # In 16 bits what was rounded on the way is far more common, and within either.
+        found |= rounded | transformed if u > a else transformed | rounded
+    else:
+        found |= rounded
     if dtype == "float64":
         return found
     cuts = a * k / TRUNCATED_AFTER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,19 @@ from torch import Tensor
 from ..devices import block_of
 from ..facts.dtypes import DType
 from .bounds import Bounds
+
+
+class Known(Protocol):
+    """What is known of a gradient, see reference.Reference."""
+
+    @property
+    def expected(self) -> Tensor: ...
+    @property
+    def magnitude(self) -> Tensor: ...
+    @property
+    def largest(self) -> Tensor: ...
+    @property
+    def reduction_length(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -57,14 +71,17 @@ class Evidence:
         )
 
 
-def compare(
-    flat: Tensor, expected: Tensor, magnitude: Tensor, length: int, classes: dict[str, Bounds], dtype: DType
-) -> Evidence:
-    """The evidence on `flat` [n], of any dtype, against `expected` and B, float64 [n]; sums of `length` products."""
+def compare(flat: Tensor, known: Known, classes: dict[str, Bounds], dtype: DType) -> Evidence:
+    """The evidence on `flat` [n], of any dtype: those elements of a result that are known."""
     block = block_of(flat.device.type)
-    largest = magnitude.amax()
-    parts = zip(flat.split(block), expected.split(block), magnitude.split(block), strict=True)
-    rows = [_compare_block(*part, largest, list(classes.values()), dtype) for part in parts]
+    expected, magnitude, largest = known.expected, known.magnitude, known.largest
+    together = flat.numel() // largest.numel()
+    rows = []
+    for start in range(0, flat.numel(), block):
+        part = slice(start, start + block)
+        plane = torch.arange(start, min(start + block, flat.numel()), device=flat.device) // together
+        every = list(classes.values())
+        rows.append(_compare_block(flat[part], expected[part], magnitude[part], largest[plane], every, dtype))
     # One transfer from the device for everything.
     table = torch.stack(rows)
     top = table.amax(0).tolist()
@@ -74,7 +91,7 @@ def compare(
         max_ulp=top[1],
         error_l2=math.sqrt(sums[2]),
         reference_l2=math.sqrt(sums[3]),
-        size_l2=math.sqrt(sums[3] + sums[4] / length),
+        size_l2=math.sqrt(sums[3] + sums[4] / max(1, known.reduction_length)),
         elements=flat.numel(),
         all_lost=top[5] == 0 and top[6] > 0,
         equal=top[7] == 0,

@@ -19,6 +19,7 @@ from ..facts.spec import ReferenceLimits
 from . import reference
 from .problem import Problem
 from .reference import Reference
+from .terms import terms_of
 
 CHEAP = 2e7
 """Operations up to which two convolutions in float64 take less than the samples' share of what they are for (5% of half
@@ -43,6 +44,7 @@ def truth(made: Problem, formula: Formula) -> Reference:
     return Reference(
         expected=expected.clone(),
         magnitude=magnitude.clone(),
+        largest=magnitude.clone() if made.wrt == "bias" else reference.largest_of(terms_of(made), magnitude),
         index=None,
         elements=expected.numel(),
         reduction_length=case.reduction_length(made.wrt),

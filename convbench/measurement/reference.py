@@ -42,10 +42,14 @@ TILE = 16
 @dataclass(frozen=True, slots=True)
 class Reference:
     """`expected` and `magnitude` (B of the error bounds), float64, flat: of every element in the result's
-    order, or of the elements that `index` names. `terms` is T: roundings between partial sums."""
+    order, or of the elements that `index` names. `terms` is T: roundings between partial sums.
+
+    `largest`, float64, is what the errors of a transform are relative to, see largest_of; one for so many elements in
+    a row as it has a share of them."""
 
     expected: Tensor
     magnitude: Tensor
+    largest: Tensor
     index: Tensor | None
     elements: int
     reduction_length: int
@@ -62,35 +66,57 @@ def compute(problem: Problem, limits: ReferenceLimits) -> Reference:
     problem = problem.moved(device_of(problem.spec.device).reference)
     case, wrt = problem.case, problem.wrt
     elements = math.prod(problem.shape)
-    known: tuple[Tensor, Tensor | None, Identity | None]
+    index: Tensor | None = None
+    identity: Identity | None = None
     if elements == 0 or case.batch == 0:
-        zeros = torch.zeros((2, elements), dtype=torch.float64, device=problem.device)
-        known = (zeros, None, None)
+        both = torch.zeros((2, elements), dtype=torch.float64, device=problem.device)
+        largest = both[1]
     elif wrt == "bias":
         gy = problem.grad_output
         axes = [0, *range(2, gy.dim())]
-        total = torch.stack([gy.sum(axes, dtype=torch.float64), gy.abs().sum(axes, dtype=torch.float64)])
-        known = (total, None, None)
+        both = torch.stack([gy.sum(axes, dtype=torch.float64), gy.abs().sum(axes, dtype=torch.float64)])
+        largest = both[1]
     else:
         terms = terms_of(problem)
         bias = problem.directions().bias if problem.order == 2 and wrt == "grad_output" else None
         if _affordable(case, terms, elements, limits):
-            known = (_whole(case, terms, bias, limits), None, None)
+            both = _whole(case, terms, bias, limits)
+            largest = largest_of(terms, both[1])
         else:
             shape = grouped_shape(case, terms[0].kind)
             index = _sample_index(problem, shape)
             identity = signed_sums.identity(case, terms, bias, problem.spec.seed, limits)
-            known = (_sampled(case, terms, bias, index, shape), index, identity)
-    both, index_or_none, identity_or_none = known
+            both = _sampled(case, terms, bias, index, shape)
+            largest = both[1].amax(0, keepdim=True)
     return Reference(
         expected=both[0],
         magnitude=both[1],
-        index=index_or_none,
+        largest=largest,
+        index=index,
         elements=elements,
         reduction_length=case.reduction_length(wrt),
         terms=case.batch if wrt in ("weight", "bias") else case.taps,
-        identity=identity_or_none,
+        identity=identity,
     )
+
+
+def largest_of(terms: list[Term], magnitude: Tensor) -> Tensor:
+    """What a transform's errors are relative to, one for each image and channel (each two channels of a weight), whose
+    positions it mixes: the largest B, or the sum over the channels contracted of their largest products, which no
+    position may meet."""
+    products = torch.zeros((), dtype=torch.float64)
+    for term in terms:
+        if term.kind == "weight":
+            products = products + torch.einsum("nga,ngb->gab", _peaks(term.left), _peaks(term.right))
+        else:
+            channels = "nga,gab->ngb" if term.kind == "large" else "ngb,gab->nga"
+            products = products + torch.einsum(channels, _peaks(term.left), _peaks(term.right))
+    return torch.maximum(products.flatten(), magnitude.view(products.numel(), -1).amax(1))
+
+
+def _peaks(tensor: Tensor) -> Tensor:
+    """The largest magnitude of all positions: [n, g, c], or [g, a, b] of a weight."""
+    return tensor.flatten(3).abs().amax(3).double()
 
 
 def _affordable(case: ConvCase, terms: list[Term], elements: int, limits: ReferenceLimits) -> bool:
