@@ -38,7 +38,6 @@ check-repo: $(VENV)/dev.stamp ## the tests of what changes a few times a year: w
 .PHONY: test-slow
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
 	$(BIN)/python -m pytest -m slow --timeout=900 --numprocesses $(JOBS) --dist worksteal --durations=25 $(ARGS)
-	CONVBENCH_EXAMPLES=3 $(BIN)/python -m pytest tests/test_accuracy.py tests/test_examples.py tests/test_gradients.py tests/test_methods.py
 
 .PHONY: campaigns
 campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged files, kills, large sweeps, deceptions
@@ -78,6 +77,10 @@ site: $(VENV)/site.stamp ## build the documentation as a site with search into b
 .PHONY: findings
 findings: $(VENV)/dev.stamp ## write docs/findings.md anew: what is wrong in the torch at hand
 	$(BIN)/python -m tests.findings
+
+.PHONY: verdicts
+verdicts: $(VENV)/dev.stamp ## write the tables of docs/accuracy.md anew: planted bugs and right methods (ARGS='bugs sums')
+	$(BIN)/python -m tests.verdicts $(ARGS)
 
 .PHONY: microbench
 microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-benchmark
