@@ -176,7 +176,7 @@ class _Server:
                 answer = self._run(request) if do == "run" else self._assist(do, request)
             except BaseException as error:  # a user's method may raise anything, and the parent must hear of it
                 answer = {"failed": _failure(error, self._stage)}
-            self._stage("", IDLE)
+            self._pipe.stage("", IDLE)
             self._pipe.reply({"id": number, **answer})
 
     def _assist(self, do: str, words: dict[str, Any]) -> dict[str, Any]:
