@@ -199,6 +199,11 @@ def test_reasons_counts_and_left_out_combinations():
     assert "1 unsupported: conv_transpose is not covered" in said
     assert "3 illegal combinations left out" in said
     assert "2 configurations not measured yet → to continue, run the same command with the same out" in said
+    said = text(
+        [*mixed(), row(spec(kernel=3), "unfold", status="crash", reason="x")], 200, Context(Path("a b"), missing=2)
+    )
+    assert "to continue, run the same command with out='a b'" in said
+    assert "the same command with retry=failed and out='a b' tries again" in said
 
 
 def test_configurations_of_another_command_are_told():

@@ -18,6 +18,9 @@ from ..results.rows import Indexes, Mask, Rows
 SEVERITIES = ("bad", "warning", "note")
 """bad: a wrong or missing result; warning: a number to be careful with; note: worth knowing."""
 
+SAME_OUT = "the same out"
+"""How a remedy names the folder of the run, which only who prints it knows."""
+
 EXAMPLES = 10
 """Configurations that a finding names, worst first."""
 

@@ -10,7 +10,7 @@ from ..facts import units
 from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
 from ..results.rows import Mask, Rows, partners
-from .evidence import SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
+from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
 
 SEPARATION = 1.3
 """How far apart two intervals of unpaired timings must lie (the nearer ends' ratio) before they are told apart.
@@ -65,11 +65,13 @@ def impossible(rows: Rows) -> Iterator[Finding]:
         )
 
 
+AGAIN = f"the same command with retry=failed and {SAME_OUT}"
+
 FAILURES = {
     "oom": ("ran out of memory", "a smaller batch, or a larger memory_limit"),
     "timeout": ("did not end in time", "a larger timeout_s, or leave the method out"),
-    "crash": ("crashed its process", "the sweep went on without it; the same command with retry=failed tries again"),
-    "error": ("raised an error", "fix it and run the same command with retry=failed"),
+    "crash": ("crashed its process", f"the sweep went on without it; {AGAIN} tries again"),
+    "error": ("raised an error", f"fix it and run {AGAIN}"),
 }
 """Status → what happened, and what to do."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..results.origin import damaged_lines
 from ..results.rows import Rows
 from ..results.run_file import command_of
 from ..results.table import table_files
+from .samples import samples_of
 
 AXES = (*CASE_SETTINGS, *RUN_SETTINGS, "baseline", "method")
 """What a sweep can vary, by the names that a person writes."""
@@ -35,6 +36,7 @@ class Runs:
     name, environment); a run has one for every fingerprint it was measured under. `axes`: names of the columns whose
     values differ between rows. `labels`: columns made from a cases file's further columns. `damaged`: lines of part
     files that could not be read. `commands`: (run's name, the command that measured it), where run.json says it.
+    `samples`: as samples.py has them.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,7 @@ class Runs:
     labels: tuple[str, ...]
     damaged: int
     commands: tuple[tuple[str, str], ...] = ()
+    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def read_runs(paths: Sequence[Path]) -> Runs:
@@ -62,7 +65,9 @@ def read_runs(paths: Sequence[Path]) -> Runs:
         (name, command_of(file.parent)) for name, path in zip(names, paths, strict=True) for file in table_files(path)
     ]
     commands = tuple((name, command) for name, command in said if command is not None)
-    return Runs(names, rows, parts, tuple(found), swept(rows, labels), labels, damaged, commands)
+    return Runs(
+        names, rows, parts, tuple(found), swept(rows, labels), labels, damaged, commands, samples_of(rows, paths, names)
+    )
 
 
 def run_names(paths: Sequence[Path]) -> tuple[str, ...]:

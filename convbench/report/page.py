@@ -34,6 +34,7 @@ SCRIPTS = (
     "error.js",
     "heat.js",
     "roofline.js",
+    "samples.js",
     "table.js",
     "main.js",
 )

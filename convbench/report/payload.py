@@ -55,6 +55,7 @@ def payload(runs: Runs) -> dict[str, Any]:
         "axes": [axis for axis in runs.axes if axis in known],
         "explains": [axis for axis, _ in explaining(runs) if axis in known],
         "labels": list(runs.labels),
+        "samples": dict(runs.samples),
         "margin": margin(rows),
         "bounds": BOUNDS,
         "order": {"status": STATUSES, "accuracy": VERDICTS, "speed": SPEEDS},

@@ -16,7 +16,7 @@ from ..facts.devices import word_of
 from ..facts.record import IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from ..facts.settings import SETTINGS
 from ..findings import tally
-from ..findings.evidence import Finding
+from ..findings.evidence import SAME_OUT, Finding
 from ..findings.notebook import bias_statement, notebook_figures
 from ..results.naming import phrases
 from ..results.rows import Rows
@@ -198,11 +198,18 @@ def attention(found: Sequence[Finding], context: Context) -> Lines:
         word = f"{finding.kind}: " if finding.kind in ("wrong", IMPOSSIBLE) else WORDS[finding.severity]
         line = Text.assemble((word, f"severity.{finding.severity}"), finding.sentence)
         if finding.remedy:
-            line.append(" → ").append(finding.remedy, style="bold")
+            line.append(" → ").append(_with_out(finding.remedy, context), style="bold")
         items.append(Item("! " if word else "- ", line))
     for found_in in context.environments.values():
         items.extend(_oversubscribed(found_in))
     return [Text("needs attention", style="heading"), *items] if items else []
+
+
+def _with_out(remedy: str, context: Context) -> str:
+    """A remedy that names the folder of the run: without out= the same command would begin another one."""
+    if context.folder is None:
+        return remedy
+    return remedy.replace(SAME_OUT, f"out={shlex.quote(str(_short(context.folder)))}")
 
 
 def _oversubscribed(environment: Mapping[str, Any]) -> list[Item]:
@@ -247,11 +254,11 @@ def _not_yet(context: Context) -> Lines:
     if context.so_far and context.writer:
         return [Text(f"{context.writer} is measuring; {what or 'nothing'} to come", style="severity.warning")]
     if what:
-        remedy = "to continue, run the same command with the same out"
+        remedy = _with_out(f"to continue, run the same command with {SAME_OUT}", context)
         return [Text(f"{what} not measured yet → {remedy}", style="severity.warning")]
     if context.so_far:
-        said = "the sweep was killed before it ended → the same command with the same out measures the rest"
-        return [Text(said, style="severity.warning")]
+        said = f"the sweep was killed before it ended → the same command with {SAME_OUT} measures the rest"
+        return [Text(_with_out(said, context), style="severity.warning")]
     return []
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from convbench.facts.record import Record
+from convbench.facts.record import SAMPLE_COLUMNS, Record
 from convbench.report.command import main
 from convbench.results import run_file
+from convbench.results.rows import ARROW
 from tests import report_rows
 from tests.slow.webdriver import CHROMIUM, DRIVER, Browser
 
@@ -475,6 +478,37 @@ def test_paper_holds_every_configuration_and_row(opened: Browser, rows: list[Rec
     opened.run("window.dispatchEvent(new Event('afterprint'))")
     opened.run("document.getElementById('forest').scrollIntoView()")
     opened.wait(lambda: [opened.run(count, what) for what in (points, lines)] == before)
+
+
+def test_a_row_opens_its_samples(browser: Browser, tmp_path: Path) -> None:
+    rows = report_rows.table(kernel=(3, 5))
+    folder = report_rows.write(tmp_path / "run", rows)
+    measured = [row for row in rows if "time_s" in row and row["kernel_h"] == 5]
+    samples = [
+        {**{name: row.get(name) for name in ("config_id", "run_key", "labels", "method")}, "process": 0, "round": i,
+         "position": 0, "time_s": row["time_s"] * (1 + i / 100)}
+        for row in measured for i in range(20)
+    ]  # fmt: skip
+    columns = [column.name for column in SAMPLE_COLUMNS]
+    kinds = pa.schema([(c.name, ARROW[c.type]) for c in SAMPLE_COLUMNS])
+    pq.write_table(
+        pa.Table.from_pylist([{n: s.get(n) for n in columns} for s in samples], kinds), folder / "samples.parquet"
+    )
+    assert main([str(folder)]) == 0
+    show(browser, folder / "report.html")
+    find(browser, "kernel=5 method=explicit")
+    browser.run("document.querySelector('#table-body tr').click()")
+    points = "return document.querySelectorAll('#closer svg [aria-label=dot] :is(path, circle)').length"
+    legend = len(measured)
+    assert browser.run(points) == 20 * len(measured) + legend
+    assert browser.run("return document.querySelectorAll('#closer svg [aria-label=line] path').length") == len(measured)
+    browser.press("\ue007")
+    assert browser.run("return document.getElementById('closer')") is None, "Enter on the row closes it again"
+    browser.click("#show-all")
+    find(browser, "kernel=3 method=explicit")
+    browser.run("document.querySelector('#table-body tr').click()")
+    assert "not in the page" in browser.run("return document.querySelector('#table-body .detail').textContent")
+    assert browser.log("browser") == []
 
 
 def test_the_heat_map_begins_with_what_explains_the_spread(opened: Browser) -> None:

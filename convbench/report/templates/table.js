@@ -26,10 +26,17 @@ function showTable() {
   const from = paper.printing ? 0 : table.page * table.size;
   const rows = table.rows.slice(from, from + (paper.printing ? paper.rows : table.size));
   document.getElementById("table-head").replaceChildren(element("tr", {}, ...table.columns.map(heading)));
-  document.getElementById("table-body").replaceChildren(...rows.map((row) => element("tr", {}, ...table.columns.map((name) => cell(name, row)))));
+  document.getElementById("table-body").replaceChildren(...rows.flatMap((row) => [rowLine(row), closerLine(row)].filter(Boolean)));
   document.getElementById("table-place").textContent = rows.length ? `rows ${(from + 1).toLocaleString("en")}–${(from + rows.length).toLocaleString("en")} of ${table.rows.length.toLocaleString("en")}` : "no row matches the filter";
   document.getElementById("table-first").disabled = document.getElementById("table-previous").disabled = table.page === 0;
   document.getElementById("table-last").disabled = document.getElementById("table-next").disabled = table.page === pages - 1;
+}
+
+// A click on a row, or Enter, shows its samples; a click that selects text does not.
+function rowLine(row) {
+  const look = () => { if (!String(getSelection())) { lookCloser(row); document.querySelector(`#table-body tr[data-row="${row}"]`)?.focus(); } };
+  const keys = (event) => { if (event.key === "Enter") { event.preventDefault(); look(); } };
+  return element("tr", { tabindex: "0", "data-row": row, "aria-expanded": String(closer.row === row), onclick: look, onkeydown: keys }, ...table.columns.map((name) => cell(name, row)));
 }
 
 const isNumeric = (name) => ["int", "float"].includes(columns.get(name).type);
