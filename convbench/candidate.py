@@ -25,9 +25,8 @@ from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .memory_columns import memory_columns
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
-from .timing.clocks import Arm
+from .timing.clocks import Arm, Lost
 from .timing.rounds import Stage
-from .timing.turns import Lost
 
 Further = dict[str, tuple[Problem, Reference]]
 """The other kinds of data that a configuration names, made when the first method is judged on them."""

@@ -12,7 +12,8 @@ import torch
 from .facts.record import OUT_OF_MEMORY
 from .methods import Unsupported
 from .methods.own import CannotLoad
-from .timing.turns import Lost
+from .timing.clocks import Lost
+from .timing.rounds import ArmFailed
 
 REASON_LENGTH = 400
 NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parent, Path(os.__file__).parent)
@@ -21,6 +22,8 @@ NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parent, Path(os.__f
 
 def failure(error: BaseException) -> dict[str, Any]:
     """What a row says that `error` is the end of: its `status` and `reason`, or that its `accuracy` is fail."""
+    if isinstance(error, ArmFailed):
+        error = error.error
     if isinstance(error, Lost):
         return error.row
     if isinstance(error, Unsupported):

@@ -26,9 +26,9 @@ from .measurement.operands import changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .methods.formulas import EXPLICIT
-from .timing.clocks import HostTimes, Reading
+from .timing.clocks import HostTimes, Lost, Reading
 from .timing.outside import Taken, contradiction
-from .timing.turns import Answer, Elsewhere, Lost
+from .timing.turns import Answer, Elsewhere
 
 RESULT, EARLIER = 0, 1
 """Slots of the results' memory, as execution/method_server.py fills them."""

@@ -4,6 +4,7 @@
 # ruff: noqa: N802
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,8 +19,9 @@ from convbench.devices import device_of
 from convbench.facts.spec import Measure
 from convbench.timing import event_clock, nvml
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Arm
+from convbench.timing.clocks import Arm, Lost
 from convbench.timing.event_clock import EventClock
+from convbench.timing.rounds import ArmFailed
 from convbench.timing.samples import Samples, columns
 
 from .simulated_cuda import QUEUE, Machine, SimulatedClock
@@ -266,7 +268,7 @@ def test_what_needs_no_inference_mode_is_captured_first_and_keeps_its_place():
     arms = [Arm(name, partial(call, name), context) for name, context in contexts.items()]
     clock = SimulatedClock(machine, replace(MEASURE, cuda_graph=True))
     ready = clock.ready(arms)
-    assert captured == [("b", False), ("d", False), ("a", True), ("c", True)]
+    assert list(dict.fromkeys(captured)) == [("b", False), ("d", False), ("a", True), ("c", True)]
     assert [arm.name for arm in ready] == list(contexts)
     for arm in ready:
         machine.log.clear()
@@ -281,6 +283,113 @@ def test_graphs_of_an_earlier_start_are_given_up():
     clock.ready(arms)
     clock.ready(arms[:2])
     assert len(clock._graphs) == 2
+
+
+def reason_of(machine: Machine, call: Any, **settings: Any) -> str:
+    """Why the one arm fails that is no ordinary one; the ordinary one has no part in it."""
+    arms = [Arm("a", machine.kernel("a", 1e-5, 1e-4)), Arm("astray", call)]
+    with pytest.raises(ArmFailed) as failed:
+        measure(machine, arms, replace(MEASURE, **settings))
+    assert failed.value.name == "astray"
+    assert isinstance(failed.value.error, Lost)
+    assert failed.value.error.row["accuracy"] == "fail"
+    return str(failed.value.error.row["reason"])
+
+
+@pytest.mark.parametrize("stream", ["default", "other"])
+@pytest.mark.parametrize("device_s", [1e-4, 3e-4])
+def test_work_that_is_not_on_the_timed_stream_is_a_failure(stream, device_s):
+    machine = Machine()
+    said = reason_of(machine, machine.kernel("astray", 1e-5, device_s, stream))
+    assert "current stream" in said
+    told = re.search(r"at least (\S+) µs a call", said)
+    assert told is not None
+    # What runs while the host still enqueues cannot be told from what is timed.
+    assert 0.89 * device_s <= float(told[1]) * 1e-6 <= device_s
+
+
+def test_a_launch_on_the_default_stream_is_seen_where_the_host_is_slower_than_it():
+    """Its wall time is the host's, in which 5 µs of the device do not show."""
+    machine = Machine()
+    assert "at least 5 µs a call" in reason_of(machine, machine.kernel("astray", 1e-5, 5e-6, "default"))
+
+
+@pytest.mark.parametrize("stream", ["default", "other"])
+def test_half_of_the_work_on_a_stream_that_nobody_waits_for_is_a_failure(stream):
+    machine = Machine()
+
+    def call() -> None:
+        machine.enqueue("half", 1e-5, 1e-4)
+        machine.enqueue("half", 1e-5, 1e-4, stream)
+
+    reason_of(machine, call)
+
+
+def test_what_is_on_the_timed_stream_is_none_of_that():
+    """A slow host, short and long kernels, and a call that waits for its device."""
+    machine = Machine()
+
+    def waits() -> None:
+        machine.enqueue("waits", 1e-5, 1e-4)
+        machine.synchronize(None)
+
+    kernels = {"slow": (1e-3, 4e-6), "short": (5e-6, 2e-6), "long": (1e-5, 5e-3)}
+    arms = [Arm(name, machine.kernel(name, *seconds)) for name, seconds in kernels.items()]
+    measure(machine, [*arms, Arm("waits", waits)])
+
+
+def test_a_graph_that_captured_nothing_is_a_failure():
+    machine = Machine()
+    said = reason_of(machine, machine.kernel("astray", 1e-5, 1e-4, "default"), cuda_graph=True)
+    assert "launch nothing on torch's current stream" in said
+
+
+def test_a_replay_that_returns_something_else_is_a_failure():
+    """What the host computes is not captured: the graph's result stays what it was filled with."""
+    machine = Machine()
+    value = torch.ones(3)
+
+    def call() -> torch.Tensor:
+        machine.enqueue("astray", 1e-5, 1e-4)
+        return value.clone()
+
+    assert "returns something else" in reason_of(machine, call, cuda_graph=True)
+
+
+def test_short_kernels_keep_their_ratio_in_graphs():
+    """Each launch of a graph keeps the device for a time that is not the call's."""
+    machine = Machine()
+    machine.launch_s = 2.5e-6
+    arms = [Arm("a", machine.kernel("a", 5e-6, 4e-6)), Arm("b", machine.kernel("b", 5e-6, 2e-6))]
+    wanted = replace(MEASURE, cuda_graph=True)
+    samples, _ = measure(machine, arms, wanted)
+    # With one call in a graph: (4 + 2.5) / (2 + 2.5) = 1.44.
+    assert columns(samples, "b", "a", wanted)["speedup"] == pytest.approx(2.0, rel=0.05)
+
+
+def test_what_two_events_take_is_recorded():
+    machine = Machine()
+    machine.event_s = 1.5e-6
+    samples, _ = measure(machine, [Arm(n, machine.kernel(n, 1e-5, 2e-5)) for n in "ab"])
+    assert columns(samples, "b", "a", MEASURE)["event_s"] == pytest.approx(1.5e-6)
+
+
+def test_sleeps_are_calibrated_again_when_the_device_is_warm():
+    """torch 2.9 tells no clock rate: a sleep of so many cycles is then as long as they took on an idle device."""
+    machine = Machine()
+    machine.cycles_per_s = 345e6
+    slow = machine.kernel("slow", 8e-5, 1e-6)
+
+    def warms() -> None:
+        if machine.host > 0.03:
+            machine.cycles_per_s = 1980e6
+        slow()
+
+    arms = [Arm("a", warms), Arm("b", machine.kernel("b", 1e-6, 1e-6))]
+    samples, _ = measure(machine, arms)
+    row = columns(samples, "a", "b", MEASURE)
+    assert row["launch_bound"] is False
+    assert row["speedup"] == pytest.approx(1.0, rel=0.05)
 
 
 def test_a_call_without_work_has_the_time_of_the_events_resolution():

@@ -82,7 +82,7 @@ KNOW_HYDRA = {
 CHILDS_SIDE = {
     *("candidate", "endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
     "validation.proofs",
-    *("timing.event_clock", "devices.ceilings", "measurement.notebook"),
+    *("timing.event_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
     *("failures.explain", "failures.mistakes", "failures.pattern"),
     *("api.judging", "tracing.recorder", "tracing.targets"),
     # Methods, some of which do harm when they are imported.

@@ -85,3 +85,49 @@ def test_what_the_code_inside_changed_is_undone_when_nothing_was_to_change() -> 
     with switched(NONE):
         torch.use_deterministic_algorithms(True)
     assert found() == NONE
+
+
+NEWER = """
+import torch
+from convbench.facts.spec import Switches
+from convbench.measurement.switches import switched
+
+def show():
+    words = [torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul]
+    print(*(part.fp32_precision for part in words))
+
+{setting}
+show()
+for tf32 in (True, False):
+    with switched(Switches(tf32=tf32)):
+        show()
+        print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    show()
+"""
+
+
+@pytest.mark.parametrize(
+    "setting,own",
+    [
+        (
+            "torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = 'tf32'",
+            "tf32 tf32 tf32",
+        ),
+        ("torch.backends.fp32_precision = 'tf32'", "tf32 tf32 tf32"),
+        ("torch.backends.cudnn.conv.fp32_precision = 'ieee'", "ieee tf32 none"),
+    ],
+)
+def test_torchs_newer_words_for_tf32_are_read_set_and_restored(setting: str, own: str) -> None:
+    """After one of them torch refuses to tell the older flags."""
+    code = NEWER.format(setting=setting)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    on, off = ("tf32 tf32 tf32", "True True"), ("ieee ieee ieee", "False False")
+    assert done.stdout.splitlines() == [own, *on, own, *off, own]
+
+
+def test_what_torch_empty_returns_is_not_filled_for_determinism() -> None:
+    """A fill of 4 MiB takes hundreds of times as long as the allocation, and is no part of an algorithm."""
+    with switched(ALL):
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        assert torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

@@ -14,8 +14,9 @@ from ..execution.shared_bytes import SharedBytes
 from ..facts.record import Record
 from ..facts.spec import Spec
 from ..measurement.switches import switched
+from ..timing.clocks import Lost
 from ..timing.rounds import unmarked
-from ..timing.turns import Answer, Lost
+from ..timing.turns import Answer
 
 
 class Here:

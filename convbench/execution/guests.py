@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..facts.spec import Spec
-from ..timing.turns import Answer, Lost
+from ..timing.clocks import Lost
+from ..timing.turns import Answer
 from .child import Child, Death
 from .process import OWN_WORK_S
 from .shared_bytes import SharedBytes

@@ -112,6 +112,7 @@ SPEED = (
     Column("launch_bound", bool, "", "CUDA: the host could not stay ahead of the device"),
     *_columns(setting for setting in SETTINGS.values() if setting.observed),
     Column("cuda_graph_error", str, "", "why not, where measure.cuda_graph=true requested it"),
+    Column("event_s", float, "s", "CUDA: time between two events with nothing between them, which is in every sample"),
     Column("throttle", str, "", "CUDA: throttle reasons seen while sampling"),
     Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),
     Column(

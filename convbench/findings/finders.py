@@ -122,6 +122,23 @@ def launch_bound(rows: Rows) -> Iterator[Finding]:
     )
 
 
+EVENTS = 20
+"""A sample of fewer times what its two events take is off by more than 5%."""
+
+
+def compressed(rows: Rows) -> Iterator[Finding]:
+    """CUDA timings so short that what every sample takes besides brings their ratios nearer to 1."""
+    calls = np.where(rows.equal("cache", "cold"), 1, rows.numbers("calls_per_sample"))
+    short = rows.numbers("time_s") * calls < EVENTS * rows.numbers("event_s")
+    yield from _flagged(
+        rows,
+        short,
+        rows.known("event_s"),
+        ("compressed", "{often} took less than twenty times what timing it does, so that ratios seem nearer to 1"),
+        "measure.cache=hot, or a larger batch",
+    )
+
+
 def throttled(rows: Rows) -> Iterator[Finding]:
     """CUDA timings while the GPU was throttled."""
     reasons = rows.values("throttle")
@@ -274,6 +291,7 @@ FINDERS = (
     failed,
     unsettled,
     launch_bound,
+    compressed,
     throttled,
     not_repeatable,
     reduced,

@@ -31,11 +31,21 @@ class Reading(NamedTuple):
     cpu_s: float | None = None
 
 
+class Lost(Exception):
+    """A method that cannot go on; `row` is what its row says of it."""
+
+    def __init__(self, **row: Any) -> None:
+        super().__init__(str(row.get("reason")))
+        self.row = row
+
+
 class HostTimes(NamedTuple):
-    """Host seconds per call until everything is enqueued, and until the device has finished it."""
+    """Host seconds per call until everything is enqueued, and until the device has finished it; and seconds per call
+    that the device works on what a sample of such calls does not see."""
 
     enqueue_s: float
     wall_s: float
+    unseen_s: float = 0.0
 
 
 class Clock(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 OBSERVED = ("measured_s", "cpus", "enqueue_s", "wall_s", "launch_bound")
 """Columns of one method that do not follow from its times."""
 
-CONDITIONS = ("cuda_graph_error", "throttle", "clock_mhz", "preempted")
+CONDITIONS = ("cuda_graph_error", "event_s", "throttle", "clock_mhz", "preempted")
 """Columns that say under which conditions all methods were timed; None where it was not observed."""
 
 
@@ -23,7 +23,7 @@ def _throttle(values: Sequence[str]) -> str:
 _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
-    **dict.fromkeys(("enqueue_s", "wall_s", "clock_mhz", "cpus"), median),
+    **dict.fromkeys(("enqueue_s", "wall_s", "clock_mhz", "cpus", "event_s"), median),
     "throttle": _throttle,
     "launch_bound": any,
     "cuda_graph": all,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,9 @@ import torch
 
 from ..facts.spec import Measure
 from . import nvml
-from .clocks import Arm, Call, HostTimes, Reading, Take
+from .clocks import Arm, Call, HostTimes, Lost, Reading, Take
+from .cuda_graphs import Replay, captured
+from .rounds import ArmFailed
 
 BACKLOG = 2.5
 """The device sleeps this many times as long as the host takes to enqueue a sample: the host's time varies by less than
@@ -40,6 +43,12 @@ RESOLUTION_S = 5e-7
 
 CALIBRATION_CYCLES = 10_000_000
 """Some 5 ms of sleep, 10,000 times the events' resolution."""
+
+SHORT_SLEEP_S = 1e-3
+"""Where nothing is known yet of how long a call takes to enqueue."""
+
+EMPTY_PAIRS = 20
+"""Pairs of events with nothing between them whose median says what a pair itself takes."""
 
 DEFAULT_L2_BYTES = 2**27
 """Where torch does not tell the size of the L2 cache; larger than any device's in use (126 MiB on a B200)."""
@@ -83,7 +92,7 @@ class EventClock:
         self.cold = measure.cache == "cold"
         self.max_calls = MAX_COLD_CALLS if self.cold else MAX_CALLS
         self._wants_graphs = measure.cuda_graph
-        self._graphs: list[Any] = []
+        self._graphs: dict[int, Replay] = {}
         self._graph_error: str | None = None
         self._stream = _stream(cuda, self._device)
         properties = cuda.get_device_properties(self._device)
@@ -95,6 +104,8 @@ class EventClock:
         self._pending: list[_Pending] = []
         self._enqueue_s: dict[int, deque[float]] = {}
         self._cycles_per_s: float | None = None
+        self._warm_at = math.inf
+        self._event_s: float | None = None
 
     def now(self) -> float:
         return perf_counter()
@@ -112,22 +123,28 @@ class EventClock:
         # Calibrated at the clock of an idle device, sleeps would be too short once it is at work.
         self._cycles_per_s = max(self._calibrate(), self._most_cycles_per_s)
         # Graphs of an earlier start would keep their memory, and their calls' places in it may be others' by now.
-        self._graphs, self._graph_error = [], None
+        self._graphs, self._graph_error = {}, None
         self._enqueue_s.clear()
+        self._warm_at = self.now() + self.warmup_s
         if not self._wants_graphs:
             return arms
         try:
             # With an inference-mode arm first, torch 2.9 refuses to capture autograd ("Inplace update to inference
             # tensor outside InferenceMode").
-            captured = {a: self._captured(arms[a]) for a in sorted(range(len(arms)), key=lambda a: _infers(arms[a]))}
+            for a in sorted(range(len(arms)), key=lambda a: _infers(arms[a])):
+                self._graphs[a] = self._captured(arms[a])
+        except ArmFailed:
+            raise
         except Exception as error:  # a method may raise anything when it is captured, and be right all the same
-            self._graphs, self._graph_error = [], " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self._graphs, self._graph_error = {}, " ".join(f"{type(error).__name__}: {error}".split())[:200]
             self._stream.synchronize()
             return arms
-        return [captured[a] for a in range(len(arms))]
+        return [replace(arm, call=self._graphs[a]) for a, arm in enumerate(arms)]
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         idle = not self._pending
+        if idle and self.now() >= self._warm_at:
+            self._take_its_measure()
         slept = self._sleep(self._backlog_s(call, calls))
         begun = self.now()
         parts, last = self._cold_parts(call, calls) if self.cold else self._hot_part(call, calls)
@@ -164,13 +181,36 @@ class EventClock:
         return Reading(spent_s / sample.calls, spent_s, sample.late)
 
     def host_times(self, call: Call, calls: int) -> HostTimes | None:
-        self._stream.synchronize()
+        self.submit(call, calls)
+        seen_s = self.drain()[0].spent_s
+        self._cuda.synchronize(self._device)
         start = self.now()
-        for _ in repeat(None, calls):
-            call()
+        _repeated(call, calls)
         enqueued = self.now()
         self._stream.synchronize()
-        return HostTimes((enqueued - start) / calls, (self.now() - start) / calls)
+        ended = self.now()
+        self._cuda.synchronize(self._device)
+        done = self.now()
+        unseen_s = max(done - ended, (done - enqueued) - seen_s, self._on_default_stream(call, calls))
+        return HostTimes((enqueued - start) / calls, (done - start) / calls, max(0.0, unseen_s) / calls)
+
+    def _on_default_stream(self, call: Call, calls: int) -> float:
+        """Seconds of work that calls on the timed stream leave on the default one, which a plain launch goes to: it
+        waits there behind a sleep until all of it is enqueued. 0 where the sleep was over before."""
+        if not self._cycles_per_s:
+            return 0.0
+        default = self._cuda.default_stream(self._device)
+        asleep, after = self._event(), self._event()
+        with self._cuda.stream(default):
+            self._sleep(max(self._backlog_s(call, calls), SHORT_SLEEP_S))
+            asleep.record(default)
+        _repeated(call, calls)
+        late = bool(asleep.query())
+        after.record(default)
+        self._cuda.synchronize(self._device)
+        seconds = self._seconds(asleep, after)
+        self._spare += [asleep, after]
+        return 0.0 if late else seconds
 
     def conditions(self) -> dict[str, Any]:
         """`cuda_graph` is what was done; `cuda_graph_error` why it was not, where it was asked for."""
@@ -179,15 +219,14 @@ class EventClock:
             "cache": "cold" if self.cold else "hot",
             "cuda_graph": bool(self._graphs),
             "cuda_graph_error": self._graph_error,
+            "event_s": self._event_s,
             **seen,
         }
 
     def _part(self, call: Call, calls: int) -> tuple[tuple[Any, Any], Any]:
         start, end = self._event(), self._event()
         start.record(self._stream)
-        for _ in repeat(None, calls - 1):
-            call()
-        last = call()
+        last = call.many(calls) if isinstance(call, Replay) else _repeated(call, calls)
         end.record(self._stream)
         return (start, end), last
 
@@ -236,25 +275,35 @@ class EventClock:
             self._spare += [start, end]
         return CALIBRATION_CYCLES / self._seconds(start, end)
 
-    def _captured(self, arm: Arm) -> Arm:
-        with arm.context():
-            # Lazy initialisation (handles, workspaces, algorithm search) is not allowed while capturing.
-            for _ in range(3):
-                arm.call()
-            self._stream.synchronize()
-            graph = self._cuda.CUDAGraph()
-            with self._cuda.graph(graph, stream=self._stream):
-                result = arm.call()
-        self._graphs.append(graph)
+    def _take_its_measure(self) -> None:
+        """Once the device is warm: what it sleeps by now, and what stands between two events with nothing between."""
+        self._warm_at = math.inf
+        self._cycles_per_s = max(self._calibrate(), self._most_cycles_per_s)
+        # Behind a sleep, so that the host's recording is not in it.
+        self._sleep(EMPTY_PAIRS * 1e-4)
+        pairs = [(self._event(), self._event()) for _ in range(EMPTY_PAIRS)]
+        for pair in pairs:
+            for event in pair:
+                event.record(self._stream)
+        pairs[-1][1].synchronize()
+        self._event_s = median([self._seconds(*pair) for pair in pairs])
+        self._spare += [event for pair in pairs for event in pair]
 
-        def replay() -> Any:
-            graph.replay()
-            return result
-
-        return replace(arm, call=replay)
+    def _captured(self, arm: Arm) -> Replay:
+        try:
+            return captured(arm, self._cuda, self._stream)
+        except Lost as lost:
+            raise ArmFailed(arm.name, lost) from lost
 
     def _flush_buffer(self, size: int) -> Any:
         return torch.empty(size, dtype=torch.int8, device=self._device)
+
+
+def _repeated(call: Call, calls: int) -> Any:
+    """What the last of so many calls returns; what the others do is given back at once."""
+    for _ in repeat(None, calls - 1):
+        call()
+    return call()
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from ..facts.spec import Measure
-from .clocks import Arm, Clock, HostTimes, Reading
+from .clocks import Arm, Clock, HostTimes, Lost, Reading
 from .samples import Samples
 
 Stage = Callable[[str, str], None]
@@ -44,6 +44,12 @@ REHEARSALS = 3
 SHORTEST_S = 1e-4
 """Samples are not made shorter than this: what stands between two events besides the calls, about a microsecond, is
 one percent of it."""
+
+UNSEEN_S = 1e-4
+"""Seconds of a sample's calls outside of its sight from which that counts; waiting for a device takes a fifth."""
+
+UNSEEN_SHARE = 0.1
+"""Share of the wall time, likewise: the host's own times vary by about as much."""
 
 HOST_SAMPLES = 5
 """Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
@@ -167,11 +173,22 @@ class _Session:
             self.stage(arm.name, "timing")
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
+                self._check_seen(arm.name, times, n)
                 samples.per_arm[arm.name].update(
                     enqueue_s=median([t.enqueue_s for t in times]),
                     wall_s=median([t.wall_s for t in times]),
                     launch_bound=self.late[arm.name] >= LATE_SHARE * samples.rounds,
                 )
+
+    def _check_seen(self, name: str, times: Sequence[HostTimes], calls: int) -> None:
+        """Raises ArmFailed where the device does work of the arm that its samples do not see, whenever one looks."""
+        unseen_s, wall_s = min(t.unseen_s for t in times), median([t.wall_s for t in times])
+        if unseen_s * calls > UNSEEN_S and unseen_s > UNSEEN_SHARE * wall_s:
+            reason = (
+                f"its calls start work that torch's current stream does not wait for, at least {unseen_s * 1e6:.3g} "
+                "µs a call, which is not timed; launch on that stream or let it wait (docs/methods.md, The stream)"
+            )
+            raise ArmFailed(name, Lost(accuracy="fail", reason=reason))
 
     def _rounds(self, samples: Samples, calls: list[int], rounds: int, rng: random.Random) -> None:
         taken = []

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, NoReturn
 
 from ..facts.spec import Measure
-from .clocks import Arm, Call, Clock, HostTimes, Reading, Take
+from .clocks import Arm, Call, Clock, HostTimes, Lost, Reading, Take
 from .rounds import ArmFailed
 
 
@@ -20,14 +20,6 @@ class Answer(NamedTuple):
     said: dict[str, Any]
     wall_s: float
     cpu_s: float | None
-
-
-class Lost(Exception):
-    """A method in another process that cannot go on; `row` is what its row says of it."""
-
-    def __init__(self, **row: Any) -> None:
-        super().__init__(str(row.get("reason")))
-        self.row = row
 
 
 class Elsewhere(ABC):
