@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from convbench.facts.case import IllegalCase, InvalidValue
@@ -26,6 +27,14 @@ NOTEBOOK: dict[str, Any] = {
     "measure.name": "none",
     "measure.enabled": False,
 }
+
+TIMES_AS_MANY = int(os.environ.get("CONVBENCH_EXAMPLES", "1"))
+"""`make test-slow` tries three times as many examples of what takes torch some milliseconds each."""
+
+
+def examples(count: int) -> settings:
+    return settings(max_examples=count * TIMES_AS_MANY)
+
 
 MEASURED: dict[str, Any] = {"measure__name": "default", "measure__enabled": True}
 """Settings that time the configuration, for `make_spec`."""

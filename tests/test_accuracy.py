@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import Tensor
 
 from convbench.facts.dtypes import DTYPES
@@ -26,7 +26,7 @@ from convbench.methods.own import context_of, load
 
 from .detection import overlooked
 from .mutants import MUTANTS, mutants, mutated_specs, winograd
-from .settings import make_spec, specs
+from .settings import examples, make_spec, specs
 from .survival import survived
 
 PRECISIONS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -104,7 +104,7 @@ def test_no_right_method_fails(capsys: pytest.CaptureFixture[str]) -> None:
     """Over every dtype, layout, gradient, order and kind of data."""
     counts: Counter[tuple[str, str, str]] = Counter()
 
-    @settings(max_examples=250)
+    @examples(80)
     @given(specs())
     def check(spec: Spec) -> None:
         made = problem.make(spec)

@@ -282,6 +282,17 @@ def test_runs_that_were_not_measured_alike_are_said_to_be(tmp_path: Path, capsys
     assert "BASE with measure=default, timeout_s=60.0, NEW with measure=default half_width=0.05, timeout_s=7.0" in said
 
 
+def test_a_preset_that_is_not_wholly_written_down_is_not_compared(tmp_path: Path) -> None:
+    """As where run.json is damaged, or of a version with other settings."""
+    base, new = (noted(write(tmp_path / name, GOOD)) for name in ("base", "new"))
+    noted(new, **{"measure.half_width": 0.05, "timeout_s": 7.0})
+    file = new / run_file.NAME
+    file.write_text(file.read_text().replace("measure.enabled", "measure.enablee"))
+    assert Asked.of(base, new).notes == [
+        "the runs were not measured alike: BASE with timeout_s=60.0, NEW with timeout_s=7.0"
+    ]
+
+
 def test_six_processes_have_the_spread_between_processes_in_their_intervals(tmp_path: Path) -> None:
     base, new = (noted(write(tmp_path / name, GOOD)) for name in ("base", "new"))
     asked = [Asked.of(base, new).spread(0.01)]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import Tensor
 
 from convbench import cli
@@ -28,7 +28,7 @@ from convbench.methods import Unsupported
 from convbench.methods.own import load
 from examples import plain_dgrad
 
-from .settings import make_spec, specs
+from .settings import examples, make_spec, specs
 
 ROOT = Path(__file__).parent.parent
 TRITON = importlib.util.find_spec("triton") is not None
@@ -38,7 +38,7 @@ def verdict_of(result: Tensor, made: Problem) -> str:
     return accuracy.judge(result, made, reference.compute(made, made.spec.reference_limits)).verdict
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(specs(wrt="input", order=1))
 def test_both_contracts_are_right_for_every_convolution(spec: Spec) -> None:
     made = problem.make(spec)
@@ -47,7 +47,7 @@ def test_both_contracts_are_right_for_every_convolution(spec: Spec) -> None:
         assert verdict_of(load(f"examples.plain_dgrad:{name}")(made)(), made) in allowed
 
 
-@settings(max_examples=50)
+@examples(20)
 @given(specs(wrt="input", order=1, fill="integer"))
 def test_the_wrong_one_fails_wherever_flipping_changes_anything(spec: Spec) -> None:
     made = problem.make(spec)

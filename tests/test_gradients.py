@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from convbench.facts.spec import Spec
 from convbench.measurement import convolution, problem, reference
@@ -15,7 +15,7 @@ from convbench.methods.formulas import EXPLICIT
 from convbench.methods.own import context_of, load
 
 from . import naive
-from .settings import make_spec, specs
+from .settings import examples, make_spec, specs
 
 
 def by_loops(made: Problem) -> naive.Array:
@@ -38,7 +38,7 @@ def by_loops(made: Problem) -> naive.Array:
     }[made.wrt]()
 
 
-@settings(max_examples=250)
+@examples(80)
 @given(specs(dtype="float64"))
 def test_explicit_equals_loops(spec: Spec) -> None:
     made = problem.make(spec)
@@ -48,14 +48,14 @@ def test_explicit_equals_loops(spec: Spec) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=250)
+@examples(80)
 @given(specs(dtype="float64"))
 def test_explicit_equals_autograd(spec: Spec) -> None:
     made = problem.make(spec)
     torch.testing.assert_close(EXPLICIT.wanted(made)(), autograd.prepare(made)(), rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(specs(dtype="float64"))
 def test_reference_equals_loops(spec: Spec) -> None:
     made = problem.make(spec)
@@ -64,7 +64,7 @@ def test_reference_equals_loops(spec: Spec) -> None:
     np.testing.assert_allclose(truth.expected.numpy(), by_loops(made).reshape(-1), rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(specs(dtype="float64"))
 def test_reference_magnitude_is_the_gradient_of_absolute_values(spec: Spec) -> None:
     made = problem.make(spec)
@@ -75,7 +75,7 @@ def test_reference_magnitude_is_the_gradient_of_absolute_values(spec: Spec) -> N
     np.testing.assert_allclose(truth.magnitude.numpy(), by_loops(absolute).reshape(-1), rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(specs(dtype="float64", reference__max_flops=1e4))
 def test_sampled_reference_equals_the_whole_one(spec: Spec) -> None:
     made = problem.make(spec)
@@ -86,7 +86,7 @@ def test_sampled_reference_equals_the_whole_one(spec: Spec) -> None:
     torch.testing.assert_close(truth.expected, expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(specs(dtype="float64", reference__max_flops=1e4))
 def test_identity_is_the_signed_sum_of_the_exact_gradient(spec: Spec) -> None:
     made = problem.make(spec)
@@ -98,7 +98,7 @@ def test_identity_is_the_signed_sum_of_the_exact_gradient(spec: Spec) -> None:
     torch.testing.assert_close(identity.expected, signed, rtol=1e-11, atol=1e-11)
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(specs(dtype="float64", wrt="input", order=1))
 def test_first_order_gradients_satisfy_the_trilinear_identity(spec: Spec) -> None:
     """Σ y·gy = Σ x·gx = Σ w·gw without a bias: a check that needs no reference."""
@@ -110,7 +110,7 @@ def test_first_order_gradients_satisfy_the_trilinear_identity(spec: Spec) -> Non
     torch.testing.assert_close((w * EXPLICIT.grad_weight(x, gy, case)).sum(), through_output, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(specs(dtype="float64", order=1))
 def test_every_method_equals_loops(spec: Spec) -> None:
     made = problem.make(spec)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 import convbench
 from convbench import cli, methods, runner
@@ -26,7 +26,7 @@ from convbench.measurement import accuracy, problem, reference
 from convbench.methods import METHODS, Unsupported, fft
 from convbench.methods.own import CannotLoad, load, uses_autograd
 
-from .settings import make_spec, specs
+from .settings import examples, make_spec, specs
 from .survival import survived
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +99,7 @@ def test_coverage_is_the_sentence_up_to_its_full_stop(tmp_path: Path, monkeypatc
         methods_list.coverage("silent")
 
 
-@settings(max_examples=100)
+@examples(30)
 @given(specs())
 def test_methods_cover_what_they_say(spec: Spec) -> None:
     made = problem.make(spec)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..facts.case import InvalidValue
 from ..results import run_file
-from ..results.rows import Rows
+from ..results.finished import read_run
 from ..results.run_file import latest
 from ..results.table import table_files
 from ..results.unmerged import own_folder, writer
@@ -37,7 +37,7 @@ def _show(folder: Path, place: Path) -> None:
     """The summary of the tables in `place`; where the sweep has not ended, what its part files hold so far."""
     asked, there = run_file.configurations(folder), 0
     if asked is not None and (place / "results.parquet").is_file():
-        there = int(Rows.read(place / "results.parquet").configuration.max(initial=-1)) + 1
+        there = int(read_run(place / "results.parquet").configuration.max(initial=-1)) + 1
     missing = max(0, (asked or 0) - there)
     context = summary.Context(folder, missing=missing, asked=asked, so_far=place != folder, writer=writer(folder))
     summary.show(place, context=context)

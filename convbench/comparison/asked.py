@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..results.run_file import settings_of
-from ..sweep.presets import Preset
+from ..sweep.presets import COMPARED, Preset
 from .measure_again import AS_IT_WAS
 
 ENOUGH_PROCESSES = 6
@@ -41,14 +41,14 @@ class Asked:
         if not self.base or not self.new:
             return []
         was, now = _said(self.base), _said(self.new)
-        differing = [key for key in was if was[key] != now.get(key)]
+        differing = [key for key in was if key in now and was[key] != now[key]]
         if not differing:
             return []
-        each = (", ".join(f"{key}={said.get(key)}" for key in differing) for said in (was, now))
+        each = (", ".join(f"{key}={said[key]}" for key in differing) for said in (was, now))
         return ["the runs were not measured alike: BASE with {}, NEW with {}".format(*each)]
 
 
 def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
-    name = str(settings.get("measure.name", "default"))
-    measure = {"measure": Preset.of(name, ()).told(settings)} if "measure.half_width" in settings else {}
+    known = {"measure.name", *(f"measure.{key}" for key in COMPARED)} <= settings.keys()
+    measure = {"measure": Preset.of(str(settings["measure.name"]), ()).told(settings)} if known else {}
     return {**measure, **{key: settings.get(key) for key in AS_IT_WAS}}

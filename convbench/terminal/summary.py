@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..findings.finders import find
 from ..results.files import environments
+from ..results.finished import read_run
 from ..results.origin import damaged_lines
 from ..results.rows import Rows
 from . import screen, sections
@@ -20,7 +21,10 @@ __all__ = ["Context", "picture", "show", "summary"]
 
 
 def show(results_dir: Path, console: Console | None = None, context: Context | None = None) -> None:
-    """Prints the summary of the results.parquet in `results_dir` on standard output (or `console`)."""
+    """Prints the summary of the results.parquet in `results_dir` on standard output (or `console`).
+
+    Raises InvalidValue where that is damaged.
+    """
     console = screen.console() if console is None else console
     context = Context(results_dir) if context is None else context
     context = replace(context, environments=environments(results_dir), damaged=damaged_lines(results_dir))
@@ -28,7 +32,7 @@ def show(results_dir: Path, console: Console | None = None, context: Context | N
     if not path.is_file():
         console.print(Text(f"nothing was measured: there is no {path}"), soft_wrap=True)
         return
-    summary(Rows.read(path), console, context)
+    summary(read_run(path), console, context)
 
 
 def picture(results_dir: Path, svg_path: Path, width: int = 100, title: str = "python -m convbench") -> None:
