@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -26,6 +26,7 @@ from convbench.sweep import running
 from convbench.sweep.config import KEYS
 
 from .composed import configurations, plan
+from .settings import examples
 
 ROOT = Path(__file__).parent.parent
 TINY = ("measure=none", "methods=[autograd,explicit]", "size=5", "kernel=3")
@@ -280,7 +281,7 @@ WORDS = st.one_of(
 @example(["op=\x00"])
 @example(["hydra=null"])
 @example(["out=[a]", "cases={}"])
-@settings(max_examples=30)
+@examples(10)
 def test_no_words_end_in_a_traceback(words: list[str]) -> None:
     """Whatever is written is either a configuration or a mistake that one sentence names."""
     refused: InvalidValue | None = None

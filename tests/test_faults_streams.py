@@ -85,7 +85,7 @@ def test_progress_never_ends_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     assert progress.tally.done == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_that_ends_the_reader_as_well_leaves_a_table(tmp_path: Path, number: int) -> None:
     """`convbench … 2>&1 | tee log`, and Ctrl-C: tee is gone before the program says anything."""
     reading, writing = os.pipe()
