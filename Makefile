@@ -38,7 +38,7 @@ check-repo: $(VENV)/dev.stamp ## the tests of what changes a few times a year: w
 .PHONY: test-slow
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
 	$(BIN)/python -m pytest -m slow --timeout=900 --numprocesses $(JOBS) --dist worksteal --durations=25 $(ARGS)
-	CONVBENCH_EXAMPLES=3 $(BIN)/python -m pytest tests/test_accuracy.py tests/test_cli.py tests/test_examples.py tests/test_gradients.py tests/test_methods.py
+	CONVBENCH_EXAMPLES=3 $(BIN)/python -m pytest tests/test_accuracy.py tests/test_cli.py::test_no_words_end_in_a_traceback tests/test_examples.py tests/test_gradients.py tests/test_methods.py
 
 .PHONY: campaigns
 campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged files, kills, large sweeps, deceptions
