@@ -19,8 +19,8 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"((?:^<!-- test: .*? -->\n)*)^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- test: (skip because|needs|add) (.+?) -->")
 
-READING = ("report", "compare", "show", "export", "history", "methods", "recompute")
-"""Subcommands that read what was measured before."""
+READING = ("report", "compare", "show", "export", "history", "methods", "recompute", "trace")
+"""Subcommands that measure nothing."""
 
 SHORT = "measure.max_time_s=1"
 """Is added where a block says nothing: a machine with other work on it never comes to the precision asked for, and

@@ -145,6 +145,10 @@ def test_script_with_its_own_training_step(folder: Path) -> None:
     assert [shape(row) for row in rows] == [(*line[:3], 2 * line[3], *line[4:]) for line in EXPECTED]
 
 
+def test_options_may_stand_between_a_script_and_its_arguments(folder: Path) -> None:
+    assert cli.main(["trace", "train.py", "--out", "layers.csv", "--", "--epochs", "2"]) == 0
+
+
 def test_functions_of_several_inputs(folder: Path) -> None:
     (row,) = trace("net:two", "--input", "2,3,8,8", "--input", "5,3,1,1", "--dtype", "bfloat16")
     assert shape(row) == ("", "conv2d", "input", 1, (3, 5, 1), [[8, 8], [1, 1], [1, 1], [0, 0], [1, 1]], "0")

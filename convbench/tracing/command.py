@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,29 +40,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="TARGET", help="MODULE:NAME, a torchvision model, or a script (.py)")
-    parser.add_argument("arguments", nargs="*", help="after --: the script's own arguments")
     parser.add_argument("--input", action="append", default=[], metavar="SHAPE", help="8,3,224,224; once per argument")
     parser.add_argument("--dtype", default="float32", choices=list(DTYPES), help="of model and inputs (float32)")
     parser.add_argument("--memory-format", default="contiguous", choices=["contiguous", "channels_last"])
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.csv", help="where the list goes")
-    asked = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # argparse itself gives what follows -- to a target only where no option stands between them.
+    end = words.index("--") if "--" in words else len(words)
+    asked = parser.parse_args(words[:end])
     if asked.out.suffix != ".csv":
         raise InvalidValue("--out", f"--out {asked.out} must end in .csv, so that cases= reads it")
-    recorder = _traced(asked)
+    recorder = _traced(asked, words[end + 1 :])
     with writing(asked.out), replacing(asked.out) as file:
         file.write_text(listed(recorder.found, asked.target), encoding="utf-8")
     print(_told(recorder, asked.out))
     return Exit.GOOD
 
 
-def _traced(asked: Any) -> Recorder:
+def _traced(asked: Any, arguments: Sequence[str]) -> Recorder:
     from .recorder import Recorder
     from .targets import step_of
 
     recorder = Recorder()
     try:
         last = asked.memory_format == "channels_last"
-        step = step_of(asked.target, asked.input, asked.dtype, last, asked.arguments)
+        step = step_of(asked.target, asked.input, asked.dtype, last, arguments)
         with recorder.recording():
             step()
     except InvalidValue:

@@ -6,6 +6,7 @@ The source folder is the top of the repository, so that the links between the pa
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from pygments.lexers.special import TextLexer
@@ -44,6 +45,7 @@ NAVIGATION = """
 
 docs/sweeps
 docs/suites
+docs/trace
 docs/methods
 examples/README
 docs/timing
@@ -75,6 +77,7 @@ results/README
 :caption: Reference
 
 docs/site/api
+OTHERS
 docs/stability
 sweeps/README
 CHANGELOG
@@ -83,13 +86,14 @@ CONTRIBUTING
 RELEASING
 ```
 """
-"""A page of docs/ that is missing here is a warning of Sphinx's, and so an error."""
+"""OTHERS are the pages of docs/ that have no place of their own here."""
 
 
 def navigate(app: Any, name: str, source: list[str]) -> None:
     """Adds the navigation to the README, which must not show it elsewhere."""
     if name == root_doc:
-        source[0] += NAVIGATION
+        pages = sorted(f"docs/{page.stem}" for page in Path(app.srcdir, "docs").glob("*.md"))
+        source[0] += NAVIGATION.replace("OTHERS", "\n".join(p for p in pages if f"{p}\n" not in NAVIGATION))
 
 
 def as_text(app: Any, what: str, name: str, documented: Any, options: Any, lines: list[str]) -> None:

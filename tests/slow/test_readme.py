@@ -29,6 +29,15 @@ ALONE = {block.commands for block in ONE_BY_ONE}
 PAGES = [block for page in DOCS for block in blocks(page) if block.commands not in ALONE]
 """Blocks of docs/, in the order of the pages, but for those that stand in the README as well."""
 
+MODEL = "import torch\n\n\ndef make_model():\n    return torch.nn.ConvTranspose2d(3, 4, 3)\n"
+TRAINING = """
+import argparse, torch
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, required=True)
+layer = torch.nn.ConvTranspose2d(3, 4, 3)
+for _ in range(parser.parse_args().epochs):
+    layer(torch.rand(2, 3, 8, 8, requires_grad=True)).sum().backward()
+"""
 LAYERS = "layer,in_channels,out_channels,size,kernel\nfirst,4,8,12,3\n"
 
 
@@ -58,12 +67,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path: Path, run: Path) -> Path:
     """What the commands name: a method of one's own, under its three names, a list of layers, and finished runs."""
     (code,) = re.findall(r"```python\n(.*?)```", section("Your own method"), re.DOTALL)
-    (tmp_path / "my_kernels.py").write_text(code, encoding="utf-8")
+    (tmp_path / "my_kernels.py").write_text(f"{code}\nmine = grad_input\n", encoding="utf-8")
     for package, module, name in (("my", "module", "my_gradient"), ("my_package", "kernels", "grad_input")):
         (tmp_path / package).mkdir()
         (tmp_path / package / f"{module}.py").write_text(code.replace("grad_input(", f"{name}("), encoding="utf-8")
     for name in ("my_layers.csv", "layers.csv"):
         (tmp_path / name).write_text(LAYERS, encoding="utf-8")
+    (tmp_path / "my_package" / "__init__.py").write_text(MODEL, encoding="utf-8")
+    (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
     git(repository(tmp_path), "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message", "begin")
     for name in ("DIR", "BASE", "NEW", "nights/first", "nights/second"):
@@ -92,7 +103,7 @@ def test_commands_run_as_they_stand_there(block: Block, folder: Path) -> None:
         pytest.skip(block.skip)
     if block.needs:
         pytest.importorskip(block.needs)
-    if "my_kernels" in (code := python(block.page)) or "my_kernels:" in block.commands[0]:
+    if "my_kernels" in (code := python(block.page)):
         (folder / "my_kernels.py").write_text(code, encoding="utf-8")
     for command in block.as_run():
         done = shell(command, folder)
