@@ -116,6 +116,8 @@ def test_history_tells_what_changed_and_with_which_version(nights: Path, capsys:
     assert worst["slowdown_low"] < 1.2 < worst["slowdown_high"]
     assert worst["outcomes"] == [{"night": 18, "was": "ok", "is": "reduced"}]
     assert {cell["method"] for cell in rest} == {"autograd"}
+    assert [len(cell["times"]) for cell in told["cells"]] == [20] * 4
+    assert rest[0]["times"][3] == {"night": 3, "time_s": 1e-3}
 
 
 def test_history_for_people(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +129,7 @@ def test_history_for_people(nights: Path, tmp_path: Path, capsys: pytest.Capture
         for said in ("20 nights, 2026-01-01 to 2026-01-20", "torch 2.12 → 2.13", "1.20× slower from 2026-01-13"):
             assert said in text.replace("\\", ""), (kind, said)
     assert cli.main(["history", str(nights / "night-00"), str(nights / "night-01"), "--fail-if-slower"]) == 0
+    assert "too few nights" in capsys.readouterr().out
 
 
 class Tags(HTMLParser):
@@ -166,12 +169,11 @@ def test_compare_fails_what_got_slower_over_the_nights(tmp_path: Path, capsys: p
         night(tmp_path / "nights", number, 1.01 ** max(0, number - 9))
     last, before = (tmp_path / "nights" / f"night-{n}" for n in (19, 18))
     assert cli.main(["compare", str(before), str(last)]) == 0
-    last.rename(tmp_path / "tonight")
     capsys.readouterr()
     words = [
         "compare",
         str(before),
-        str(tmp_path / "tonight"),
+        str(last),
         "--history",
         str(tmp_path / "nights"),
         "--format",

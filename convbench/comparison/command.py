@@ -144,7 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     judgement = judge(base.rows, new.rows, policy)
     judgement.notes.extend(asked.notes)
     if args.history and policy.speed:
-        add_drifts(judgement, nights.read(args.history), policy)
+        earlier = [one for one in nights.read(args.history) if one.path.resolve() != args.new.resolve()]
+        add_drifts(judgement, earlier, policy)
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy, args.trust)
     names = _names(shown(judgement, args.format), base, new)

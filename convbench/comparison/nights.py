@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ..facts.case import InvalidValue
 from ..facts.record import Record
+from ..facts.units import count
 from ..results.files import environments
 from ..results.finished import read_run
 from ..results.table import table_files
@@ -23,16 +25,14 @@ TOLD = ("started_at", "convbench_version")
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One run. `at`: when its first row was measured; `versions`: what its environment is, in words."""
+    """One run. `at`: when its first row was measured; `name`: that day, with the time where a day has several runs;
+    `versions`: what its environment is, in words."""
 
     path: Path
     at: str
+    name: str
     cells: Mapping[CellKey, Record]
     versions: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        return self.at[:10] or self.path.name
 
     @classmethod
     def read(cls, path: Path) -> Night:
@@ -45,7 +45,8 @@ class Night:
         for file in table_files(path):
             for one in environments(file.parent).values():
                 versions |= {key: str(value) for key, value in one.items() if key in WORDS and value is not None}
-        return cls(path, min(said["started_at"], default=""), cells, versions)
+        at = min(said["started_at"], default="")
+        return cls(path, at, at[:10] or path.name, cells, versions)
 
 
 def folders(paths: Iterable[Path]) -> list[Path]:
@@ -74,7 +75,9 @@ def _is_run(path: Path) -> bool:
 
 def read(paths: Iterable[Path]) -> list[Night]:
     """The nights at `paths`, the oldest first. Raises InvalidValue."""
-    return sorted((Night.read(path) for path in folders(paths)), key=lambda night: (night.at, str(night.path)))
+    nights = sorted((Night.read(path) for path in folders(paths)), key=lambda night: (night.at, str(night.path)))
+    often = Counter(night.name for night in nights)
+    return [replace(n, name=n.at[:16].replace("T", " ")) if n.at and often[n.name] > 1 else n for n in nights]
 
 
 def slowness(row: Mapping[str, Any]) -> float | None:
@@ -100,7 +103,8 @@ def add_drifts(judgement: Judgement, nights: Sequence[Night], policy: Policy) ->
         names = [night.name for night, _ in seen[key]][-len_of(trends[key]) + 1 :]
         text = sentence(trends[key], [*names, "NEW"])
         judgement.failures.append(Finding("drifted", key, judgement.rows[key], text, q=q))
-    judgement.notes.append(f"history: {len(nights)} nights; {len(trends)} cells with their own environment's")
+    seen_before = f"{count(len(trends), 'cell')} of NEW with nights in its environment"
+    judgement.notes.append(f"history: {count(len(nights), 'earlier night')}; {seen_before}")
 
 
 def len_of(trend: Trend) -> int:

@@ -25,14 +25,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class CellHistory:
-    """A cell over the nights. `nights`: their numbers; `values`: its logs of slowness there; `times_s`: its times;
+    """A cell over the nights. `nights`: their numbers; `values`: its logs of slowness there; `times_s`: (night, time);
     `outcomes`: (night, was, is) where its accuracy or status changed; `q`: its last level is slower than its best."""
 
     key: CellKey
     name: str
     nights: tuple[int, ...]
     values: tuple[float, ...]
-    times_s: tuple[float | None, ...]
+    times_s: tuple[tuple[int, float], ...]
     trend: Trend | None
     steps: tuple[Step, ...]
     outcomes: tuple[tuple[int, str, str], ...]
@@ -72,15 +72,15 @@ def tell(nights: Sequence[Night], names: Mapping[str, str], margin: float) -> Hi
 
 def _cell(key: CellKey, name: str, nights: Sequence[Night], changes: Mapping[int, tuple[str, ...]]) -> CellHistory:
     rows = [(n, night.cells[key]) for n, night in enumerate(nights) if key in night.cells]
-    timed = [(n, value, row.get("time_s")) for n, row in rows if (value := slowness(row)) is not None][-LONGEST:]
-    numbers = tuple(n for n, _, _ in timed)
-    trend = trend_of([value for _, value, _ in timed]) if timed else None
+    compared = [(n, value) for n, row in rows if (value := slowness(row)) is not None][-LONGEST:]
+    numbers, values = tuple(n for n, _ in compared), tuple(value for _, value in compared)
+    trend = trend_of(values) if values else None
     return CellHistory(
         key,
         name,
         numbers,
-        tuple(value for _, value, _ in timed),
-        tuple(time_s for _, _, time_s in timed),
+        values,
+        tuple((n, row["time_s"]) for n, row in rows if row.get("time_s") is not None),
         trend,
         _steps(trend, numbers, changes) if trend is not None else (),
         tuple(_outcomes(rows)),

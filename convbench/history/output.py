@@ -27,7 +27,7 @@ SHOWN = 40
 BARS = "▁▂▃▄▅▆▇█"
 MOST_BARS = 30
 
-HEADS = ("configuration", "method", "nights", "now, against its best level", "a night", "changes", "")
+HEADS = ("configuration", "method", "nights", "time", "now, against its best level", "a night", "changes", "")
 
 
 def bars(values: Sequence[float]) -> str:
@@ -45,6 +45,7 @@ def cells(history: History, cell: CellHistory) -> tuple[str, ...]:
         cell.name,
         cell.key.method,
         str(len(cell.nights)),
+        units.time(cell.times_s[-1][1]) if cell.times_s else "",
         change(cell),
         slope(cell),
         "; ".join(told),
@@ -68,7 +69,7 @@ def show(history: History, console: Console) -> None:
         table.add_column(name, overflow="fold", no_wrap=name == "")
     for cell in history.cells[:SHOWN]:
         style = "severity.bad" if cell.q is not None else ""
-        table.add_row(*(Text(text, style=style if i == 3 else "") for i, text in enumerate(cells(history, cell))))
+        table.add_row(*(Text(text, style=style if i == 4 else "") for i, text in enumerate(cells(history, cell))))
     console.print(table)
     for line in rest(history):
         console.print(Text(line, style="quiet"))
@@ -105,7 +106,7 @@ def _cell(history: History, cell: CellHistory) -> dict[str, Any]:
         "name": cell.name,
         "nights": list(cell.nights),
         "slowness": [math.exp(value) for value in cell.values],
-        "time_s": list(cell.times_s),
+        "times": [{"night": n, "time_s": time_s} for n, time_s in cell.times_s],
         "outcomes": [{"night": n, "was": was, "is": now} for n, was, now in cell.outcomes],
         "changes": [{"night": s.night, "factor": math.exp(s.log), "versions": list(s.versions)} for s in cell.steps],
         "drifted": cell.q is not None,

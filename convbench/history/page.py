@@ -33,7 +33,9 @@ def html(history: History) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = history.cells[:MOST]
+    # A baseline has no ratio, and nothing to show unless its outcome changed.
+    told = [cell for cell in history.cells if cell.trend is not None or cell.outcomes]
+    shown = told[:MOST]
     return environment.get_template("history.html.j2").render(
         version=__version__,
         css=Markup(CSS.read_text(encoding="utf-8")),
@@ -48,7 +50,7 @@ def html(history: History) -> str:
             }
             for cell in shown
         ],
-        left=len(history.cells) - len(shown),
+        left=len(told) - len(shown),
         width=WIDTH,
         height=HEIGHT,
     )

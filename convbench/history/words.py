@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..comparison.trend import FEWEST
 from ..facts import units
 from .cells import CellHistory, History, Step
 
@@ -24,15 +25,21 @@ def summary(history: History) -> list[str]:
 
 
 def change(cell: CellHistory) -> str:
-    """`1.09× [1.06, 1.12]`: how much longer it takes now than at its best level; empty where nothing changed."""
-    if cell.trend is None or cell.trend.best is None:
-        return "unchanged" if cell.trend is not None else ""
+    """`1.09× [1.06, 1.12]`: how much longer it takes now than at its best level; empty where nothing is compared."""
+    if cell.trend is None:
+        return ""
+    if cell.trend.best is None:
+        return "unchanged" if len(cell.values) >= 2 * FEWEST else "too few nights"
     low, high = cell.trend.interval
     return units.interval(math.exp(cell.trend.log), math.exp(low), math.exp(high))
 
 
 def slope(cell: CellHistory) -> str:
-    return f"{math.expm1(cell.trend.slope):+.1%}" if cell.trend is not None and len(cell.values) > 1 else ""
+    return (
+        f"{round(math.expm1(cell.trend.slope), 3) + 0.0:+.1%}"
+        if cell.trend is not None and len(cell.values) > 1
+        else ""
+    )
 
 
 def step(history: History, one: Step) -> str:
