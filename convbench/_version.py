@@ -1,6 +1,6 @@
 """convbench's version: of a checkout as git tells it, of a release or a build as it was written down then.
 
-A commit after the tag v0.1.0 is 0.1.1.dev5+g1a2b3c4, and one before any tag 0.1.0.dev123+g1a2b3c4. This file is run by
+A commit after the tag v0.1.0 is 0.1.1.dev5+g1a2b3c4, and one before any tag 0.1.1.dev123+g1a2b3c4. This file is run by
 the build as well, so it imports nothing of convbench.
 """
 
@@ -10,8 +10,8 @@ import re
 import subprocess
 from pathlib import Path
 
-FIRST = "0.1.0"
-"""What is being worked on before there is any tag."""
+FIRST = "0.1.1"
+"""What is being worked on where there is no tag: 0.1.0 stood in the code and had none."""
 
 ARCHIVED = "$Format:%(describe:tags=true,match=v[0-9]*) %h$"
 """`git archive` writes the nearest tag and the commit here; elsewhere it stays as it is."""

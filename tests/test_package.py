@@ -84,7 +84,7 @@ def test_version_comes_from_tags(tmp_path: Path) -> None:
     git("add", ".")
     git("commit", "-qm", "first")
     commit = git("rev-parse", "--short", "HEAD")
-    assert versions() == [f"0.1.0.dev1+g{commit}", f"0.1.0.dev0+g{commit}"]
+    assert versions() == [f"0.1.1.dev1+g{commit}", f"0.1.1.dev0+g{commit}"]
     git("tag", "v0.1.0")
     assert versions() == ["0.1.0", "0.1.0"]
     git("commit", "-q", "--allow-empty", "-m", "second")
@@ -97,7 +97,7 @@ def test_version_comes_from_tags(tmp_path: Path) -> None:
     program = "import runpy; print(runpy.run_path('convbench/_version.py')['__version__'])"
     assert run(sys.executable, "-c", program, cwd=top).strip() == "0.0.9"
     (top / "convbench" / "_built.py").unlink()
-    assert run(sys.executable, "-c", program, cwd=top).strip() == "0.1.0.dev0+unknown"
+    assert run(sys.executable, "-c", program, cwd=top).strip() == "0.1.1.dev0+unknown"
 
 
 def test_every_dependency_is_named_when_it_is_missing() -> None:
