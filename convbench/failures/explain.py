@@ -69,6 +69,8 @@ def _mistake(flat: Tensor, index: Tensor, judge: _Judge) -> str | None:
     made = judge.made
     if made.order != 1 or made.wrt == "bias" or made.case.batch == 0 or made.case.flops(made.wrt) > MOST_OPERATIONS:
         return None
+    if not bool(flat.isfinite().all()):
+        return None
     with torch.inference_mode():
         for said, wrong in mistaken(made):
             if not bool(judge.wrong(flat, wrong.reshape(-1)[index]).any()):
