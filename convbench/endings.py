@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from .timing.clocks import Lost
 from .timing.rounds import ArmFailed
 
 REASON_LENGTH = 400
+
+DEVICE_ERROR = re.compile(r"(CUDA|HIP) error: ")
+"""What a device's error begins with; torch's advice on how to debug it follows in further lines."""
 NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parent, Path(os.__file__).parent)
 """torch, convbench and Python itself."""
 
@@ -28,7 +32,10 @@ def failure(error: BaseException) -> dict[str, Any]:
         return error.row
     if isinstance(error, Unsupported):
         return {"status": "unsupported", "reason": sentence(str(error))}
-    text = f"{type(error).__name__}: {error}" if not isinstance(error, CannotLoad) else str(error)
+    message = str(error)
+    if DEVICE_ERROR.match(message):
+        message = message.partition("\n")[0]
+    text = f"{type(error).__name__}: {message}" if not isinstance(error, CannotLoad) else str(error)
     exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
     if exhausted:
         return {"status": "oom", "reason": sentence(text)}

@@ -10,7 +10,14 @@ from .timing.clocks import Arm
 
 
 def memory_columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
-    """The memory columns: what autograd's forward saves; for others, what the call reads that existed before it."""
+    """The memory columns: what autograd's forward saves; for others, what the call reads that existed before it.
+
+    In the device's context: a Triton kernel is launched on the current device, wherever its operands are."""
+    with device_of(made.spec.device).context():
+        return _columns(arm, prepare, made)
+
+
+def _columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
     if uses_autograd(prepare):
         saved: int | None = memory.saved_bytes(lambda: prepare(made))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +13,15 @@ import torch.nn.functional as F
 
 from convbench import devices
 from convbench.devices import device_of, missing_device, nvidia
+from convbench.devices.cpu import Cpu
 from convbench.devices.device import Device
+from convbench.endings import failure
 from convbench.execution.child_main import _Watch
+from convbench.measurement import problem
+from convbench.memory_columns import memory_columns
+from convbench.methods import explicit
 from convbench.runner import run
+from convbench.timing.clocks import Arm
 from tests.settings import make_spec
 
 X = torch.ones(2, 3, 8, 8)
@@ -197,3 +205,44 @@ def test_peak_is_unknown_where_torch_has_no_profiler(monkeypatch):
 @pytest.mark.gpu
 def test_peak_on_a_device():
     assert device_of("cuda").peak_bytes(lambda: torch.empty(MIB, dtype=torch.uint8, device="cuda")) == MIB
+
+
+def test_the_memory_pass_is_in_the_devices_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Triton kernel for cuda:1 is launched on the current device, which is another one elsewhere."""
+    inside: list[str] = []
+
+    @contextmanager
+    def context(device: Cpu) -> Iterator[None]:
+        inside.append(device.name)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(Cpu, "context", context)
+    seen: list[list[str]] = []
+    made = problem.make(make_spec())
+    call = explicit.prepare(made)
+    arm = Arm("explicit", lambda: seen.append(list(inside)) or call())  # type: ignore[func-returns-value]
+    assert memory_columns(arm, explicit.prepare, made)["saved_bytes"] is not None
+    assert seen
+    assert all(where == ["cpu"] for where in seen)
+
+
+STICKY = """CUDA error: an illegal memory access was encountered
+Search for `cudaErrorIllegalAddress' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html
+CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be incorrect.
+For debugging consider passing CUDA_LAUNCH_BLOCKING=1
+Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.
+"""
+
+
+def test_the_reason_of_a_broken_device_is_its_first_line() -> None:
+    row = failure(torch.AcceleratorError(STICKY))
+    assert row == {
+        "status": "error",
+        "reason": "AcceleratorError: CUDA error: an illegal memory access was encountered",
+    }
+    assert failure(ValueError("one\ntwo"))["reason"] == "ValueError: one two"
+    assert (
+        failure(RuntimeError(STICKY.replace("an illegal memory access was encountered", "out of memory")))["status"]
+        == "oom"
+    )
