@@ -149,8 +149,9 @@ def test_an_interrupt_is_not_swallowed(own: ModuleType) -> None:
 def test_long_reasons_are_cut(own: ModuleType) -> None:
     own.wordy = raising(RuntimeError("word " * 1000), "call")  # type: ignore[attr-defined]
     reason = run(small("own_methods:wordy"))[0]["own_methods:wordy"]["reason"]
-    assert len(reason) == REASON_LENGTH
-    assert reason.endswith("…")
+    said, _, place = reason.partition("…")
+    assert len(f"{said}…") == REASON_LENGTH
+    assert place.endswith("in call)")
 
 
 @pytest.mark.parametrize(("module", "function"), [(problem, "make"), (reference, "compute")])
