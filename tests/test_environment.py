@@ -116,6 +116,27 @@ def test_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collect("cuda", USUAL)["environment_id"] != found["environment_id"]
 
 
+def test_what_changes_results_or_times_on_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    monkeypatch.setattr(nvidia, "nvidia_driver", lambda: "570.1")
+    for name in nvidia.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    usual = collect("cuda", USUAL)
+    assert (usual["environment_variables"], usual["unusual_flags"]) == ({}, {})
+    seen = {usual["environment_id"]}
+    for name in ("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "PYTORCH_CUDA_ALLOC_CONF"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "1")
+            found = collect("cuda", USUAL)
+            assert found["environment_variables"] == {name: "1"}
+            seen.add(found["environment_id"])
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.backends.cudnn, "benchmark_limit", 3)
+        seen.add(collect("cuda", USUAL)["environment_id"])
+    assert len(seen) == 5
+    assert collect("cuda", USUAL)["environment_id"] in seen
+
+
 def test_the_second_of_two_equal_gpus_is_the_same_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
     assert collect("cuda:1", USUAL)["environment_id"] == collect("cuda", USUAL)["environment_id"]
