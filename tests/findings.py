@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 
 PAGE = Path(__file__).parent.parent / "docs" / "findings.md"
+VERSION = f"torch {torch.__version__.split('+')[0]}"
 OFF = "oneDNN off"
 USUAL = "by itself"
 
@@ -131,13 +133,93 @@ for channels in (1, 2, 3, 4, 8):
         "ok for all",
         (USUAL, "AVX2 at most", OFF),
     ),
+    Finding(
+        "bfloat16 depthwise gradients with stride 2 take tens of times as long as in float32",
+        "The input's gradient of MobileNet's strided depthwise layers, on processors with bfloat16 instructions: "
+        "oneDNN takes its general kernel (`brgconv_strided`) instead of the depthwise one (`jit_dw`). `upcast` "
+        "computes it in float32 and rounds once. The least of 50 times; a timing, so that the figure varies.",
+        """import time, torch
+from torch.nn.functional import conv2d
+
+torch.set_num_threads(1)
+
+def seconds(dtype):
+    last = dict(memory_format=torch.channels_last)
+    x = torch.randn(1, 512, 14, 14).to(dtype).contiguous(**last).requires_grad_()
+    y = conv2d(x, torch.randn(512, 1, 3, 3).to(dtype).contiguous(**last), stride=2, padding=1, groups=512)
+    gy, times = torch.ones_like(y), []
+    for _ in range(50):
+        begun = time.perf_counter()
+        torch.autograd.grad(y, x, gy, retain_graph=True)
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+print(f"{seconds(torch.bfloat16) / seconds(torch.float32):.0f} times as long in bfloat16")
+""",
+        "about 1",
+    ),
+    Finding(
+        "Strided 1×1 gradients of the input take several times as long as a matrix product",
+        "ResNet's downsampling layers, and in three dimensions as well: one matrix product, its result written to "
+        "every second place, is what `unfold` does. The least of 50 times; a timing, so that the figure varies.",
+        """import time, torch
+from torch.nn.functional import conv2d
+
+torch.set_num_threads(1)
+x, w = torch.randn(1, 256, 56, 56, requires_grad=True), torch.randn(512, 256, 1, 1)
+y = conv2d(x, w, stride=2)
+gy = torch.randn_like(y)
+
+def product():
+    out = torch.zeros(1, 256, 56, 56)
+    out[0, :, ::2, ::2] = (w[:, :, 0, 0].T @ gy[0].flatten(1)).view(256, 28, 28)
+
+def seconds(call):
+    times = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+kernel = lambda: torch.autograd.grad(y, x, gy, retain_graph=True)
+print(f"{seconds(kernel) / seconds(product):.1f} times as long")
+""",
+        "1 or less",
+    ),
+    Finding(
+        "conv3d 1×1 with stride 4: the input's gradient takes longer than its explicit formula",
+        "`explicit` calls `conv_transpose3d` forward, which is the same gradient by another kernel. The least of 50 "
+        "times; a timing, so that the figure varies.",
+        """import time, torch
+from torch.nn.functional import conv3d, conv_transpose3d
+
+torch.set_num_threads(1)
+x, w = torch.randn(1, 16, 32, 32, 32, requires_grad=True), torch.randn(16, 16, 1, 1, 1)
+y = conv3d(x, w, stride=4)
+gy = torch.randn_like(y)
+
+def seconds(call):
+    times = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+kernel = lambda: torch.autograd.grad(y, x, gy, retain_graph=True)
+explicit = lambda: conv_transpose3d(gy, w, stride=4, output_padding=3)
+print(f"{seconds(kernel) / seconds(explicit):.1f} times as long")
+""",
+        "about 1",
+    ),
 ]
 
 
 def outcome(code: str, setting: str) -> str:
     """What the snippet printed in a fresh process, or how that ended."""
     if setting == OFF:
-        code = code.replace("import torch\n", "import torch\ntorch.backends.mkldnn.enabled = False\n", 1)
+        code = re.sub(r"^(import .*torch)$", r"\1\ntorch.backends.mkldnn.enabled = False", code, count=1, flags=re.M)
     without = {k: v for k, v in os.environ.items() if k != "ONEDNN_MAX_CPU_ISA"}
     try:
         done = subprocess.run(
@@ -153,14 +235,25 @@ def outcome(code: str, setting: str) -> str:
     return f"`{printed}`, then {ended}" if printed else ended
 
 
-def page() -> str:
-    """docs/findings.md, measured now."""
+def processor() -> str:
     amx = "with" if torch.cpu._is_amx_tile_supported() else "without"
+    return f"{torch.backends.cpu.get_cpu_capability()} {amx} AMX"
+
+
+def rows_of_others(page: str, title: str) -> list[str]:
+    """What the page says of a finding on other processors, of the same version of torch."""
+    if VERSION not in page:
+        return []
+    lines = page.partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines()
+    return [row for row in lines if row.startswith("| AVX") and not row.startswith(f"| {processor()} |")]
+
+
+def page(before: str) -> str:
+    """docs/findings.md, measured now; of other processors what the page said before."""
     introduction = (
-        f"What convbench found in torch {torch.__version__.split('+')[0]} on a CPU ({platform.machine()}, "
-        f"{torch.backends.cpu.get_cpu_capability()}, {amx} AMX), each confirmed by plain torch in fresh processes on "
-        f"{datetime.now(timezone.utc).date().isoformat()}. `make findings` writes this page anew; other machines and "
-        "versions have other outcomes."
+        f"What convbench found in {VERSION} on CPUs ({platform.machine()}), each confirmed by plain torch in fresh "
+        f"processes, last on {datetime.now(timezone.utc).date().isoformat()}. `make findings` measures anew on the "
+        "processor at hand and keeps what others had; other versions have other outcomes."
     )
     settings = (
         "*oneDNN off* is `torch.backends.mkldnn.enabled = False` (`onednn=false` in convbench), *without AMX* and "
@@ -168,8 +261,9 @@ def page() -> str:
     )
     parts = ["# Findings", wrapped(introduction), wrapped(settings)]
     for found in FINDINGS:
-        rows = "\n".join(f"| {setting} | {outcome(found.code, setting)} |" for setting in found.settings)
-        table = f"| run | outcome (right: {found.right}) |\n|---|---|\n{rows}"
+        own = [f"| {processor()} | {setting} | {outcome(found.code, setting)} |" for setting in found.settings]
+        rows = "\n".join(rows_of_others(before, found.title) + own)
+        table = f"| processor | run | outcome (right: {found.right}) |\n|---|---|---|\n{rows}"
         parts += [f"## {found.title}", wrapped(found.said), f"```python\n{found.code}```", table]
     return "\n\n".join(parts) + "\n"
 
@@ -179,4 +273,4 @@ def wrapped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
