@@ -162,7 +162,7 @@ class _Configuration:
         """Judges the methods that have not been found to change their operands; False where one more is."""
         results: dict[str, Tensor] = {}
         baseline = self.spec.baseline
-        operands, watch = Operands(made), Watch()
+        operands, watch = Operands(made), Watch(m.name for m in self.methods if m.guest is None)
         # The baseline first, so that the others can be compared with it; only its result is kept.
         for method in sorted(self.methods, key=lambda m: m.name != baseline):
             if method.meddles:
@@ -193,7 +193,7 @@ class _Configuration:
         spec = self.spec
         if any(method.guest is not None for method in self.methods):
             clock = Turns(spec.measure, clock)
-        watch = Watch()
+        watch = Watch(())
         while arms := [m.arm for m in self.methods if m.timeable]:
             try:
                 samples = timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)

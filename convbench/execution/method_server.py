@@ -127,10 +127,12 @@ class MethodServer:
             poison(self._configured()[1])
             got = arm.call()
             wrong = self._hand_over(got)
-        if self._held is not None:
+        changes = {}
+        if self._held is not None:  # not the first call, after which another one comes
             self._copy(self._held, EARLIER)
+            changes = self.changes()
         self._held = got if wrong is None else None
-        return {"wrong": wrong, "changed": before.changed(), "calls": self.changes()}
+        return {"wrong": wrong, "changed": before.changed(), "calls": changes}
 
     def ready(self, cuda_graph: bool = False) -> dict[str, Any]:
         """The method as it will be timed; says what a sample of it should be like."""

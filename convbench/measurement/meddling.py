@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -70,12 +70,18 @@ def noted(changes: Mapping[str, Sequence[str]], stage: str) -> str | None:
 
 
 class Watch:
-    """The state of this process, in which methods run one after the other, as it was before the first of them."""
+    """The state of this process, in which methods run one after the other, as it was before the first of them.
 
-    def __init__(self) -> None:
-        functions = _functions()
-        functions.take_as_they_are()
-        self._before = state.capture(functions)
+    Functions are looked at where one of the methods runs here for the first time: those that ship do the same every
+    time, and a sweep of small configurations has no time to spare.
+    """
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        new = set(methods) - _LOOKED_AT
+        _LOOKED_AT.update(new)
+        if new:
+            _functions().take_as_they_are()
+        self._before = state.capture(_functions()) if new else state.without_functions()
 
     def said(self, stage: str) -> dict[str, Any]:
         """What a row says of changes since, which are undone: `reason`, and `accuracy` where a verdict may rest on
@@ -85,6 +91,9 @@ class Watch:
             return {"accuracy": "fail", "reason": reason}
         reason = noted(changes, stage)
         return {"reason": reason} if reason else {}
+
+
+_LOOKED_AT: set[str] = set()
 
 
 @cache

@@ -54,7 +54,7 @@ class State:
     """What a process was like at one moment; `None` for a part that could not be read."""
 
     values: Mapping[str, Any]
-    functions: identities.Identities
+    functions: identities.Identities | None
 
 
 def capture(functions: identities.Identities | None = None) -> State:
@@ -62,12 +62,18 @@ def capture(functions: identities.Identities | None = None) -> State:
     return State({name: _read(part) for name, part in PARTS.items()}, functions or identities.capture())
 
 
+def without_functions() -> State:
+    """The same but for what names of functions stand for, which takes most of the time."""
+    return State({name: _read(part) for name, part in PARTS.items()}, None)
+
+
 def restore(before: State) -> list[Change]:
     """Puts back what is not as it was, and says what that was; [] where nothing has changed.
 
     A function first, since the others may be what is called to put the rest back.
     """
-    found = [Change(name, "", "", undone=True, function=True) for name in before.functions.restore()]
+    replaced = [] if before.functions is None else before.functions.restore()
+    found = [Change(name, "", "", undone=True, function=True) for name in replaced]
     for names in (MODES, [name for name in PARTS if name not in MODES]):
         now = {name: _read(PARTS[name]) for name in names}
         changed = [name for name in names if not _same(before.values[name], now[name])]
