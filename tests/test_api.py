@@ -116,7 +116,7 @@ def test_inline_functions_are_judged_and_timed_in_processes_of_their_own() -> No
         ([], {"methods": [3]}, "methods: 3 is neither a name nor a function"),
         ([], {"methods": [lambda p: None, lambda p: None]}, "two functions are called function"),
         ([], {"methods": ["no_such_module_at_all:f"]}, "no module no_such_module_at_all"),
-        (["hydra/launcher=submitit_local"], {}, "a launcher starts programs"),
+        (["hydra/launcher=joblib"], {}, "a launcher starts programs"),
     ],
 )
 def test_what_cannot_be_run_is_a_value_error_with_a_sentence(

@@ -32,7 +32,7 @@ MISTAKES = {
     "export a --format xml": "--format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, markdown",
     "export --fromat csv a": "export has no option --fromat; did you mean --format?",
     "validate --jsno": "validate has no option --jsno; did you mean --json?",
-    "validate -x": "validate has no option -x; allowed: --help, --judge, --markdown, --load, --json",
+    "validate -x": "validate has no option -x; allowed: --help, --judge, --markdown, --keep, --load, --json",
     "validate kernel=9": "validate has no setting 'kernel=9'; allowed: device, budget_s, measure, threads, seed",
     "recompute": "recompute needs DIR; see `python -m convbench recompute --help`",
     "recompute a b": "recompute takes DIR; 'b' is too many; see `python -m convbench recompute --help`",
@@ -46,6 +46,11 @@ MISTAKES = {
     "show a b": "show takes DIR; 'b' is too many; see `python -m convbench show --help`",
     "gate": "gate needs --base REF; see `python -m convbench gate --help`",
     "gate --bse main": "gate has no option --bse; did you mean --base?",
+    "history": "history needs DIR; see `python -m convbench history --help`",
+    "history a": "a does not exist; give the folders of nightly sweeps, or one that holds them",
+    "history a --formt json": "history has no option --formt; did you mean --format?",
+    "trace": "trace needs TARGET and --out FILE.csv; see `python -m convbench trace --help`",
+    "trace nowhere:f --out l.csv": "nowhere:f needs its input's shape: --input 8,3,224,224",
 }
 
 

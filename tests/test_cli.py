@@ -70,7 +70,7 @@ MISTAKES = [
     (["timeout_s=soon"], "timeout_s='soon' is not allowed; give a number"),
     (["timeout_s=0"], "timeout_s=0.0 must be a number ≥ 0.001"),
     (["measure.looks=3"], "measure.looks has a value of the wrong type"),
-    (["device=gpu"], "device='gpu' is not known; allowed: cpu, cuda, cuda:N; did you mean cuda?"),
+    (["device=gpu"], "device='gpu' is not known; allowed: cpu, cuda, cuda:N, xpu, xpu:N, mps; did you mean cuda?"),
     (["op=conv4d"], "op='conv4d' is not known; allowed: conv1d, conv2d"),
     (["wrt=output"], "wrt='output' is not known; allowed: input, weight, bias"),
     (["deterministic=perhaps"], "deterministic='perhaps' is not known; allowed: true, false, check"),

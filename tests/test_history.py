@@ -120,6 +120,20 @@ def test_history_tells_what_changed_and_with_which_version(nights: Path, capsys:
     assert rest[0]["times"][3] == {"night": 3, "time_s": 1e-3}
 
 
+def test_a_history_fits_a_terminal_of_80_columns(
+    nights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["history", str(nights)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    (worst,) = [n for n, line in enumerate(lines) if "1.20× [" in line]
+    assert lines[worst].split()[0] == "explicit"
+    assert lines[worst].endswith("▁▁▁▁▁▁▁▁▁▁▁▁████████")
+    assert lines[worst + 1].strip() == "conv2d 1×4→8 9×9 k3 p1 · float32 · cpu · input"
+    assert lines[worst + 2].strip().startswith("1.20× slower from 2026-01-13 (torch 2.12 → 2.13)")
+
+
 def test_history_for_people(nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["history", str(nights), "--fail-if-slower"]) == 1
     assert "1 cell slower than the best level" in capsys.readouterr().out

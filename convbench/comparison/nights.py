@@ -56,7 +56,9 @@ def folders(paths: Iterable[Path]) -> list[Path]:
         own = [path] if _is_run(path) else sorted(f for f in _inside(path) if not f.is_symlink() and _is_run(f))
         if not own:
             raise InvalidValue(
-                "DIR", f"{path} holds no run; give the folders of nightly sweeps, or one that holds them"
+                "DIR",
+                f"{path} {'holds no run' if path.exists() else 'does not exist'}; give the folders of nightly sweeps, "
+                "or one that holds them",
             )
         found += own
     return found

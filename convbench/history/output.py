@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from ..comparison.nights import len_of
@@ -25,9 +24,11 @@ SHOWN = 40
 """Cells that are shown to people; JSON holds all."""
 
 BARS = "▁▂▃▄▅▆▇█"
-MOST_BARS = 30
+MOST_BARS, LEAST_BARS = 30, 10
 
-HEADS = ("configuration", "method", "nights", "time", "now, against its best level", "a night", "changes", "")
+HEADS = ("configuration", "method", "nights", "time", "against its best", "a night", "changes", "")
+FIGURES = range(1, 6)
+"""The columns of a cell's line on a terminal; configuration and changes get lines of their own."""
 
 
 def bars(values: Sequence[float]) -> str:
@@ -59,18 +60,26 @@ def rest(history: History) -> list[str]:
 
 
 def show(history: History, console: Console) -> None:
-    """The history on a terminal or in a log, the worst cells first."""
+    """The history on a terminal or in a log, the worst cells first: a line of figures, under it what they are of."""
     head, *lines = summary(history)
     console.print(Text(head, style="heading"))
     for line in lines:
         console.print(Text(line, style="severity.bad" if line is lines[0] and history.drifted else "quiet"))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in HEADS:
-        table.add_column(name, overflow="fold", no_wrap=name == "")
-    for cell in history.cells[:SHOWN]:
-        style = "severity.bad" if cell.q is not None else ""
-        table.add_row(*(Text(text, style=style if i == 4 else "") for i, text in enumerate(cells(history, cell))))
-    console.print(table)
+    shown = history.cells[:SHOWN]
+    rows = [cells(history, cell) for cell in shown]
+    figures = [[HEADS[i] for i in FIGURES], *([row[i] for i in FIGURES] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*figures, strict=True)]
+    heads, *each = ["  ".join(map(str.ljust, row, widths)) for row in figures]
+    if rows:
+        console.print()
+        console.print(Text(heads.rstrip(), style="heading"))
+    room = max(LEAST_BARS, console.width - len(heads) - 2)
+    for cell, row, text in zip(shown, rows, each, strict=True):
+        name, *_, told, drawn = row
+        first = Text(text, style="severity.bad" if cell.q is not None else "")
+        console.print(first.append(f"  {drawn[-room:]}", style="quiet"))
+        for further in filter(None, (name, told)):
+            console.print(Padding(Text(further, style="quiet"), (0, 0, 0, 2)))
     for line in rest(history):
         console.print(Text(line, style="quiet"))
 
