@@ -17,7 +17,7 @@ from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
 from .failures.explain import explained
-from .guest import Guest, Hosts, Sets
+from .guest import Guest, Hosts
 from .measurement import problem, reference
 from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.poison import poison
@@ -25,6 +25,7 @@ from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .memory_columns import memory_columns
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
+from .operand_sets import Sets
 from .timing.clocks import Arm, Lost
 from .timing.rounds import Stage
 

@@ -24,7 +24,7 @@ LAYERS = {
     "devices": {"devices"},
     "measurement": {"measurement"},
     "methods": {"methods"},
-    "one configuration": {"candidate", "endings", "failures", "guest", "memory_columns", "runner"},
+    "one configuration": {"candidate", "endings", "failures", "guest", "memory_columns", "operand_sets", "runner"},
     "results": {"results"},
     "execution": {"execution"},
     "what the table says": {"findings"},
@@ -80,7 +80,16 @@ KNOW_HYDRA = {
 }
 # Run in a child, or below what the driving process needs; everything else is free of torch when it is imported.
 CHILDS_SIDE = {
-    *("candidate", "endings", "guest", "memory_columns", "runner", "execution.child_main", "execution.method_server"),
+    *(
+        "candidate",
+        "endings",
+        "guest",
+        "memory_columns",
+        "operand_sets",
+        "runner",
+        "execution.child_main",
+        "execution.method_server",
+    ),
     "validation.proofs",
     *("timing.event_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
     *("failures.explain", "failures.mistakes", "failures.pattern"),
