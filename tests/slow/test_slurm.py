@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Environment variables that lead to a Slurm of one node on this machine."""
     programs()
     folder = tmp_path_factory.mktemp("slurm")
-    for parent in (folder, *folder.parents[:2]):
+    top = tmp_path_factory.getbasetemp()
+    for parent in (folder, *takewhile(lambda path: path.name.startswith(("pytest-", "popen-")), (top, *top.parents))):
         parent.chmod(0o755)  # munged runs as another user
     for name in ("munge", "state", "spool"):
         (folder / name).mkdir(mode=0o755)
@@ -102,7 +104,9 @@ def _daemons(folder: Path, environment: dict[str, str]) -> Iterator[None]:
     munged = ["munged", "--foreground", *(f"--{option}={folder}/munge/{name}" for option, name in names.items())]
     with ExitStack() as stack:
         stack.enter_context(_daemon(munged, environment, user="munge", group="munge", extra_groups=[]))
+        deadline = time.monotonic() + 60
         while not (folder / "munge/socket").exists():
+            assert time.monotonic() < deadline, "munged does not start"
             time.sleep(0.1)
         stack.enter_context(_daemon(["slurmctld", "-D", "-i"], environment))
         stack.enter_context(_daemon(["slurmd", "-D", "-N", "localhost"], environment))
