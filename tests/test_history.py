@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from convbench.facts.record import Record
 from tests.history_rates import MACHINES, Month, alarms, drift, rates, step
 from tests.simulated import row, timed_row
 from tests.test_table import write
+
+pytest.importorskip("ruptures", reason="there are builds of ruptures up to Python 3.13")
 
 MARGIN = math.log(1.03)
 EVIL = "<script>alert(1)</script>|`"
@@ -144,6 +147,14 @@ def test_history_for_people(nights: Path, tmp_path: Path, capsys: pytest.Capture
             assert said in text.replace("\\", ""), (kind, said)
     assert cli.main(["history", str(nights / "night-00"), str(nights / "night-01"), "--fail-if-slower"]) == 0
     assert "too few nights" in capsys.readouterr().out
+
+
+def test_without_ruptures_a_history_is_refused_in_a_sentence(
+    nights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ruptures", None)
+    assert cli.main(["history", str(nights)]) == 2
+    assert "needs ruptures, of which there are builds up to Python 3.13; pip install" in capsys.readouterr().err
 
 
 class Tags(HTMLParser):

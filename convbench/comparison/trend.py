@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control, theilslopes
 
+from ..facts.case import InvalidValue
 from .change import LEVEL, t_quantile, t_tail
 
 FEWEST = 5
@@ -122,11 +123,17 @@ def sigma_of(values: Values) -> float:
 
 
 def _ends(scaled: Values) -> list[int]:
-    """Where each level ends, the last one at the end of the series."""
+    """Where each level ends, the last one at the end of the series. Raises InvalidValue without ruptures."""
     if len(scaled) < 2 * FEWEST:
         return [len(scaled)]
-    import ruptures
-
+    try:
+        import ruptures
+    except ModuleNotFoundError as error:
+        raise InvalidValue(
+            "history",
+            "a history of nights needs ruptures, of which there are builds up to Python 3.13; pip install ruptures "
+            "builds it with a C compiler",
+        ) from error
     search = ruptures.KernelCPD(kernel="rbf", min_size=FEWEST, params={"gamma": 1 / (2 * WIDTH**2)})
     return [int(end) for end in search.fit(scaled[:, None]).predict(pen=PENALTY * math.log(len(scaled)))]
 

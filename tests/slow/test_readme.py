@@ -48,7 +48,9 @@ def section(title: str) -> str:
 def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command as a person types it, with this interpreter as `python` and this checkout's convbench."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **environment}
+    # A pytest that a page runs is not one of this one's workers.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env = {**own, "PATH": path, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=800, check=False
     )
