@@ -55,6 +55,8 @@ METHOD = deceptions.method(NAME)
         (row(METHOD, 0.1), "ok", False),
         (row(METHOD, 0.9), "ok", True),
         (row(METHOD, 0.1, speed="impossible"), "impossible", True),
+        (row(METHOD, 0.1, speed="inconclusive", speedup_low=9.0, speedup_high=11.0), "inconclusive", True),
+        (row(METHOD, 0.1, speed="inconclusive", speedup_low=0.9, speedup_high=11.0), "ok", False),
         (row(METHOD, 0.1, accuracy="fail", reason="wrong"), "fail", True),
         ({"method": METHOD, "status": "crash", "reason": "killed"}, "crash", True),
     ],

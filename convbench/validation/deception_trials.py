@@ -17,6 +17,7 @@ from .. import deceptions
 from ..execution.execute import RunOptions, driving, execute
 from ..facts.record import Record
 from ..facts.spec import Measure, Spec
+from ..facts.statistics import speed_verdict
 from ..sweep.plan import planned
 
 BASELINE, RIVAL, OWN_RIVAL = "autograd", "explicit", deceptions.method("honest:rival")
@@ -32,6 +33,8 @@ TOGETHER = 6
 CASE = ("batch=4", "in_channels=32", "out_channels=32", "timeout_s=60")
 """The notebook's case, with channels and a batch: some milliseconds, enough to be worth stealing."""
 
+RIGHT = ("ok", "exact", "reduced")
+
 Rows = Mapping[tuple[int, str], Record]
 """Rows by configuration (0, and 1 for the next) and method."""
 
@@ -40,9 +43,9 @@ Rows = Mapping[tuple[int, str], Record]
 class Trial:
     """What became of one method of the set.
 
-    `said` is its row's status, or accuracy where that is ok, or speed where that is impossible; `reason` the row's.
-    `gain` is its speedup over what the same work has honestly, None where it was not timed. `touched` names rivals'
-    rows that are not what they are undisturbed, and how.
+    `said` is what speaks against its row (status, accuracy or speed), its accuracy where nothing does; `reason` is the
+    row's. `gain` is its speedup over what the same work has honestly, None where it was not timed. `touched` names
+    rivals' rows that are not what they are undisturbed, and how.
     """
 
     name: str
@@ -55,7 +58,7 @@ class Trial:
 
     @property
     def caught(self) -> bool:
-        return self.said not in ("ok", "exact", "reduced")
+        return self.said not in RIGHT
 
     @property
     def harmless(self) -> bool:
@@ -92,19 +95,30 @@ def tried(names: Sequence[str], measure: Measure) -> Iterator[Trial]:
 def trial(name: str, found: Rows, alone: Rows, touched: Sequence[str]) -> Trial:
     """What the rows say about a method, beside those of an undisturbed run."""
     row = found.get((0, deceptions.method(name)), {"status": "missing"})
-    said = row["status"] if row["status"] != "ok" else row.get("accuracy", "unknown")
-    if row.get("speed") == "impossible" and said in ("ok", "exact", "reduced"):
-        said = "impossible"
     honest, own = alone[0, RIVAL].get("speedup"), row.get("speedup")
     return Trial(
         name,
         deceptions.meaning(name),
         name in deceptions.HONEST,
-        str(said),
+        _said(row),
         str(row.get("reason") or ""),
         own / honest if own and honest else None,
         tuple(touched),
     )
+
+
+def _said(row: Record) -> str:
+    """The first of status, accuracy and speed that speaks against a row; its accuracy where none does.
+
+    Its speed does where it is impossible, or called inconclusive although its interval is that of a faster one.
+    """
+    accuracy = str(row.get("accuracy", "unknown"))
+    if row["status"] != "ok" or accuracy not in RIGHT:
+        return str(row["status"]) if row["status"] != "ok" else accuracy
+    if row.get("speed") == "impossible":
+        return "impossible"
+    interval = speed_verdict(row.get("speedup_low"), row.get("speedup_high"), Measure().margin)
+    return "inconclusive" if (row.get("speed"), interval) == ("inconclusive", "faster") else accuracy
 
 
 def touches(found: Rows, alone: Rows) -> list[str]:
