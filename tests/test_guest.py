@@ -180,7 +180,7 @@ OTHER_FAULTS = {
 def test_faults_cost_their_own_row_alone(faults: dict[str, tuple[str, str]]) -> None:
     guests = Guests(None, unmarked)
     try:
-        guests.expect(["tests.faulty:calm"])
+        guests.of("tests.faulty:calm").start()
         rows = rows_of(guests, *(f"tests.faulty:{name}" for name in faults), "tests.faulty:calm", timeout_s=10.0)
     finally:
         guests.close()

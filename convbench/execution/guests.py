@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -29,11 +29,6 @@ class Guests:
     def __init__(self, memory_limit: int | None, mark: Callable[[str, str], None]) -> None:
         self._memory_limit, self._mark = memory_limit, mark
         self._known: dict[str, Host] = {}
-
-    def expect(self, methods: Iterable[str]) -> None:
-        """Starts the processes of these methods, all at once; nobody waits for them yet."""
-        for method in methods:
-            self.of(method).start()
 
     def of(self, method: str) -> Host:
         if method not in self._known:
