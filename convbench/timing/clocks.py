@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 Call = Callable[[], Any]
@@ -80,3 +81,25 @@ class Clock(Protocol):
 
     def conditions(self) -> dict[str, Any]:
         """What was in force or observed while sampling: `cache`, `cuda_graph`, `throttle`, `clock_mhz`, …"""
+
+
+class HostClock:
+    """What the clocks have in common that read the host's time around every sample and queue none."""
+
+    batch_rounds = 1
+
+    def __init__(self) -> None:
+        self._readings: list[Reading] = []
+
+    def now(self) -> float:
+        return perf_counter()
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        return arms
+
+    def drain(self) -> list[Reading]:
+        readings, self._readings = self._readings, []
+        return readings

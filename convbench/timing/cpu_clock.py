@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
 from pathlib import Path
 from statistics import median
@@ -12,7 +10,7 @@ from time import perf_counter, perf_counter_ns, process_time
 from typing import Any
 
 from ..facts.spec import Measure
-from .clocks import Arm, Call, HostTimes, Reading, Take
+from .clocks import Call, HostClock, HostTimes, Reading, Take
 
 PARTS = 21
 """Parts of a sample on a CPU, each with its own reading; the sample's time is that of the median part. Of 10 ms they
@@ -21,15 +19,14 @@ when two processes share the core: at 2.5 processes per core the medians of A/A 
 by 6% without. It also leaves out the first calls after the change of arms, which took up to twice as long."""
 
 
-class CpuClock:
+class CpuClock(HostClock):
     """Wall time of the calling thread by the monotonic performance counter; nothing is subtracted for the clock.
 
     With cold caches every call has its own reading, after a buffer of twice the last-level cache was written.
     """
 
-    batch_rounds = 1
-
     def __init__(self, device: str, measure: Measure) -> None:
+        super().__init__()
         self.sample_s = measure.sample_s
         self.warmup_s = measure.warmup_s
         self.cold = measure.cache == "cold"
@@ -37,17 +34,7 @@ class CpuClock:
         # than there are parts.
         self.max_calls = 3 if self.cold else 10**9
         self._flush = (ctypes.c_char * (2 * last_level_cache_bytes()))() if self.cold else None
-        self._readings: list[Reading] = []
         self._preempted = _involuntary_switches()
-
-    def now(self) -> float:
-        return perf_counter()
-
-    def context(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
-        return arms
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         parts = min(calls, PARTS)
@@ -80,10 +67,6 @@ class CpuClock:
         again = perf_counter_ns()
         del last
         return (returned - start + perf_counter_ns() - again) * 1e-9
-
-    def drain(self) -> list[Reading]:
-        readings, self._readings = self._readings, []
-        return readings
 
     def host_times(self, call: Call, calls: int) -> HostTimes | None:
         return None

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from itertools import repeat
-from time import perf_counter
 from typing import Any
 
 from ..facts.spec import Measure
-from .clocks import Arm, Call, HostTimes, Reading, Take
+from .clocks import Call, HostClock, HostTimes, Reading, Take
 
 MAX_CALLS = 256
 """Calls in a sample at most: a queue holds about a thousand launches, after which the host waits for room in it."""
 
 
-class WaitingClock:
+class WaitingClock(HostClock):
     """From an idle device to an idle device, by the host's clock: what the host takes to enqueue is in it, where it is
     slower than the device, and so is one wait a sample.
 
     With measure.cache=cold nothing is flushed; `cache` says hot all the same, as it says what was done.
     """
 
-    batch_rounds = 1
     max_calls = MAX_CALLS
 
     def __init__(self, synchronize: Callable[[], None], measure: Measure) -> None:
+        super().__init__()
         self._synchronize = synchronize
         # The host's wait is in every sample, and takes some 20 µs; of 10 ms that is a five-hundredth.
         self.sample_s = measure.sample_s
         self.warmup_s = measure.gpu_warmup_s
-        self._readings: list[Reading] = []
-
-    def now(self) -> float:
-        return perf_counter()
-
-    def context(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
-        return arms
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         self._synchronize()
@@ -52,10 +40,6 @@ class WaitingClock:
         if take is not None:
             take(last)
         self._readings.append(Reading(spent_s / calls, spent_s))
-
-    def drain(self) -> list[Reading]:
-        readings, self._readings = self._readings, []
-        return readings
 
     def host_times(self, call: Call, calls: int) -> HostTimes | None:
         self._synchronize()
