@@ -32,6 +32,16 @@ SETTINGS: dict[str, Mapping[str, str]] = {
 }
 """How a snippet is run: the environment's variables; OFF is a line before it."""
 
+LEAST_OF_50 = """def seconds(call):
+    times = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+"""
+"""What the timings below are taken by; a reproducer stands alone, so that its code is put into each."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -174,14 +184,9 @@ def product():
     out = torch.zeros(1, 256, 56, 56)
     out[0, :, ::2, ::2] = (w[:, :, 0, 0].T @ gy[0].flatten(1)).view(256, 28, 28)
 
-def seconds(call):
-    times = []
-    for _ in range(50):
-        begun = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begun)
-    return min(times)
-
+"""
+        + LEAST_OF_50
+        + """
 kernel = lambda: torch.autograd.grad(y, x, gy, retain_graph=True)
 print(f"{seconds(kernel) / seconds(product):.1f} times as long")
 """,
@@ -199,14 +204,9 @@ x, w = torch.randn(1, 16, 32, 32, 32, requires_grad=True), torch.randn(16, 16, 1
 y = conv3d(x, w, stride=4)
 gy = torch.randn_like(y)
 
-def seconds(call):
-    times = []
-    for _ in range(50):
-        begun = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begun)
-    return min(times)
-
+"""
+        + LEAST_OF_50
+        + """
 kernel = lambda: torch.autograd.grad(y, x, gy, retain_graph=True)
 explicit = lambda: conv_transpose3d(gy, w, stride=4, output_padding=3)
 print(f"{seconds(kernel) / seconds(explicit):.1f} times as long")
