@@ -432,7 +432,10 @@ def fault(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return err
 
 
-def test_faults_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a clone in which `make bench` has run has a results/latest
     assert "missing does not exist; give the folder that a sweep wrote" in fault(capsys, str(tmp_path / "missing"))
     assert "holds no results.parquet" in fault(capsys, str(tmp_path))
     assert "report needs DIR: there is no results/latest" in fault(capsys)
