@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except OSError as error:  # a disk that is full, behind a redirection
             nowhere(sys.stdout)
-            code = _refuse(_of_system(error))
+            if code != Exit.MISTAKE:  # what was refused has its sentence, of the same disk perhaps
+                code = _refuse(_of_system(error))
     return code
 
 
