@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 
 from convbench.facts.case import IllegalCase, InvalidValue
-from convbench.facts.fills import FILLS
+from convbench.facts.fills import FILLS, largest_integer
 from convbench.facts.spec import Spec
-from convbench.measurement import fills, problem, reference
+from convbench.measurement import problem, reference
 from convbench.measurement.notebook import Stream
 from convbench.methods.formulas import EXPLICIT
 
@@ -100,7 +100,7 @@ def test_integers_are_dense_and_their_sums_exact(spec: Spec) -> None:
     + [(65504 // 9, "float16", 3), (65504 // 9 + 1, "float16", 2), (65504, "float16", 1), (70000, "float16", 1)],
 )
 def test_largest_integer(length: int, dtype: str, largest: int) -> None:
-    assert fills.largest_integer(length, dtype) == largest
+    assert largest_integer(length, dtype) == largest
 
 
 @pytest.mark.parametrize(("op", "dims"), [("conv2d", 2), ("conv_transpose3d", 3)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .case import InvalidValue
+from .dtypes import DTYPES
 
 FILLS = {
     "normal": "standard normal",
@@ -44,3 +45,21 @@ def check_fill(fill: object) -> None:
         raise InvalidValue("fill", f"fill={fill!r} names a kind of data twice")
     if "notebook" in names and len(names) > 1:
         raise InvalidValue("fill", f"fill={fill!r}: notebook has a loss of its own and stands alone")
+
+
+def largest_integer(reduction_length: int, dtype: str) -> int:
+    """A of fill=integer, whose values are ±1 … ±A without zero: the largest of 1…3 with A²K ≤ 2²⁴.
+
+    Then every partial sum is exact in float32.
+    In float16 A²K also stays at or below 65504, its largest number, where A ≥ 1 allows it.
+    """
+    limit = min(2**24, DTYPES[dtype].largest)
+    return max([a for a in (1, 2, 3) if a * a * reduction_length <= limit], default=1)
+
+
+def in_range(reduction_length: int, dtype: str) -> float:
+    """A power of two that keeps a float16 sum of K products of one sign within the dtype's numbers; else 1."""
+    scale = 1.0
+    while dtype == "float16" and scale * scale * reduction_length > DTYPES["float16"].largest:
+        scale /= 2
+    return scale

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..facts.case import InvalidValue
-from ..facts.dtypes import DTYPES
+from ..facts.fills import in_range, largest_integer
 from ..facts.spec import Spec
 
 DECADES = 6
@@ -19,16 +19,6 @@ SIDES = ("input", "grad_output", "direction_input")
 """Operands with a batch axis: activations and their gradients."""
 
 Shape = tuple[int, ...]
-
-
-def largest_integer(reduction_length: int, dtype: str) -> int:
-    """A of fill=integer, whose values are ±1 … ±A without zero: the largest of 1…3 with A²K ≤ 2²⁴.
-
-    Then every partial sum is exact in float32.
-    In float16 A²K also stays at or below 65504, its largest number, where A ≥ 1 allows it.
-    """
-    limit = min(2**24, DTYPES[dtype].largest)
-    return max([a for a in (1, 2, 3) if a * a * reduction_length <= limit], default=1)
 
 
 def values(spec: Spec, fill: str, name: str, shape: Shape, generator: torch.Generator) -> Tensor:
@@ -52,20 +42,16 @@ def _integer(spec: Spec, name: str, shape: Shape, generator: torch.Generator) ->
     return drawn
 
 
-def _in_range(spec: Spec) -> float:
-    """A power of two that keeps a float16 sum of K products of one sign within the dtype's numbers; else 1."""
-    scale, length = 1.0, spec.case.reduction_length(spec.wrt)
-    while spec.dtype == "float16" and scale * scale * length > DTYPES["float16"].largest:
-        scale /= 2
-    return scale
+def _scale(spec: Spec) -> float:
+    return in_range(spec.case.reduction_length(spec.wrt), spec.dtype)
 
 
 def _positive(spec: Spec, name: str, shape: Shape, generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, dtype=_wide(spec)) * _in_range(spec)
+    return torch.rand(shape, generator=generator, dtype=_wide(spec)) * _scale(spec)
 
 
 def _abs_normal(spec: Spec, name: str, shape: Shape, generator: torch.Generator) -> Tensor:
-    return _normal(spec, name, shape, generator).abs_() * _in_range(spec)
+    return _normal(spec, name, shape, generator).abs_() * _scale(spec)
 
 
 def _relu(spec: Spec, name: str, shape: Shape, generator: torch.Generator) -> Tensor:
