@@ -23,7 +23,7 @@ from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.poison import poison
 from .measurement.problem import Problem
 from .measurement.reference import Reference
-from .memory_columns import memory_columns
+from .memory_columns import kernel_columns, memory_columns
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .operand_sets import Sets
 from .timing.clocks import Arm, Lost
@@ -128,7 +128,16 @@ class Candidate:
         try:
             self.row.update(self.guest.memory() if self.guest else memory_columns(self.arm, load(self.name), made))
         except Exception as error:  # after the timing: the times stand, the reason says what is missing
-            self.row["reason"] = f"memory not measured: {sentence(str(error))}"
+            self._note(f"memory not measured: {sentence(str(error))}")
+
+    def name_kernels(self) -> None:
+        try:
+            self.row.update(self.guest.kernels() if self.guest else kernel_columns(self.arm, self.spec.device))
+        except Exception as error:  # as above
+            self._note(f"kernels not named: {sentence(str(error))}")
+
+    def _note(self, text: str) -> None:
+        self.row["reason"] = "; ".join(filter(None, (self.row.get("reason"), text)))
 
 
 def candidates(methods: Sequence[str], common: Mapping[str, Any], spec: Spec, hosts: Hosts | None) -> list[Candidate]:

@@ -234,6 +234,10 @@ class Guest(Elsewhere):
         """The memory columns."""
         return self._ask("memory", "memory").said
 
+    def kernels(self) -> dict[str, str | None]:
+        """The names of what a call runs, as its process tells them."""
+        return self._ask("kernels", "kernels").said
+
     def _call(self, seed: int) -> Tensor:
         self._seeds = Seeds(seed)
         said = self._ask("call", "accuracy", seed=seed).said

@@ -1,8 +1,9 @@
-"""The memory columns of a method's row, measured after its times."""
+"""The memory columns of a method's row and the names of its kernels, found after its times."""
 
 from __future__ import annotations
 
 from .devices import device_of
+from .facts import kernels
 from .measurement import memory
 from .measurement.problem import Problem
 from .methods.own import Prepare, uses_autograd
@@ -15,6 +16,14 @@ def memory_columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int |
     In the device's context: a Triton kernel is launched on the current device, wherever its operands are."""
     with device_of(made.spec.device).context():
         return _columns(arm, prepare, made)
+
+
+def kernel_columns(arm: Arm, device: str) -> dict[str, str | None]:
+    """The names of what one call runs on the device."""
+    used = device_of(device)
+    with used.context(), arm.context():
+        names = used.kernels(arm.call)
+    return {"kernels": None if names is None else kernels.told(names)}
 
 
 def _columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:

@@ -135,6 +135,9 @@ class _Configuration:
         if self.spec.measure.memory:
             with self._once():
                 self._measure_memory(made)
+        if self.spec.measure.kernels and self.process == 0:
+            with self._once():
+                self._name_kernels()
         with clock.context():
             self._compare_baseline(samples)
         return [] if samples is None else [samples]
@@ -285,3 +288,9 @@ class _Configuration:
             if method.timeable:
                 self.stage(method.name, "memory")
                 method.measure_memory(made)
+
+    def _name_kernels(self) -> None:
+        for method in self.methods:
+            if method.timeable:
+                self.stage(method.name, "kernels")
+                method.name_kernels()

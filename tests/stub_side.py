@@ -2,7 +2,8 @@
 
 Run as `python tests/stub_side.py BEHAVIOUR -c BOOT HOME` and child_main's arguments. BEHAVIOUR is JSON: `factor` by
 which every time is longer, `methods` with a factor of their own, `layout` (spread of the times between processes), and
-`does`: method → what it does instead of working (die, throw, close, hang, raise, wrong).
+`does`: method → what it does instead of working (die, throw, close, hang, raise, wrong);
+`kernels`: what it says it ran.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "prepare": prepare,
     "ready": lambda cuda_graph: {"sample_s": 0.01, "warmup_s": 0.0, "max_calls": 1000},
     "sample": sample,
+    "kernels": lambda: {"kernels": behaviour.get("kernels")},
 }
 
 stage = Stage(int(sys.argv[-4]))

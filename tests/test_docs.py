@@ -29,6 +29,7 @@ GROUPS = {
     "outcome": (record.OUTCOME, "What became of the row."),
     "accuracy": (record.ACCURACY, "Against the independent float64 reference."),
     "speed": (record.SPEED, "Against the baseline, from pairs measured in the same round."),
+    "underneath": (record.UNDERNEATH, "Named, where a speed changed, by `compare`, `gate`, `duet` and `history`."),
     "memory": (record.MEMORY, ""),
     "provenance": (record.PROVENANCE, "Where the row comes from."),
 }

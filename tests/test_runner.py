@@ -38,6 +38,7 @@ Event = tuple[str, str]
 TIMED: dict[str, Any] = {
     "measure__enabled": True, "measure__looks": [6], "measure__min_time_s": 0.0, "measure__max_time_s": 2.0,
     "measure__sample_s": 1e-4, "measure__warmup_s": 0.0, "measure__warmup_calls": 1, "measure__memory": False,
+    "measure__kernels": False,
 }  # fmt: skip
 
 
@@ -598,13 +599,36 @@ def test_times_stand_where_memory_could_not_be_measured(monkeypatch: pytest.Monk
     assert not {"saved_bytes", "peak_bytes"} & row.keys()
 
 
+def test_kernels_are_named_after_the_timing() -> None:
+    """Each method's own: what unfold is made of is another thing than a convolution."""
+    rows, stages, _ = run(small("autograd", "unfold", **{**TIMED, "measure__kernels": True}))
+    assert {"col2im", "im2col"} & {word for name in rows["unfold"]["kernels"].split("; ") for word in name.split()}
+    assert "convolution" in rows["autograd"]["kernels"]
+    assert [method for method, phase in stages if phase == "kernels"] == ["autograd", "unfold"]
+    without, _, _ = run(small("autograd", "unfold", **TIMED))
+    assert "kernels" not in without["autograd"]
+
+
+def test_times_stand_where_kernels_could_not_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> list[str]:
+        raise RuntimeError("no profiler")
+
+    monkeypatch.setattr(Cpu, "kernels", fail)
+    row = run(small("explicit", baseline="explicit", **{**TIMED, "measure__kernels": True}))[0]["explicit"]
+    assert (row["status"], row["reason"]) == ("ok", "kernels not named: no profiler")
+    assert row["time_s"] > 0
+    assert "kernels" not in row
+
+
 @pytest.mark.gpu
 def test_on_a_gpu() -> None:
-    rows, _, _ = run(small("autograd", "explicit", device="cuda", fill="integer", **{**TIMED, "measure__memory": True}))
+    untimed = {"measure__memory": True, "measure__kernels": True}
+    rows, _, _ = run(small("autograd", "explicit", device="cuda", fill="integer", **{**TIMED, **untimed}))
     for row in rows.values():
         assert (row["status"], row["accuracy"]) == ("ok", "exact")
         assert row["time_s"] > 0
         assert row["peak_bytes"] >= 400
+        assert row["kernels"]
 
 
 def _leaves_onednn_off(problem: Problem) -> Callable[[], Tensor]:

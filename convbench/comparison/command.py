@@ -33,10 +33,22 @@ from .pairs import Sides, is_duet
 from .regressions import judge
 from .result import CellKey, Judgement, Policy
 from .suspects import confirm, suspects
+from .underneath import name_kernels
 
 FIGURES = ("time_s", "time_low_s", "time_high_s", "speedup", "speedup_low", "speedup_high")
 JUDGED = (
-    *("config_id", "method", "baseline", "status", "reason", "accuracy", "environment_id", "samples", "measured_s"),
+    *(
+        "config_id",
+        "method",
+        "baseline",
+        "status",
+        "reason",
+        "accuracy",
+        "environment_id",
+        "samples",
+        "measured_s",
+        "kernels",
+    ),
     *FIGURES,
 )
 """Columns that decide; the others are read for the few rows that are shown."""
@@ -148,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         add_drifts(judgement, earlier, policy)
     if args.confirm:
         judgement = _confirmed(judgement, base, new, policy, args.trust)
+    judgement = name_kernels(judgement, {CellKey.of(row): row for row in base.rows})
     names = _names(shown(judgement, args.format), base, new)
     where, schemas = Environments.of(args.base, args.new), _schemas(args.base, args.new)
     comparison = Comparison(str(args.base), str(args.new), judgement, policy, names, False, where, schemas)

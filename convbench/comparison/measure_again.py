@@ -22,7 +22,7 @@ CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
 """Six fresh processes, whatever the run itself used: what differs from process to process is then in the interval. Each
 may be as short as usual, for many pairs in one process say nothing about the others."""
 
-DECIDED = ("name", "enabled", "processes", "memory", "samples", "cache", "cuda_graph")
+DECIDED = ("name", "enabled", "processes", "memory", "kernels", "samples", "cache", "cuda_graph")
 """Settings of a measurement that CAREFULLY or the table decide."""
 AS_IT_WAS = ("timeout_s", "memory_limit", "reference.max_flops", "reference.max_bytes")
 """Settings that no row names."""

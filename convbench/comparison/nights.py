@@ -19,7 +19,10 @@ from .environments import WORDS
 from .result import CellKey, Finding, Judgement, Policy
 from .trend import Trend, drifted, trend_of
 
-READ = ("config_id", "method", "baseline", "status", "accuracy", "environment_id", "time_s", "speedup", "samples")
+READ = (
+    *("config_id", "method", "baseline", "status", "accuracy", "environment_id", "time_s", "speedup", "samples"),
+    "kernels",
+)
 TOLD = ("started_at", "convbench_version")
 
 

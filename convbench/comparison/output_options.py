@@ -12,8 +12,9 @@ from ..terminal.arguments import Arguments, writing
 from ..terminal.screen import console
 from .comparison import Comparison
 from .output import FORMATS, show
-from .pairs import Sides, judge_pairs
+from .pairs import Sides, base_cells, judge_pairs
 from .result import Judgement, Policy
+from .underneath import name_kernels
 
 
 def add_output(parser: Arguments, usual: str | None = "terminal") -> None:
@@ -60,7 +61,7 @@ def of_pairs(
     rows: Sequence[Record], between: tuple[str, str], policy: Policy, sides: Sides | None = None
 ) -> Comparison:
     """A duet's rows compared; `between` says in words what BASE and NEW are."""
-    judgement = judge_pairs(rows, policy, sides)
+    judgement = name_kernels(judge_pairs(rows, policy, sides), base_cells(rows))
     first = {row["config_id"]: row for row in reversed(rows)}
     names = {str(key[0]): name for key, name in distinct_names(first.values()).items()}
     return Comparison(*between, judgement, policy, names, paired=True)

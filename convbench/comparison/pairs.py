@@ -78,6 +78,14 @@ def _cells(rows: Sequence[Record], result: Judgement) -> dict[CellKey, tuple[Rec
     return {key: cells[key] for key in dict.fromkeys(CellKey(u[0], u[-1], f"{u[-1]}{BASE}") for u in whole)}
 
 
+def base_cells(rows: Sequence[Record]) -> dict[CellKey, Record]:
+    """BASE's rows by the cells that `judge_pairs` judges."""
+    old = [(row, row["method"].removesuffix(BASE)) for row in rows if row["method"].endswith(BASE)]
+    return {
+        CellKey(row["config_id"], name, row["method"]): row for row, name in sorted(old, key=lambda o: _weight(o[0]))
+    }
+
+
 def _weight(row: Record) -> tuple[bool, int]:
     return row.get("accuracy") == "fail", row.get("samples", 0)
 

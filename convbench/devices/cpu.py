@@ -46,6 +46,11 @@ class Cpu(Device):
             peak = max(peak, held)
         return peak
 
+    def kernels(self, call: Callable[[], Any]) -> list[str] | None:
+        from .kernels import operations
+
+        return operations(call)
+
     def clock(self, measure: Measure) -> Clock:
         return CpuClock(self.name, measure)
 

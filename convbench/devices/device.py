@@ -116,6 +116,10 @@ class Device(ABC):
         where that is not known."""
         return None
 
+    def kernels(self, call: Callable[[], Any]) -> list[str] | None:
+        """Names of what one call runs on it, in their order; None where that is not known."""
+        return None
+
     def context(self) -> AbstractContextManager[Any]:
         """Makes it the current device of its type, for what asks for that one."""
         return nullcontext()

@@ -130,6 +130,11 @@ class Nvidia(Device):
         torch.cuda.synchronize(self.name)
         return torch.cuda.max_memory_allocated(self.name) - before
 
+    def kernels(self, call: Callable[[], Any]) -> list[str] | None:
+        from .kernels import launched
+
+        return launched(call, self.synchronize)
+
     def clock(self, measure: Measure) -> Clock:
         from ..timing.event_clock import EventClock
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..execution.interrupt import Interrupt, Interrupted, StopNow
@@ -19,7 +19,7 @@ from ..timing.clocks import Arm
 from ..timing.samples import Samples
 from ..timing.turns import Turns
 from .duel import Duel
-from .pair import NAMES, Corner, Failed, Gone, Pair
+from .pair import NAMES, Corner, Failed, Gone, Pair, Raised
 from .rows import rows_of
 
 
@@ -115,7 +115,13 @@ def _measure(pair: Pair, duel: Duel, process: int) -> Samples:
     spec = duel.spec
     pair.each("prepare", spec.timeout_s, method=duel.method)
     arms = [Arm(duel.arm(name), Corner(pair, name, spec.timeout_s)) for name in NAMES]
-    return timing.measure(arms, duel.arm("a"), spec.measure, Turns(spec.measure), spec.seed, timing.unmarked, process)
+    found = timing.measure(arms, duel.arm("a"), spec.measure, Turns(spec.measure), spec.seed, timing.unmarked, process)
+    if process == 0 and spec.measure.kernels:
+        for name in NAMES:
+            # What a side does not tell is unknown; whether it still works, the next pair of processes shows.
+            with suppress(Raised):
+                duel.rows[name].update(pair.ask(name, "kernels", spec.timeout_s))
+    return found
 
 
 def cores_for(spec: Spec) -> list[int]:

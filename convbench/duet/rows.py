@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.configuration_key import ConfigurationKey
+from ..facts.kernels import changed
 from ..facts.rates import Work
 from ..facts.record import Record, record
 from ..results.naming import distinct_names
@@ -91,6 +92,8 @@ def _cells(a: Record, b: Record) -> list[Text]:
     verdicts = [str(row.get("accuracy", row["status"])) for row in (a, b)]
     accuracy = verdicts[0] if verdicts[0] == verdicts[1] else f"a {verdicts[0]}, b {verdicts[1]}"
     reasons = [str(row["reason"]) for row in (a, b) if "reason" in row]
+    if b.get("speed") in ("faster", "slower") and (told := changed(a.get("kernels"), b.get("kernels"))) is not None:
+        reasons.append(told)
     return [
         *(Text(units.time(row.get("time_s"))) for row in (a, b)),
         speedup,

@@ -29,7 +29,7 @@ from ..measurement.operands import Operands, operands_of
 from ..measurement.poison import poison
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
-from ..memory_columns import memory_columns
+from ..memory_columns import kernel_columns, memory_columns
 from ..methods.backward import Backward
 from ..methods.own import context_of, declared_accuracy, load
 from ..timing import cpu_clock, event_clock, waiting_clock
@@ -232,6 +232,11 @@ class MethodServer:
         arm, _ = self._prepared()
         _, made = self._configured()
         return memory_columns(arm, load(arm.name), made)
+
+    def kernels(self) -> dict[str, Any]:
+        arm, _ = self._prepared()
+        spec, _ = self._configured()
+        return kernel_columns(arm, spec.device)
 
     def _configured(self) -> tuple[Spec, Problem]:
         assert self._spec is not None

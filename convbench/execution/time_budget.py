@@ -96,6 +96,7 @@ def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> tuple[_Gain, lis
         "min_time_s": 0.0,
         "max_time_s": spec.measure.max_time_s if first else visit.most_s,
         "memory": first and spec.measure.memory,
+        "kernels": first and spec.measure.kernels,
     }
     measured = session.visit(replace(spec, measure=replace(spec.measure, **changes)), cell.visits)
     cell.visits += 1

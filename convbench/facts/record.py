@@ -127,6 +127,14 @@ SPEED = (
     Column("ceiling_share", float, "", "share of the ceiling that binds (roofline) which the method reached"),
     Column("least_s", float, "s", "no algorithm takes less on this machine; below it `speed` is impossible"),
 )
+UNDERNEATH = (
+    Column(
+        "kernels",
+        str,
+        "",
+        "what one untimed call ran: a GPU's kernels; on a CPU torch's operations, and then oneDNN's primitives",
+    ),
+)
 MEMORY = (
     Column("saved_bytes", int, "B", "kept alive between forward and backward"),
     Column("peak_bytes", int, "B", "largest extra allocation during one call"),
@@ -141,7 +149,7 @@ PROVENANCE = (
     Column("started_at", str, "", "UTC time, ISO 8601"),
     Column("elapsed_s", float, "s", "wall time of the configuration, preparation and reference included"),
 )
-COLUMNS = {c.name: c for c in (*CASE, *SETTING, *OUTCOME, *ACCURACY, *SPEED, *MEMORY, *PROVENANCE)}
+COLUMNS = {c.name: c for c in (*CASE, *SETTING, *OUTCOME, *ACCURACY, *SPEED, *UNDERNEATH, *MEMORY, *PROVENANCE)}
 """Every column of the table by name, in the table's order."""
 
 SAMPLE_COLUMNS = (

@@ -99,6 +99,7 @@ class Measure:
     cache: str = "hot"
     cuda_graph: bool = False
     memory: bool = True
+    kernels: bool = True
     samples: bool = True
 
     def __post_init__(self) -> None:
@@ -242,6 +243,8 @@ class Spec:
             del everything["fixed_weight"]
         # Its values decide; what a changed preset is called began to say so later.
         everything["measure"]["name"] = self.measure.name.partition(" ")[0]
+        # Rows from before kernels were named are not measured again for their names.
+        del everything["measure"]["kernels"]
         return _digest({**everything, "schema": SCHEMA_VERSION})
 
     @property

@@ -11,16 +11,18 @@ from typing import Any
 from ..comparison.nights import Night, slowness
 from ..comparison.result import CellKey
 from ..comparison.trend import LONGEST, Trend, drifted, trend_of
+from ..facts.kernels import changed
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A change between two levels: the first night of the later one, by how much (log, above 0: slower), and the
-    versions that changed between the level's last night and that one."""
+    """A change between two levels: the first night of the later one, by how much (log, above 0: slower), the versions
+    that changed between the level's last night and that one, and the kernels that did."""
 
     night: int
     log: float
     versions: tuple[str, ...]
+    kernels: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +84,25 @@ def _cell(key: CellKey, name: str, nights: Sequence[Night], changes: Mapping[int
         values,
         tuple((n, row["time_s"]) for n, row in rows if row.get("time_s") is not None),
         trend,
-        _steps(trend, numbers, changes) if trend is not None else (),
+        _steps(trend, numbers, changes, {n: row.get("kernels") for n, row in rows}) if trend is not None else (),
         tuple(_outcomes(rows)),
     )
 
 
-def _steps(trend: Trend, numbers: Sequence[int], changes: Mapping[int, tuple[str, ...]]) -> tuple[Step, ...]:
+def _steps(
+    trend: Trend,
+    numbers: Sequence[int],
+    changes: Mapping[int, tuple[str, ...]],
+    kernels: Mapping[int, str | None],
+) -> tuple[Step, ...]:
     found = []
     for before, after in pairwise(trend.levels):
         first = numbers[after.start]
         # A change point may be a night off.
         versions = tuple(text for n in (first - 1, first, first + 1) for text in changes.get(n, ()))
-        found.append(Step(first, after.log - before.log, versions))
+        # Those in the middle of either level: it may be a night off here as well.
+        was, now = (kernels.get(numbers[(level.start + level.end - 1) // 2]) for level in (before, after))
+        found.append(Step(first, after.log - before.log, versions, changed(was, now)))
     return tuple(found)
 
 

@@ -117,7 +117,10 @@ def _cell(history: History, cell: CellHistory) -> dict[str, Any]:
         "slowness": [math.exp(value) for value in cell.values],
         "times": [{"night": n, "time_s": time_s} for n, time_s in cell.times_s],
         "outcomes": [{"night": n, "was": was, "is": now} for n, was, now in cell.outcomes],
-        "changes": [{"night": s.night, "factor": math.exp(s.log), "versions": list(s.versions)} for s in cell.steps],
+        "changes": [
+            {"night": s.night, "factor": math.exp(s.log), "versions": list(s.versions), "kernels": s.kernels}
+            for s in cell.steps
+        ],
         "drifted": cell.q is not None,
     }
     if cell.trend is not None:

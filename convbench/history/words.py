@@ -43,10 +43,11 @@ def slope(cell: CellHistory) -> str:
 
 
 def step(history: History, one: Step) -> str:
-    """`1.12× slower from 2026-01-12 (torch 2.12 → 2.13)`."""
+    """`1.12× slower from 2026-01-12 (torch 2.12 → 2.13, kernel a → b)`."""
     word = "slower" if one.log > 0 else "faster"
-    versions = f" ({', '.join(one.versions)})" if one.versions else ""
-    return f"{math.exp(abs(one.log)):.2f}× {word} from {history.nights[one.night].name}{versions}"
+    changed = [*one.versions, *filter(None, (one.kernels,))]
+    why = f" ({', '.join(changed)})" if changed else ""
+    return f"{math.exp(abs(one.log)):.2f}× {word} from {history.nights[one.night].name}{why}"
 
 
 def changes(history: History, cell: CellHistory) -> list[str]:
