@@ -69,6 +69,9 @@ def run(
 
     The user's own methods among them run in the processes that `hosts` gives them; without, in this one.
 
+    Raises ArmFailed without a name where what failed is one of several that were timed together: each is then run by
+    itself, in a process of its own, to know which.
+
     `stage(method, phase)` is called before anything that may crash, hang or run out of memory. `process` counts
     repetitions in fresh processes and seeds the order of the samples. `known_ceilings` are not measured again.
     """
@@ -202,6 +205,8 @@ class _Configuration:
                 samples = timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
                 return self._believed(samples, watch)
             except timing.ArmFailed as failed:
+                if not failed.name and len(arms) > 1:
+                    raise  # any of them; who it is, each of them tells by itself
                 for method in self.methods:
                     if method.timeable and failed.name in ("", method.name):
                         method.drop(failed.error)

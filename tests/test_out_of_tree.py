@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import pandas as pd
 import pytest
@@ -107,3 +108,28 @@ def test_own_methods_run_on_it_in_processes_of_their_own(tmp_path: Path) -> None
     row = pd.read_parquet(tmp_path / "results.parquet").set_index("method").loc[own]
     assert (row.status, row.accuracy) == ("ok", "ok")
     assert row.speedup > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_an_error_that_comes_back_from_the_queue_is_its_own_method_s(tmp_path: Path, isolation: str) -> None:
+    words = ("device=turtle", "measure=quick", f"isolation={isolation}", "methods=[autograd,explicit,aten]")
+    done = convbench(*words, f"out={tmp_path}", TURTLE_BREAKS="explicit:raises")
+    assert done.returncode == 3, done.stderr + done.stdout
+    rows = pd.read_parquet(tmp_path / "results.parquet").set_index("method")
+    assert rows.status.to_dict() == {"autograd": "ok", "explicit": "error", "aten": "ok"}
+    assert "RuntimeError: the turtle lay on its back" in rows.reason["explicit"]
+    if isolation == "process":
+        assert rows.speedup["aten"] > 0, "the others are timed beside each other again"
+
+
+@pytest.mark.slow
+def test_a_hang_among_queued_rounds_is_its_own_method_s_and_takes_no_longer_than_a_method_may(tmp_path: Path) -> None:
+    words = ("device=turtle", "measure=quick", "timeout_s=8", "methods=[autograd,explicit,aten]")
+    begun = monotonic()
+    done = convbench(*words, f"out={tmp_path}", TURTLE_BREAKS="explicit:hangs")
+    assert done.returncode == 3, done.stderr + done.stdout
+    rows = pd.read_parquet(tmp_path / "results.parquet").set_index("method")
+    assert rows.status.to_dict() == {"autograd": "ok", "explicit": "timeout", "aten": "ok"}
+    assert rows.speedup["aten"] > 0
+    assert monotonic() - begun < 300, "what convbench does itself may take ten minutes"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
+from ..timing.rounds import PHASES
 from .interrupt import Interrupt, Interrupted
 from .pauses import LOOKS, Pauses
 from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Place, Process, late
@@ -65,7 +66,8 @@ class Death(Exception):
 
 
 class _Deadlines(NamedTuple):
-    """Seconds that a step of a method may take, and one of convbench's own.
+    """Seconds that a step of a method may take, and one of convbench's own. A wait for what several methods have queued
+    is a step of a method.
 
     What a method does in a process of its own, the child that asked for it waits for; it has the deadline there.
     """
@@ -74,7 +76,9 @@ class _Deadlines(NamedTuple):
     own_s: float
 
     def of(self, mark: Mark) -> float:
-        return self.method_s if mark.method >= 0 and not mark.phase.startswith(GUEST) else self.own_s
+        if mark.phase.startswith(GUEST):
+            return self.own_s
+        return self.method_s if mark.method >= 0 or mark.phase in PHASES else self.own_s
 
 
 class Child:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..facts.spec import Spec
+from ..timing.rounds import ArmFailed
 from .family import adopt_orphans
 from .guests import Guests
 from .shared_bytes import SharedBytes
@@ -151,6 +152,10 @@ class _Watch:
 def _failure(error: BaseException, stage: Stage) -> dict[str, Any]:
     """What escaped the runner (SystemExit, MemoryError, DeviceLost …), with the method that it came from."""
     mark = stage.read()
+    if isinstance(error, ArmFailed):
+        from ..endings import failure
+
+        return {**failure(error), "method": mark.method, "phase": mark.phase}
     named = str(error) if isinstance(error, DeviceLost) else f"{type(error).__name__}: {error}".removesuffix(": ")
     status = "oom" if isinstance(error, MemoryError) else "error"
     return {"status": status, "reason": named, "method": mark.method, "phase": mark.phase}

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..facts.record import FAILED
+from ..timing.rounds import PHASES
+
 TRIES = 3
 """So often a method must live by itself, and die after another, before the other is named: one that dies in half of its
 own runs would look like that in 1 of 64."""
@@ -42,6 +45,8 @@ def find(methods: Sequence[str], first: str, failure: Failure, fresh: bool, tria
     """
     marked = methods[failure["method"]] if failure["method"] >= 0 else None
     if failure["status"] != "crash":
+        if marked is None and failure["phase"] in PHASES and len(methods) > 1:
+            return _one_of(methods, failure, trial)
         return Findings(dict.fromkeys(methods if marked is None else [marked], failure))
     if marked is None:
         return _each(methods, trial) if fresh else Findings()
@@ -57,6 +62,16 @@ def find(methods: Sequence[str], first: str, failure: Failure, fresh: bool, tria
         if suspect != marked and (died := _brings_down(suspect, marked, trial)):
             return Findings(died)
     return Findings(lived={marked: own}, notes={marked: f"died beside the others, not by itself: {reason}"})
+
+
+def _one_of(methods: Sequence[str], failure: Failure, trial: Trial) -> Findings:
+    """Who hangs or fails by itself, where that came to light in a wait for all of them; where nobody does, all have
+    failed together."""
+    found = _each(methods, trial)
+    failed = {m: own for m, own in found.lived.items() if any(row["status"] in FAILED for row in own["records"])}
+    if found.died or failed:
+        return Findings(found.died, failed)
+    return Findings(dict.fromkeys(methods, failure))
 
 
 def _each(methods: Sequence[str], trial: Trial) -> Findings:

@@ -22,6 +22,10 @@ Stage = Callable[[str, str], None]
 """Marks what is about to be executed: (method, phase)."""
 
 
+PHASES = ("warm-up", "timing")
+"""What is marked while arms are timed; without a method's name where any of them may be at work."""
+
+
 def unmarked(method: str, phase: str) -> None:
     """The Stage of whoever needs no marks."""
 

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import torch
@@ -95,7 +95,10 @@ class Turtle(Device):
 
 
 class TurtleClock:
-    """Times what its queue does, from when a sample begins there to when it ends."""
+    """Times what its queue does, from when a sample begins there to when it ends.
+
+    TURTLE_BREAKS=METHOD:raises or METHOD:hangs does that to a method's sample that is queued behind another one.
+    """
 
     batch_rounds = 5
     max_calls = 1000
@@ -104,6 +107,9 @@ class TurtleClock:
         self.sample_s = measure.gpu_sample_s
         self.warmup_s = measure.warmup_s
         self._readings: list[Reading] = []
+        self._pending = 0
+        self._broken, _, self._how = os.environ.get("TURTLE_BREAKS", "").partition(":")
+        self._breaks: list[Call] = []
 
     def now(self) -> float:
         return perf_counter()
@@ -112,13 +118,18 @@ class TurtleClock:
         return nullcontext()
 
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        self._breaks = [arm.call for arm in arms if arm.name == self._broken]
         return arms
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         inference = torch.is_inference_mode_enabled()
+        broken = self._pending > 0 and call in self._breaks
+        self._pending += 1
 
         def sample() -> None:
             with torch.inference_mode(inference):
+                if broken:
+                    self._break()
                 begun = perf_counter()
                 for _ in range(calls):
                     last = call()
@@ -129,7 +140,13 @@ class TurtleClock:
 
         the_queue().put(sample)
 
+    def _break(self) -> None:
+        if self._how == "hangs":
+            sleep(3600)
+        raise RuntimeError("the turtle lay on its back")
+
     def drain(self) -> list[Reading]:
+        self._pending = 0
         the_queue().wait()
         readings, self._readings = self._readings, []
         return readings
