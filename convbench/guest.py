@@ -196,10 +196,10 @@ class Guest(Elsewhere):
         return self._sample(calls) if calls > 1 else reading
 
     def _sample(self, calls: int, anew: bool = False, warm: bool = False) -> Reading:
-        answer = self._ask("sample", "timing", calls=calls, anew=anew, warm=warm)
+        answer = self._ask("sample", "timing", calls=calls, parts=self.parts, anew=anew, warm=warm)
         if answer.said["wrong"]:
             raise Lost(accuracy="fail", reason=f"when it was timed: {answer.said['wrong']}")
-        reading = Reading(**answer.said["reading"])._replace(cpu_s=None)
+        reading = Reading(**answer.said["reading"])._replace(cpu_s=None, call_cpu_s=None)
         if self._device.is_host and answer.cpu_s is not None:  # not what the process says of itself
             reading = reading._replace(cpu_s=answer.cpu_s / answer.wall_s * reading.spent_s)
         self._taken.append(Taken(calls, reading, _outer(answer), anew, warm))

@@ -65,7 +65,7 @@ def prepare(method: str) -> dict[str, Any]:
     return {"prepare_s": 0.0}
 
 
-def sample(calls: int, warm: bool) -> dict[str, Any]:
+def sample(calls: int, parts: int, warm: bool) -> dict[str, Any]:
     misbehave(state["method"], "sample")
     factor = behaviour.get("factor", 1.0) * behaviour.get("methods", {}).get(state["method"], 1.0)
     seconds = 1e-3 * factor * layout * (1 + abs(rng.gauss(0, 0.01)))

@@ -52,10 +52,10 @@ def test_cpu_clock_reads_a_sample_in_parts_and_takes_the_median_part(monkeypatch
 
     monkeypatch.setattr(cpu_clock, "perf_counter_ns", lambda: passed[0])
     taken: list[int] = []
-    clock = CpuClock("cpu", MEASURE)
+    clock = CpuClock("cpu", replace(MEASURE, sample_s=1.0))
     part = clock._part
 
-    def noted(self: CpuClock, call: Call, calls: int) -> float:
+    def noted(self: CpuClock, call: Call, calls: int) -> cpu_clock.Part:
         taken.append(calls)
         return part(call, calls)
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 FOLLOWS = (
     *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
-    *("speedup", "speedup_low", "speedup_high", "speed", "margin"),
+    *("speedup", "speedup_low", "speedup_high", "speed", "margin", "disturbed"),
+    *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high"),
 )
 """Columns that follow from the samples alone."""
 

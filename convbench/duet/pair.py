@@ -117,7 +117,7 @@ class Corner(Elsewhere):
 
     def sample(self, calls: int) -> Reading:
         """After one call that brings back what the other side pushed out of the caches."""
-        answer = self._pair.ask(self._name, "sample", self._within_s, calls=calls, warm=calls > 1)
+        answer = self._pair.ask(self._name, "sample", self._within_s, calls=calls, parts=self.parts, warm=calls > 1)
         return Reading(**answer["reading"])
 
     def host_times(self, calls: int) -> None:

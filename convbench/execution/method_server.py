@@ -33,7 +33,7 @@ from ..memory_columns import kernel_columns, memory_columns
 from ..methods.backward import Backward
 from ..methods.own import context_of, declared_accuracy, load
 from ..timing import cpu_clock, event_clock, waiting_clock
-from ..timing.clocks import Arm, Clock
+from ..timing.clocks import Arm, Clock, Parted
 from .shared_bytes import SharedBytes
 
 RESULT, EARLIER = 0, 1
@@ -148,6 +148,7 @@ class MethodServer:
         gc.disable()  # its pauses would fall on whichever sample happens to run
         self._was = state.capture(self._functions)
         told = {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
+        told["parts"] = clock.parts if isinstance(clock, Parted) else 0
         return {**told, "cuda_graph_error": clock.conditions().get("cuda_graph_error")}
 
     def draw(self, seed: int, grad_output: int | None = None) -> dict[str, Any]:
@@ -166,13 +167,15 @@ class MethodServer:
             self._forward()
         return {}
 
-    def sample(self, calls: int, anew: bool = False, warm: bool = False) -> dict[str, Any]:
-        """One reading of `calls` calls, the result of the last of them handed over.
+    def sample(self, calls: int, parts: int = 0, anew: bool = False, warm: bool = False) -> dict[str, Any]:
+        """One reading of `calls` calls in `parts`, the result of the last of them handed over.
 
         `warm`: after one call that brings back what another process pushed out of the caches. `anew`: on the operands
         that were drawn last, which that call has not seen.
         """
         arm, clock = self._prepared()
+        if isinstance(clock, Parted):
+            clock.parts = parts
         with arm.context():
             if warm:
                 clock.submit(arm.call, 1)

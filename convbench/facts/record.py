@@ -94,11 +94,25 @@ SPEED = (
     Column("speedup_high", float, "", "upper end of its 95% interval"),
     Column("speed", str, "", " | ".join(SPEEDS)),
     Column("margin", float, "", "share either way within which `speed` calls two times equivalent"),
+    Column(
+        "disturbed",
+        bool,
+        "",
+        "CPU: others' work slowed the method and the baseline by different factors, so that the interval was made to "
+        "hold the ratio of their CPU times, too",
+    ),
+    Column("mean_s", float, "s", "mean time of one call: all of a sample, work that only some calls do included"),
+    Column("mean_speedup", float, "", "baseline's mean over this method's mean"),
+    Column("mean_speedup_low", float, "", "lower end of its 95% interval (Student's t on the samples)"),
+    Column("mean_speedup_high", float, "", "upper end of its 95% interval"),
     Column("converged", bool, "", "the interval reached the requested precision"),
     Column("measured_s", float, "s", "time spent inside timed regions"),
     Column(
         "cpus", float, "", "CPU: seconds of CPU time in a second of its calls; above `threads` it had more than them"
     ),
+    Column("call_cpu_s", float, "s", "CPU: CPU seconds of one call, all threads together, mean"),
+    Column("minor_faults", float, "", "CPU: pages that one call touches for the first time, mean"),
+    Column("major_faults", float, "", "CPU: pages that one call reads from a disk, mean"),
     Column(
         "baseline_slowed",
         float,
@@ -160,8 +174,11 @@ SAMPLE_COLUMNS = (
     Column("round", int, "", "the round, from 0; in each all methods are sampled once, in random order"),
     Column("position", int, "", "place of the sample within its round, from 0"),
     Column("method", str, "", "what was timed, as in the table"),
-    Column("time_s", float, "s", "time of one call in this sample"),
+    Column("time_s", float, "s", "time of one call in this sample: of its median part, where it has parts"),
     Column("calls", int, "", "calls in this sample"),
+    Column("mean_s", float, "s", "time of one call in this sample: of all of it, divided by its calls"),
+    Column("cpu_s", float, "s", "CPU: CPU seconds of one call in this sample, likewise of its median part"),
+    Column("switches", int, "", "CPU: times the process was taken off its core during this sample"),
     Column("seed", int, "", "seed of the order"),
     Column("margin", float, "", "margin of the verdict, as in the table"),
     Column("half_width", float, "", "requested half-width of the interval, as a share"),

@@ -94,6 +94,14 @@ def speed_verdict(low: float | None, high: float | None, margin: float) -> str:
     return "equivalent" if low >= 1 / (1 + margin) and high <= 1 + margin else "inconclusive"
 
 
+def student_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+    """t with P(|T| ≤ t) = confidence for Student's T of so many degrees of freedom."""
+    # Not at the top: the sides of a duet import this module and have no scipy.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2))
+
+
 def binomial_tail(at_least: int, n: int, p: float) -> float:
     """P(Bin(n, p) ≥ at_least)."""
     # Not at the top: the sides of a duet import this module and have no scipy.

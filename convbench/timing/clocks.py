@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Call = Callable[[], Any]
 Take = Callable[[Any], None]
@@ -24,12 +24,23 @@ class Arm:
 
 class Reading(NamedTuple):
     """One sample: seconds of device time per call, seconds spent inside its timed regions, whether the device may have
-    waited for the host, and the CPU seconds that the timed regions took where the host is the device."""
+    waited for the host, and the CPU seconds that the timed regions took where the host is the device.
+
+    `seconds` is that of the median part where the sample has parts, and `call_cpu_s` the CPU seconds of a call
+    likewise. `switches` counts how often the process was taken off its core meanwhile, `minor_faults` and
+    `major_faults` the pages that it touched first or that came from a disk. None: nobody counted. `calls` that the
+    sample came to hold, where it was ended early because it took many times as long as it should.
+    """
 
     seconds: float
     spent_s: float
     late: bool = False
     cpu_s: float | None = None
+    call_cpu_s: float | None = None
+    switches: int | None = None
+    minor_faults: int | None = None
+    major_faults: int | None = None
+    calls: int | None = None
 
 
 class Lost(Exception):
@@ -81,6 +92,14 @@ class Clock(Protocol):
 
     def conditions(self) -> dict[str, Any]:
         """What was in force or observed while sampling: `cache`, `cuda_graph`, `throttle`, `clock_mhz`, …"""
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A clock that reads a sample in `parts` of as many calls each, and tells the time of the median one; 0 where it
+    turns out to have none."""
+
+    parts: int
 
 
 class HostClock:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-OBSERVED = ("measured_s", "cpus", "enqueue_s", "wall_s", "launch_bound")
+OBSERVED = (
+    *("measured_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"),
+    *("enqueue_s", "wall_s", "launch_bound"),
+)
 """Columns of one method that do not follow from its times."""
 
 CONDITIONS = ("cuda_graph_error", "event_s", "throttle", "clock_mhz", "preempted")
@@ -23,7 +26,9 @@ def _throttle(values: Sequence[str]) -> str:
 _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
-    **dict.fromkeys(("enqueue_s", "wall_s", "clock_mhz", "cpus", "event_s"), median),
+    **dict.fromkeys(
+        ("enqueue_s", "wall_s", "clock_mhz", "cpus", "call_cpu_s", "minor_faults", "major_faults", "event_s"), median
+    ),
     "throttle": _throttle,
     "launch_bound": any,
     "cuda_graph": all,

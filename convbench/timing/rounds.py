@@ -8,15 +8,18 @@ from __future__ import annotations
 import gc
 import math
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
 
 from ..facts.spec import Measure
-from .clocks import Arm, Clock, HostTimes, Lost, Reading
+from . import sample_size
+from .clocks import Arm, Clock, HostTimes, Lost, Parted, Reading
+from .sample import Sample, sample_of
 from .samples import Samples
+from .tally import Tally
 
 Stage = Callable[[str, str], None]
 """Marks what is about to be executed: (method, phase)."""
@@ -33,10 +36,6 @@ def unmarked(method: str, phase: str) -> None:
 WARMUP_SHARE = 0.2
 """Share of `max_time_s` after which warming up ends even if an arm was called fewer than `warmup_calls` times, but at
 least twice: a first call may load or compile something for seconds, and says nothing of how many fill a sample."""
-
-LATE_SHARE = 0.1
-"""Share of samples in which the device may have waited for the host that makes an arm `launch_bound`; a median of
-which a tenth is disturbed moves by a few percentiles at most, and more is worth a word."""
 
 BATCH_S = 1.0
 """Seconds of samples at most that are queued before they are waited for. `max_time_s` is looked at in between, and is
@@ -104,9 +103,7 @@ class _Session:
     clock: Clock
     stage: Stage
     batch: int = 1
-    late: Counter[str] = field(default_factory=Counter)
-    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    cpu_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seen: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
 
     def warm_up(self) -> list[int]:
         """Calls all arms alternately, ever more often; returns the calls that fill a sample, by arm.
@@ -134,11 +131,23 @@ class _Session:
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
             if warm or (passes > 1 and elapsed >= WARMUP_SHARE * measure.max_time_s):
-                calls = [self._rehearsed(a, _calls_for(t, clock), t) for a, t in enumerate(fastest)]
+                calls = self._calls_in_samples(fastest)
                 self.batch = _batch(sum(t * n for t, n in zip(fastest, calls, strict=True)), clock)
                 return calls
             # Half a sample's worth at most, so that the alternation stays quick while it warms.
-            counts = [min(2 * n, -(-_calls_for(t, clock) // 2)) for n, t in zip(counts, fastest, strict=True)]
+            counts = [min(2 * n, -(-self._calls_alone(t) // 2)) for n, t in zip(counts, fastest, strict=True)]
+
+    def _calls_alone(self, seconds: float) -> int:
+        return sample_size.alone(seconds, self.clock.sample_s, self.clock.max_calls)
+
+    def _calls_in_samples(self, fastest: Sequence[float]) -> list[int]:
+        """Calls that each arm's samples hold; a clock that reads them in parts is told in how many."""
+        clock = self.clock
+        if isinstance(clock, Parted) and clock.parts:
+            sizes = sample_size.alike(fastest, clock.sample_s, clock.max_calls)
+            clock.parts = sizes[0].parts
+            return [size.calls for size in sizes]
+        return [self._rehearsed(a, self._calls_alone(t), t) for a, t in enumerate(fastest)]
 
     def _rehearsed(self, a: int, calls: int, seconds: float) -> int:
         """As many calls of `seconds` each, halved until the device need not wait for the host within a sample.
@@ -170,10 +179,9 @@ class _Session:
         return "pairs"
 
     def observe(self, samples: Samples, calls: list[int]) -> None:
-        """Adds `measured_s`, `cpus`, and where the host is not the device `enqueue_s`, `wall_s` and `launch_bound`."""
+        """Adds what was counted (tally.py), and where the host is not the device `enqueue_s` and what goes with it."""
         for arm, n in zip(self.arms, calls, strict=True):
-            spent_s, cpu_s = self.spent_s[arm.name], self.cpu_s[arm.name]
-            samples.per_arm[arm.name] = {"measured_s": spent_s, "cpus": cpu_s / spent_s if cpu_s and spent_s else None}
+            samples.per_arm[arm.name] = self.seen[arm.name].columns()
             self.stage(arm.name, "timing")
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
@@ -181,7 +189,7 @@ class _Session:
                 samples.per_arm[arm.name].update(
                     enqueue_s=median([t.enqueue_s for t in times]),
                     wall_s=median([t.wall_s for t in times]),
-                    launch_bound=self.late[arm.name] >= LATE_SHARE * samples.rounds,
+                    launch_bound=self.seen[arm.name].launch_bound,
                 )
 
     def _check_seen(self, name: str, times: Sequence[HostTimes], calls: int) -> None:
@@ -206,16 +214,13 @@ class _Session:
         self.stage("", "timing")
         readings = iter(self._drain(""))
         for order in taken:
-            row = [0.0] * len(order)
+            row: list[Sample | None] = [None] * len(order)
             for a in order:
                 reading = next(readings)
-                row[a] = _rounded(reading.seconds)
-                self.late[self.arms[a].name] += reading.late
-                self.spent_s[self.arms[a].name] += reading.spent_s
-                self.cpu_s[self.arms[a].name] += reading.cpu_s or 0.0
-            samples.times.append(row)
-            samples.calls.append(list(calls))
-            samples.order.append(order)
+                made = reading.calls or calls[a]
+                self.seen[self.arms[a].name].add(reading, made)
+                row[a] = sample_of(reading, made)
+            samples.add([sample for sample in row if sample is not None], order)
 
     def _submit(self, a: int, calls: int) -> None:
         arm = self.arms[a]
@@ -240,27 +245,9 @@ class _Session:
             raise ArmFailed(arm.name, error) from error
 
 
-FEWEST_CALLS = 3
-"""Calls in a sample at least, where a sample holds more than one: a median of three leaves out the first call after
-the change of arms."""
-
-
-def _calls_for(seconds: float, clock: Clock) -> int:
-    """Calls that make at least `sample_s`; one where a call is longer."""
-    if seconds >= clock.sample_s:
-        return 1
-    enough = math.ceil(clock.sample_s / seconds) if seconds > 0 else clock.max_calls
-    return min(max(enough, FEWEST_CALLS), clock.max_calls)
-
-
 def _batch(round_s: float, clock: Clock) -> int:
     """Rounds of `round_s` seconds that are queued before the host waits for them."""
     return max(1, min(clock.batch_rounds, int(BATCH_S / round_s))) if round_s > 0 else clock.batch_rounds
-
-
-def _rounded(seconds: float) -> float:
-    """Seven significant digits: beyond what any clock resolves in a sample, and half the size on disk."""
-    return float(f"{seconds:.6e}")
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from ..facts.configuration_key import ConfigurationKey
 from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
 from .conditions import CONDITIONS, OBSERVED, together
+from .disturbance import stretch, widened
+from .means import mean_columns
+from .sample import KEPT, Sample, sample_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,9 @@ class Samples:
     """Times of all arms of one configuration in one process.
 
     `times[r][a]` is in seconds per call and `calls[r][a]` the calls in that sample; `order[r]` lists the arms'
-    indices as they ran in round r. `counters` and `per_arm` hold what was observed beside the times (warm-up,
-    wall time, enqueue times, throttling): it is reported but never enters a time or a ratio.
+    indices as they ran in round r. `means`, `cpu` and `switches` are as in Sample, None where nobody knows, and empty
+    where nobody knows anything. `counters` and `per_arm` hold what was observed beside the times (warm-up, wall time,
+    enqueue times, throttling): it is reported but never enters a time or a ratio.
     """
 
     arms: tuple[str, ...]
@@ -33,6 +37,15 @@ class Samples:
     process: int = 0
     counters: dict[str, Any] = field(default_factory=dict)
     per_arm: dict[str, dict[str, Any]] = field(default_factory=dict)
+    means: list[list[float | None]] = field(default_factory=list)
+    cpu: list[list[float | None]] = field(default_factory=list)
+    switches: list[list[int | None]] = field(default_factory=list)
+
+    def add(self, row: Sequence[Sample], order: list[int]) -> None:
+        """One more round, a sample of every arm."""
+        for name, values in zip(KEPT, zip(*row, strict=True), strict=True):
+            getattr(self, name).append(list(values))
+        self.order.append(order)
 
     @property
     def rounds(self) -> int:
@@ -94,12 +107,19 @@ class Samples:
             else replace(
                 self,
                 arms=kept,
-                times=[[row[i] for i in source] for row in self.times],
-                calls=[[row[i] for i in source] for row in self.calls],
+                **self._columns(source),
                 order=[[to[a] for a in row if a in to] for row in self.order],
                 per_arm={arm: of for arm, of in self.per_arm.items() if arm in kept},
             )
         )
+
+    def _columns(self, source: Sequence[int]) -> dict[str, Any]:
+        """The values of these arms, by the names of KEPT."""
+        return {name: [[row[i] for i in source] for row in getattr(self, name)] for name in KEPT}
+
+    def _kept(self, name: str) -> list[list[Any]]:
+        """A field of KEPT with a row for every round: what was read from an older file may have none."""
+        return getattr(self, name) or [[None] * len(self.arms) for _ in self.times]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` is the inverse."""
@@ -112,6 +132,7 @@ class Samples:
     def to_rows(self, key: ConfigurationKey) -> list[dict[str, Any]]:
         """One row per sample in the order taken, with record.SAMPLE_COLUMNS."""
         named = key._asdict()
+        kept = {column: self._kept(field) for field, column in KEPT.items()}
         constant = {"seed": self.seed, "margin": self.margin, "half_width": self.half_width}
         return [
             {
@@ -120,8 +141,7 @@ class Samples:
                 "round": r,
                 "position": position,
                 "method": self.arms[a],
-                "time_s": self.times[r][a],
-                "calls": self.calls[r][a],
+                **{column: rows[r][a] for column, rows in kept.items()},
                 **constant,
             }
             for r, order in enumerate(self.order)
@@ -149,15 +169,10 @@ class Samples:
         if any(set(part.arms) != set(first.arms) for part in parts):
             raise ValueError(f"passes with different arms cannot be merged: {[part.arms for part in parts]}")
         aligned = [_aligned(part, first.arms) for part in parts]
-        return Samples(
-            arms=first.arms,
-            seed=first.seed,
-            margin=first.margin,
-            half_width=first.half_width,
-            times=[row for part in aligned for row in part.times],
-            calls=[row for part in aligned for row in part.calls],
+        return replace(
+            first,
+            **{name: [row for part in aligned for row in part._kept(name)] for name in KEPT},  # type: ignore[arg-type]
             order=[row for part in aligned for row in part.order],
-            process=first.process,
             counters=together([part.counters for part in parts]),
             per_arm={arm: together([part.per_arm.get(arm, {}) for part in parts]) for arm in first.arms},
         )
@@ -172,13 +187,15 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
     out = _observed([samples], method, measure)
     time = median_interval(samples.of(method))
     out.update(_time_columns(time), samples=samples.rounds)
+    out.update(mean_columns([samples], method, baseline))
     if method == baseline:
         return out | {"speedup": 1.0, "converged": samples.narrow(baseline)}
     if baseline not in samples.arms:
         return out | {"converged": _narrow(_relative(time), measure.half_width)}
-    ratio = _exp(median_interval(samples.log_ratios(method, baseline)))
-    converged = _narrow(samples.spread(method, baseline), measure.half_width)
-    return out | _ratio_columns(ratio, measure.margin) | {"converged": converged}
+    ratio = median_interval(samples.log_ratios(method, baseline))
+    wide = widened(ratio, [stretch(samples, method, baseline)])
+    converged = wide is None and _narrow(samples.spread(method, baseline), measure.half_width)
+    return out | _ratio_columns(_exp(wide or ratio), measure.margin, wide is not None) | {"converged": converged}
 
 
 def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
@@ -193,6 +210,7 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     out = _observed(parts, method, measure)
     time = median_interval([median(part.of(method)) for part in parts])
     out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
+    out.update(mean_columns(parts, method, baseline))
     own = {"converged": _narrow(_relative(time), measure.half_width)}
     shared = set.intersection(*(set(part.arms) for part in parts))
     if baseline not in shared:
@@ -201,21 +219,23 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
         rows = [combine(parts, arm, baseline, measure) for arm in shared - {baseline}]
         return out | {"speedup": 1.0} | ({"converged": all(row["converged"] for row in rows)} if rows else own)
     ratio = median_interval([median(part.log_ratios(method, baseline)) for part in parts])
-    converged = _narrow(_half_width(ratio), measure.half_width)
-    return out | _ratio_columns(_exp(ratio), measure.margin) | {"converged": converged}
+    wide = widened(ratio, [stretch(part, method, baseline) for part in parts])
+    converged = wide is None and _narrow(_half_width(ratio), measure.half_width)
+    return out | _ratio_columns(_exp(wide or ratio), measure.margin, wide is not None) | {"converged": converged}
 
 
 def _time_columns(time: Interval) -> dict[str, Any]:
     return {"time_s": time.estimate, "time_low_s": time.low, "time_high_s": time.high}
 
 
-def _ratio_columns(ratio: Interval, margin: float) -> dict[str, Any]:
+def _ratio_columns(ratio: Interval, margin: float, disturbed: bool) -> dict[str, Any]:
     return {
         "speedup": ratio.estimate,
         "speedup_low": ratio.low,
         "speedup_high": ratio.high,
         "speed": speed_verdict(ratio.low, ratio.high, margin),
         "margin": margin,
+        "disturbed": disturbed,
     }
 
 
@@ -254,14 +274,8 @@ def _aligned(part: Samples, arms: tuple[str, ...]) -> Samples:
     if part.arms == arms:
         return part
     to, source = {name: i for i, name in enumerate(arms)}, [part.arms.index(name) for name in arms]
-    return Samples(
-        arms=arms,
-        seed=part.seed,
-        margin=part.margin,
-        half_width=part.half_width,
-        times=[[row[i] for i in source] for row in part.times],
-        calls=[[row[i] for i in source] for row in part.calls],
-        order=[[to[part.arms[i]] for i in row] for row in part.order],
+    return replace(
+        part, arms=arms, **part._columns(source), order=[[to[part.arms[i]] for i in row] for row in part.order]
     )
 
 
@@ -272,13 +286,12 @@ def _from_rows(process: int, rows: list[Mapping[str, Any]]) -> Samples:
     rounds: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         rounds.setdefault(int(row["round"]), []).append(row)
-    times, calls, order = [], [], []
+    first = rows[0]
+    out = Samples(arms, int(first["seed"]), float(first["margin"]), float(first["half_width"]), process=process)
     for taken in rounds.values():
         by_arm = {index[str(row["method"])]: row for row in taken}
-        times.append([float(by_arm[a]["time_s"]) for a in range(len(arms))])
-        calls.append([int(by_arm[a]["calls"]) for a in range(len(arms))])
-        order.append([index[str(row["method"])] for row in taken])
-    first = rows[0]
-    return Samples(
-        arms, int(first["seed"]), float(first["margin"]), float(first["half_width"]), times, calls, order, process
-    )
+        out.add([sample_from(by_arm[a]) for a in range(len(arms))], [index[str(row["method"])] for row in taken])
+    for grid in (out.means, out.cpu, out.switches):
+        if all(value is None for row in grid for value in row):
+            grid.clear()
+    return out

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, NoReturn
 
 from ..facts.spec import Measure
-from .clocks import Arm, Call, Clock, HostTimes, Lost, Reading, Take
+from .clocks import Arm, Call, Clock, HostTimes, Lost, Parted, Reading, Take
 from .rounds import ArmFailed
 
 
@@ -25,9 +25,12 @@ class Answer(NamedTuple):
 class Elsewhere(ABC):
     """An arm's call that is made in another process. All that is asked of it may raise Lost."""
 
+    parts = 0
+    """Parts of a sample, where its clock has such."""
+
     @abstractmethod
     def ready(self, cuda_graph: bool) -> Mapping[str, Any]:
-        """Gets ready for samples; `sample_s`, `warmup_s` and `max_calls` as the clock there has them."""
+        """Gets ready for samples; `sample_s`, `warmup_s`, `max_calls` and `parts` as the clock there has them."""
 
     @abstractmethod
     def sample(self, calls: int) -> Reading:
@@ -55,6 +58,7 @@ class Turns:
         self.max_calls = 10**9
         if local is not None:
             self.sample_s, self.warmup_s, self.max_calls = local.sample_s, local.warmup_s, local.max_calls
+        self.parts = local.parts if isinstance(local, Parted) else 0
         self._readings: list[Reading] = []
 
     def now(self) -> float:
@@ -76,13 +80,17 @@ class Turns:
                 self.sample_s = max(self.sample_s, float(offered["sample_s"]))
                 self.warmup_s = max(self.warmup_s, float(offered["warmup_s"]))
                 self.max_calls = min(self.max_calls, int(offered["max_calls"]))
+                self.parts = int(offered.get("parts", 0))
         return [ready.get(arm.name, arm) for arm in arms]
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         if isinstance(call, Elsewhere):
+            call.parts = self.parts
             self._readings.append(call.sample(calls))
             return
         assert self._local is not None
+        if isinstance(self._local, Parted):
+            self._local.parts = self.parts
         self._local.submit(call, calls)
         self._readings += self._local.drain()
 

@@ -21,7 +21,7 @@ from ..facts.spec import Measure, Switches
 from ..facts.statistics import Interval
 from ..measurement.switches import switched
 from ..timing import rounds as timing
-from ..timing.clocks import Arm, Call, Clock, HostTimes, Reading, Take
+from ..timing.clocks import Arm, Call, Clock, HostTimes, Parted, Reading, Take
 from ..timing.samples import Samples, columns
 from .trust import Proof, Try, not_asked, timer_agrees
 
@@ -54,6 +54,15 @@ class SlowedClock:
         self.batch_rounds, self.max_calls = clock.batch_rounds, clock.max_calls
         self._factors: list[float] = []
 
+    @property
+    def parts(self) -> int:
+        return self._clock.parts if isinstance(self._clock, Parted) else 0
+
+    @parts.setter
+    def parts(self, parts: int) -> None:
+        if isinstance(self._clock, Parted):
+            self._clock.parts = parts
+
     def now(self) -> float:
         return self._clock.now()
 
@@ -74,7 +83,14 @@ class SlowedClock:
     def drain(self) -> list[Reading]:
         factors, self._factors = self._factors, []
         readings = zip(self._clock.drain(), factors, strict=True)
-        return [reading._replace(seconds=reading.seconds * factor) for reading, factor in readings]
+        return [
+            reading._replace(
+                seconds=reading.seconds * factor,
+                call_cpu_s=None if reading.call_cpu_s is None else reading.call_cpu_s * factor,
+                calls=None if reading.calls is None else round(reading.calls / factor),
+            )
+            for reading, factor in readings
+        ]
 
     def host_times(self, call: Call, calls: int) -> HostTimes | None:
         return None

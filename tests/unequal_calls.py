@@ -1,0 +1,147 @@
+"""`python -m tests.unequal_calls`: one call against exactly k of them, on a machine that is busy to a planned degree.
+
+Every trial is measured by convbench's own rounds. The truth is known by counting: the method makes k of the baseline's
+calls. Prints, for each load and k, the median of reported over true speedups, how many intervals cover the truth, and
+how many were widened because the arms were disturbed unequally.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import repeat
+from statistics import median
+from typing import Any
+
+import torch
+
+from convbench.devices import device_of
+from convbench.facts.spec import Measure, Switches
+from convbench.measurement.switches import switched
+from convbench.timing import rounds, samples
+from convbench.timing.clocks import Arm
+
+CALL_S = 1.9e-4
+"""About what the baseline's call takes: more than a clock's resolution, less than a part."""
+
+HEAD = """\
+| load | k | reported / true, median (range) | cover | of those not disturbed | disturbed | pairs | s |
+|--:|--:|---|--:|--:|--:|--:|--:|"""
+
+BUSY = "while True: sum(range(1000))"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measurement; `reported` and the interval's ends are over the true speedup."""
+
+    load: int
+    k: int
+    reported: float
+    low: float | None
+    high: float | None
+    disturbed: bool
+    pairs: int
+    seconds: float
+
+    @property
+    def covers(self) -> bool:
+        return self.low is None or self.high is None or self.low <= 1 <= self.high
+
+
+@contextmanager
+def load(processes: int) -> Iterator[None]:
+    """So many processes beside this one that never rest."""
+    with ExitStack() as stack:
+        for _ in repeat(None, processes):
+            busy = subprocess.Popen([sys.executable, "-c", BUSY])
+            stack.callback(busy.wait)
+            stack.callback(busy.kill)
+        yield
+
+
+def workload() -> Callable[[], Any]:
+    """A convolution whose batch makes it take about CALL_S on this machine, undisturbed."""
+    images = 1
+    while True:
+        x, w = torch.randn(images, 4, 17, 17), torch.randn(4, 4, 5, 5)
+        call = lambda x=x, w=w: torch.nn.functional.conv2d(x, w)  # noqa: E731
+        if min(timed(call) for _ in range(50)) >= CALL_S or images > 4096:
+            return call
+        images = images + 1 + images // 8
+
+
+def timed(call: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def trial(call: Callable[[], Any], k: int, busy: int, measure: Measure, seed: int) -> Trial:
+    def several() -> Any:
+        for _ in repeat(None, k):
+            got = call()
+        return got
+
+    def once() -> Any:
+        return call()
+
+    arms = [Arm("once", once, torch.inference_mode), Arm("several", several, torch.inference_mode)]
+    begun = time.perf_counter()
+    found = rounds.measure(arms, "once", measure, device_of("cpu").clock(measure), seed, rounds.unmarked)
+    row = samples.columns(found, "several", "once", measure)
+    low, high = (None if row[f"speedup_{end}"] is None else row[f"speedup_{end}"] * k for end in ("low", "high"))
+    return Trial(
+        busy, k, row["speedup"] * k, low, high, bool(row.get("disturbed")), found.rounds, time.perf_counter() - begun
+    )
+
+
+def told(trials: Sequence[Trial]) -> str:
+    """A line of the table."""
+    ratios = [one.reported for one in trials]
+    covering = sum(one.covers for one in trials)
+    alike = [one for one in trials if not one.disturbed]
+    return (
+        f"| {trials[0].load} | {trials[0].k} | {median(ratios):.3f} ({min(ratios):.2f}–{max(ratios):.2f}) "
+        f"| {covering} of {len(trials)} | {sum(one.covers for one in alike)} of {len(alike)} "
+        f"| {len(trials) - len(alike)} | {median(one.pairs for one in trials):g} "
+        f"| {median(one.seconds for one in trials):.1f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.unequal_calls", description=__doc__)
+    parser.add_argument("--loads", type=int, nargs="+", default=[0, 3, 7, 15], help="busy processes beside it")
+    parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="values of k")
+    parser.add_argument("--trials", type=int, default=8, help="measurements of each")
+    parser.add_argument("--seconds", type=float, default=2.5, help="seconds of sampling at most, in each measurement")
+    args = parser.parse_args()
+    measure = replace(Measure(), max_time_s=args.seconds)
+    everything: list[Trial] = []
+    with switched(Switches(), "cpu"):
+        torch.manual_seed(0)
+        call = workload()
+        for busy in args.loads:
+            with load(busy):
+                time.sleep(1.0 if busy else 0.0)  # until they have started
+                for k in args.calls:
+                    found = [trial(call, k, busy, measure, seed) for seed in range(args.trials)]
+                    if not everything:
+                        print(HEAD)
+                    everything += found
+                    print(told(found), flush=True)
+    alike = [one for one in everything if not one.disturbed]
+    print(
+        f"\n{sum(one.covers for one in everything)} of {len(everything)} intervals cover the true ratio; "
+        f"{len(everything) - len(alike)} were disturbed unequally and widened, and of the other {len(alike)} "
+        f"{sum(one.covers for one in alike)} cover it."
+    )
+
+
+if __name__ == "__main__":
+    main()
