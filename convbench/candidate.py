@@ -16,7 +16,7 @@ from torch import Tensor
 from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
-from .failures.explain import explained
+from .failures.wrong import Wrong
 from .guest import Guest, Hosts
 from .measurement import problem, reference
 from .measurement.accuracy_columns import accuracy_columns, same, worse
@@ -46,6 +46,7 @@ class Candidate:
     call: Callable[[], Tensor] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     meddles: bool = False
+    _wrong: Wrong | None = None
 
     @property
     def timeable(self) -> bool:
@@ -90,15 +91,10 @@ class Candidate:
                 again = call()
                 device.synchronize()
                 self.row["repeatable"] = same(got, again)
-        self.row.update(accuracy_columns(got, made, truth, declared_accuracy(prepare)))
+        self._found(accuracy_columns(got, made, truth, declared_accuracy(prepare)), Wrong(got, made, truth))
         self._judge_on_further_data(prepare, further)
         self.call = call
         return got
-
-    def explain(self, got: Tensor, made: Problem, truth: Reference) -> None:
-        """Says in the row of a wrong result where it is wrong, and how."""
-        if self.row.get("accuracy") == "fail" and (said := explained(got, made, truth)) is not None:
-            self.row["reason"] = f"{self.row['reason']}; {said}"
 
     def _judge_on_further_data(self, prepare: Prepare, further: Further) -> None:
         """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""
@@ -112,7 +108,19 @@ class Candidate:
                 poison(made)
                 got = call()
             found = accuracy_columns(got, made, truth, declared_accuracy(prepare))
-            self.row.update(worse(self.row, self.spec.fills[0], found, fill))
+            self._found(worse(self.row, self.spec.fills[0], found, fill), Wrong(got, made, truth))
+
+    def _found(self, found: Mapping[str, Any], result: Wrong) -> None:
+        """Takes accuracy columns into the row; where they say that a result is wrong, how."""
+        self.row.update(found)
+        if found.get("accuracy") == "fail":
+            self._wrong = result
+            self.row["reason"] = result.added_to(found["reason"])
+
+    @property
+    def wrong(self) -> Wrong | None:
+        """The wrong result that the row tells of, where it is one."""
+        return self._wrong if self.guest is None else self.guest.wrong
 
     def drop(self, error: BaseException) -> None:
         """Makes the row that of a method that failed while it was timed, unless its process is to be another one."""

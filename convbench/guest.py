@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from .devices import device_of
 from .facts.spec import Spec
+from .failures.wrong import Wrong
 from .measurement import meddling
 from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse
@@ -56,8 +57,18 @@ class Hosts(Protocol):
     def of(self, method: str) -> Host: ...
 
 
+class Asked(NamedTuple):
+    """The operands of a call, and those of the call before it."""
+
+    seeds: Seeds
+    before: Seeds | None = None
+
+
 class Guest(Elsewhere):
-    """One own method on one configuration; it is an arm's call, too. Everything may raise Lost."""
+    """One own method on one configuration; it is an arm's call, too. Everything may raise Lost.
+
+    `wrong`: the wrong result that its row tells of, where it is one.
+    """
 
     def __init__(self, host: Host, method: str, spec: Spec, sets: Sets) -> None:
         self._host, self._method, self._spec, self._sets = host, method, spec, sets
@@ -66,12 +77,13 @@ class Guest(Elsewhere):
         self._shape = spec.case.shape_of(spec.wrt)
         self._dtype: torch.dtype = getattr(torch, spec.dtype)
         self._bytes = math.prod(self._shape) * self._dtype.itemsize
-        self._seeds = Seeds(sets.prepared)
+        self._asked = Asked(Seeds(sets.prepared))
         self._declared: str | None = None
         self._has_forward = False
         self._samples = self._changes = 0
         self._taken: list[Taken] = []
-        self._kept: tuple[Seeds, bytearray] | None = None
+        self._kept: tuple[Asked, bytearray] | None = None
+        self.wrong: Wrong | None = None
         self._empty_s = 0.0
         self._noted: list[str] = []
 
@@ -121,8 +133,9 @@ class Guest(Elsewhere):
         got = self._call(self._spec.seed)
         row = prepared | accuracy_columns(got, made, truth, self._declared)
         if row["accuracy"] == "fail":
-            return got, row | {"reason": self._explained(row["reason"], made, truth)}
-        reason = self._contradicted(got)
+            self.wrong = Wrong(got, made, truth, self._sets.problem(Seeds(self._sets.prepared)))
+            return got, row | {"reason": self.wrong.added_to(self._explained(row["reason"], made, truth))}
+        reason = self._contradicted(got, made)
         if reason is not None:
             return got, prepared | {"accuracy": "fail", "reason": reason}
         if self._spec.check_repeatable:
@@ -135,21 +148,29 @@ class Guest(Elsewhere):
         for fill in others:
             made, truth = self._sets.of(fill)
             self._prepared_for(made.spec, self._sets.prepared)
-            found = accuracy_columns(self._call(self._spec.seed), made, truth, self._declared)
-            row = {**row, **worse(row, first, found, fill)}
+            got = self._call(self._spec.seed)
+            found = accuracy_columns(got, made, truth, self._declared)
+            changed = worse(row, first, found, fill)
+            if changed.get("accuracy") == "fail":
+                self.wrong = Wrong(got, made, truth)
+                changed["reason"] = self.wrong.added_to(changed["reason"])
+            row = {**row, **changed}
         if others:
             self.prepare()
         return row
 
-    def _contradicted(self, got: Tensor) -> str | None:
+    def _contradicted(self, got: Tensor, made: Problem) -> str | None:
         """Why the method is wrong although its first result is right, or None."""
         other = self._call(self._sets.second)
         if not same(self._received(EARLIER), got):
             return "a result that was returned before holds other values after the next call; return a new tensor"
-        judged = judge(other, *self._sets.truth(Seeds(self._sets.second)))
-        if judged.verdict == "fail":
-            return f"right for one set of operands and wrong for the next (seed={self._sets.second}): {judged.reason}"
-        return None
+        asked, truth = self._sets.truth(Seeds(self._sets.second))
+        judged = judge(other, asked, truth)
+        if judged.verdict != "fail":
+            return None
+        self.wrong = Wrong(other, asked, truth, made, called=True)
+        said = f"right for one set of operands and wrong for the next (seed={self._sets.second}): {judged.reason}"
+        return self.wrong.added_to(said)
 
     def _explained(self, reason: str, made: Problem, truth: Reference) -> str:
         """The reason, and whether the method would be right if it could keep values that it was prepared on."""
@@ -189,10 +210,10 @@ class Guest(Elsewhere):
             # In a request of its own, which is not timed; grad_output, which it must not know, comes after it.
             self._ask("forward", "timing")
             self._ask("draw", "timing", seed=seeds.operands, grad_output=seeds.grad_output)
-        self._seeds = seeds
+        self._asked = Asked(seeds, self._asked.seeds)
         reading = self._sample(1, anew=True, warm=calls > 1)
         if self._sets.kept(change):
-            self._kept = self._seeds, self._host.read(RESULT, self._bytes)
+            self._kept = self._asked, self._host.read(RESULT, self._bytes)
         return self._sample(calls) if calls > 1 else reading
 
     def _sample(self, calls: int, anew: bool = False, warm: bool = False) -> Reading:
@@ -212,11 +233,15 @@ class Guest(Elsewhere):
     def verdict(self) -> str | None:
         """Why what was timed is not what was judged, or None: results of timed calls, the last one among them, and
         whether the times can be true."""
-        last = (self._seeds, self._host.read(RESULT, self._bytes)) if self._taken else None
-        for seeds, result in filter(None, (last, self._kept)):
-            judged = judge(self._tensor(result), *self._sets.truth(seeds))
+        last = (self._asked, self._host.read(RESULT, self._bytes)) if self._taken else None
+        for (seeds, before), result in filter(None, (last, self._kept)):
+            got, (made, truth) = self._tensor(result), self._sets.truth(seeds)
+            judged = judge(got, made, truth)
             if judged.verdict == "fail":
-                return f"what a timed call returned is wrong for its operands ({seeds}): {judged.reason}"
+                earlier = None if before is None else self._sets.problem(before)
+                self.wrong = Wrong(got, made, truth, earlier, called=True)
+                said = f"what a timed call returned is wrong for its operands ({seeds}): {judged.reason}"
+                return self.wrong.added_to(said)
         try:
             self._heed(self._ask("changes", "timing").said, "calls")
         except Lost as lost:
@@ -239,7 +264,7 @@ class Guest(Elsewhere):
         return self._ask("kernels", "kernels").said
 
     def _call(self, seed: int) -> Tensor:
-        self._seeds = Seeds(seed)
+        self._asked = Asked(Seeds(seed), self._asked.seeds)
         said = self._ask("call", "accuracy", seed=seed).said
         if said["changed"]:
             raise Lost(accuracy="fail", reason=changed_in_place(said["changed"]))

@@ -62,6 +62,10 @@ class Sets:
         self.drawn(number)
         return self._kept[number]
 
+    def problem(self, seeds: Seeds) -> Problem:
+        """The operands that come from these seeds."""
+        return self._truths[seeds][0] if seeds in self._truths else problem.make(self._spec, *seeds)
+
     def truth(self, seeds: Seeds) -> tuple[Problem, Reference]:
         if seeds not in self._truths:
             made = problem.make(self._spec, *seeds)

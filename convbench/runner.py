@@ -176,7 +176,6 @@ class _Configuration:
             unjudged = dict(method.row)
             try:
                 got = method.judge(made, truth, self.stage, self.further)
-                method.explain(got, made, truth)
                 if method.name == baseline:
                     results[baseline] = got
                     self._time_alone(method)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from convbench.facts.spec import Spec
-from convbench.failures.mistakes import MISTAKES, edited, in_float64
+from convbench.failures.mistakes import MISTAKES, edited, in_float64, padding_off
 from convbench.measurement import problem
 from convbench.measurement.problem import Problem
 
@@ -67,8 +67,26 @@ def tile_stale(made: Problem) -> Tensor:
     return edited(in_float64(made), lambda g: g[:, :, :2, :2].mul_(2))
 
 
+PADDED = {
+    "padding_one_more": ([1, 1], "the padding is 1 too large along rows and columns"),
+    "padding_two_more": ([2, 2], "the padding is 2 too large along rows and columns"),
+    "padding_two_less": ([-2, -2], "the padding is 2 too small along rows and columns"),
+    "columns_padded_two_more": ([0, 2], "the padding is 2 too large along columns"),
+    "rows_padded_three_less": ([-3, 0], "the padding is 3 too small along rows"),
+}
+"""Name → by how much the padding is off along rows and columns, and the sentence that says so."""
+
+NAMED = {**{name: str(f.__doc__) for name, f in MISTAKES.items()}, **{name: said for name, (_, said) in PADDED.items()}}
+"""What convbench itself looks for, and what it says of it."""
+
+
+def _padded(by: list[int]) -> Callable[[Problem], Tensor]:
+    return lambda made: padding_off(made, by)
+
+
 MUTANTS: dict[str, Callable[[Problem], Tensor]] = {
     **MISTAKES,
+    **{name: _padded(by) for name, (by, _) in PADDED.items()},
     **{f.__name__: f for f in (sign_flipped, pixel_dropped, pixel_copied, tile_stale)},
 }
 

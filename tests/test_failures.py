@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import conv_transpose2d
 
 from convbench import runner
 from convbench.endings import failure
 from convbench.failures.explain import explained
-from convbench.failures.mistakes import MISTAKES, in_float64
+from convbench.failures.mistakes import in_float64, mistaken, padding_off
 from convbench.failures.pattern import axes_of, pattern
 from convbench.measurement import problem, reference
+from convbench.measurement.convolution import CONV
+from convbench.measurement.problem import Problem
+from convbench.measurement.reference import Reference
 
+from .mutants import MUTANTS, NAMED, OPS, SHAPES, WRT
 from .settings import make_spec
 
 SHAPE: dict[str, Any] = {
@@ -85,26 +90,86 @@ def test_worst_element_by_its_place() -> None:
     assert said_of(spoil).startswith(f"worst at [1, 3, 2, 5]: got 1000, expected {expected:.6g}; ")
 
 
-@pytest.mark.parametrize("wrt", ["input", "weight"])
-@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_each_mistake_is_recognised(op: str, wrt: str, dtype: str) -> None:
-    """Planted as a result, it is named, or one that gives the same result is."""
-    made = problem.make(make_spec(**{**SQUARE, "op": op, "wrt": wrt, "dtype": dtype}))
+def named(wrong: Tensor, made: Problem, truth: Reference) -> str:
+    """The mistake that is said to explain a planted result."""
+    said = explained(wrong.to(made.dtype), made, truth)
+    assert said is not None
+    return said.partition("it is what comes out where ")[2]
+
+
+def meant(planted: str, wrong: Tensor, every: list[tuple[str, Tensor]]) -> set[str]:
+    """What may be said of a planted mistake: its own name, or that of one which gives the same result."""
+    return {NAMED[planted], *(said for said, other in every if torch.allclose(other, wrong, rtol=0, atol=1e-9))}
+
+
+@pytest.mark.parametrize(("op", "wrt"), [(op, wrt) for op in OPS for wrt in WRT])
+def test_every_planted_mistake_is_explained_by_its_own_name(op: str, wrt: str) -> None:
+    """On every shape of the planted bugs: strides, groups, dilation, uneven kernels."""
+    own, shapes = 0, SHAPES if op == "conv2d" else SHAPES[1:4:2]
+    for shape in shapes:
+        made = problem.make(make_spec(**{**shape, "op": op, "wrt": wrt, "dtype": "float32", "fill": "normal"}))
+        truth = reference.compute(made, made.spec.reference_limits)
+        every, right = list(mistaken(made)), in_float64(made)
+        for planted in NAMED:
+            wrong = MUTANTS[planted](made)
+            if not torch.equal(wrong, right):
+                said = named(wrong, made, truth)
+                assert said in meant(planted, wrong, every), (planted, shape)
+                own += said == NAMED[planted]
+    assert own >= 0.85 * len(shapes) * len(NAMED)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_mistakes_are_recognised_in_every_dtype(dtype: str) -> None:
+    made = problem.make(make_spec(**{**SQUARE, "dtype": dtype}))
     truth = reference.compute(made, made.spec.reference_limits)
-    right = in_float64(made)
-    named = 0
-    for mistake in MISTAKES.values():
-        wrong = mistake(made)
-        if torch.equal(wrong, right):
-            continue
-        said = explained(wrong.to(made.dtype), made, truth)
-        assert said is not None
-        meant = said.partition("it is what comes out where ")[2]
-        same = [other.__doc__ for other in MISTAKES.values() if torch.allclose(other(made), wrong, atol=1e-9)]
-        assert meant in same, mistake.__name__
-        named += 1
-    assert named >= 14
+    every, right = list(mistaken(made)), in_float64(made)
+    for planted in NAMED:
+        wrong = MUTANTS[planted](made)
+        assert torch.equal(wrong, right) or named(wrong, made, truth) in meant(planted, wrong, every), planted
+
+
+@pytest.mark.parametrize("settings", [{}, {"op": "conv3d", "size": [4, 5, 6], "kernel": [1, 3, 2], "groups": 2}])
+@pytest.mark.parametrize("wrt", ["input", "weight"])
+def test_more_padding_is_what_torch_computes_with_it(settings: dict[str, Any], wrt: str) -> None:
+    """The result with more padding has more outputs; those beyond the right ones get no gradient."""
+    made = problem.make(make_spec(**{**SHAPE, **settings, "stride": 2, "wrt": wrt}))
+    case, by = made.case, [2, 1, 0][: made.case.dims]
+    x, w = made.input.double().requires_grad_(), made.weight.double().requires_grad_()
+    padding = [p + n for p, n in zip(case.padding, by, strict=True)]
+    output = CONV[case.dims](x, w, None, case.stride, padding, case.dilation, case.groups)
+    gy = torch.zeros_like(output)
+    gy[(..., *map(slice, case.output_size))] = made.grad_output
+    (expected,) = torch.autograd.grad(output, x if wrt == "input" else w, gy)
+    torch.testing.assert_close(padding_off(made, by), expected, rtol=0, atol=1e-12)
+
+
+def test_less_padding_of_a_transposed_convolution() -> None:
+    """The gradient of an output from which two more rows are cut off at either side, read where they would be."""
+    made = problem.make(make_spec(**{**SHAPE, "op": "conv_transpose2d", "wrt": "input"}))
+    case = made.case
+    x = made.input.double().requires_grad_()
+    output = conv_transpose2d(x, made.weight.double(), None, case.stride, [0, 1])
+    gy = torch.zeros_like(output)  # which has a row more at either side
+    gy[:, :, : case.output_size[0]] = made.grad_output
+    (expected,) = torch.autograd.grad(output, x, gy)
+    torch.testing.assert_close(padding_off(made, [-1, 0]), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("wrt", ["input", "weight", "bias"])
+def test_the_previous_call_s_result_is_recognised(wrt: str) -> None:
+    spec = make_spec(**{**SHAPE, "wrt": wrt, "bias": True})
+    made, before = problem.make(spec), problem.make(spec, seed=17)
+    truth = reference.compute(made, spec.reference_limits)
+    said = explained(in_float64(before).float(), made, truth, before)
+    assert said is not None
+    assert said.endswith("it is what comes out where the previous call's result is returned again, " + EVER)
+    said = explained(in_float64(before).float() * 2, made, truth, before)
+    assert said is not None
+    assert EVER not in said
+
+
+EVER = "whatever the operands are"
 
 
 def test_sampled_results_are_explained_by_what_was_compared() -> None:

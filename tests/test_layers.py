@@ -92,7 +92,7 @@ CHILDS_SIDE = {
     ),
     "validation.proofs",
     *("timing.event_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
-    *("failures.explain", "failures.mistakes", "failures.pattern"),
+    *("failures.explain", "failures.mistakes", "failures.pattern", "failures.wrong"),
     *("api.judging", "tracing.recorder", "tracing.targets"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),

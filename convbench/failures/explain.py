@@ -14,15 +14,18 @@ from ..measurement.bounds import Bounds, bounds
 from ..measurement.errors import allowed
 from ..measurement.problem import Problem
 from ..measurement.reference import Reference
-from .mistakes import mistaken
+from .mistakes import in_float64, mistaken
 from .pattern import axes_of, pattern
 
 MOST_OPERATIONS = 2e8
 """Of the direct algorithm; for each mistake a gradient in float64 is computed, which then takes some 10 ms."""
 
 
-def explained(got: object, made: Problem, truth: Reference) -> str | None:
-    """In a sentence what is wrong with a result; None where no single element is, or it is no gradient at all."""
+def explained(got: object, made: Problem, truth: Reference, before: Problem | None = None) -> str | None:
+    """In a sentence what is wrong with a result; None where no single element is, or it is no gradient at all.
+
+    `before`: what the call before it was asked for, on other operands.
+    """
     if wrong_kind(got, made) is not None or not isinstance(got, Tensor) or got.numel() == 0:
         return None
     flat = got.detach().reshape(-1)
@@ -34,7 +37,7 @@ def explained(got: object, made: Problem, truth: Reference) -> str | None:
         return None
     axes = axes_of(made.wrt, made.case.transposed, made.case.dims)
     said = [_worst(flat, truth.expected, wrong, index, made.shape), pattern(wrong, index, made.shape, axes)]
-    if (mistake := _mistake(flat, index, judge)) is not None:
+    if (mistake := _stale(flat, index, judge, before) or _mistake(flat, index, judge)) is not None:
         said.append(f"it is what comes out where {mistake}")
     return "; ".join(said)
 
@@ -62,6 +65,16 @@ def _worst(flat: Tensor, expected: Tensor, wrong: Tensor, index: Tensor, shape: 
     at = int(torch.where(wrong, error, -1.0).argmax())
     place = [int(one) for one in torch.unravel_index(index[at], shape)]
     return f"worst at {place}: got {float(flat[at]):.6g}, expected {float(expected[at]):.6g}"
+
+
+def _stale(flat: Tensor, index: Tensor, judge: _Judge, before: Problem | None) -> str | None:
+    """Whether it is what the call before was to return."""
+    if before is None or before.order != 1 or before.case.flops(before.wrt) > MOST_OPERATIONS:
+        return None
+    with torch.inference_mode():
+        earlier = in_float64(before).reshape(-1)[index]
+    wrong = bool(judge.wrong(flat, earlier).any())
+    return None if wrong else "the previous call's result is returned again, whatever the operands are"
 
 
 def _mistake(flat: Tensor, index: Tensor, judge: _Judge) -> str | None:

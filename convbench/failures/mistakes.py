@@ -5,13 +5,18 @@ Each is a way in which people do get a convolution's gradient wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..measurement.convolution import CONV_TRANSPOSE
 from ..measurement.problem import Problem
 from ..methods.formulas import EXPLICIT
+from .pattern import places_of
 
 Change = Callable[[Tensor], object]
 """Changes a tensor in place."""
@@ -164,10 +169,54 @@ MISTAKES: dict[str, Callable[[Problem], Tensor]] = {
 """Name → what computes the gradient with it; its docstring is the sentence."""
 
 
+MOST_OFF = 3
+"""Rows or columns by which the padding is looked for to be off, either way."""
+
+
+def padding_off(made: Problem, by: Sequence[int]) -> Tensor:
+    """The gradient with `by[axis]` more padding than there is: position i of the large side taken for i + by.
+
+    Beyond the large side, where the padding is, it has zeros; conv's grad_input has what the padding would have got.
+    """
+    case = made.case
+    if made.wrt == "input" and not case.transposed:
+        canvas = CONV_TRANSPOSE[case.dims](
+            made.grad_output.double(), made.weight.double(), None, case.stride, 0, 0, case.groups, case.dilation
+        )
+        starts = [p + n for p, n in zip(case.padding, by, strict=True)]
+        ends = [start + size - there for start, size, there in zip(starts, case.size, canvas.shape[2:], strict=True)]
+        return _padded(canvas, [(-start, end) for start, end in zip(starts, ends, strict=True)]).contiguous()
+    # The padding made part of the large side, which is the operand here.
+    size = case.size if case.transposed else tuple(n + 2 * p for n, p in zip(case.size, case.padding, strict=True))
+    wide = replace(made.spec, case=replace(case, size=size, padding=(0,) * case.dims))
+    sides = [(p + n, p - n) for p, n in zip(case.padding, by, strict=True)]
+    name = "grad_output" if case.transposed else "input"
+    padded: dict[str, Any] = {name: _padded(getattr(made, name), sides)}
+    return in_float64(replace(made, spec=wide, **padded))
+
+
+def _padded(tensor: Tensor, sides: Sequence[tuple[int, int]]) -> Tensor:
+    """Zeros before and after along each of the last axes; negative numbers cut off."""
+    return torch.nn.functional.pad(tensor, [n for side in reversed(sides) for n in side])
+
+
+def off_paddings(made: Problem) -> Iterator[tuple[str, Tensor]]:
+    """The padding off along each axis, and along all of them by the same number; the least first."""
+    dims = made.case.dims
+    names = [{"depth": "slices"}.get(place, f"{place}s") for place in places_of(dims)]
+    along = {name: [axis == n for n in range(dims)] for axis, name in enumerate(names)}
+    if dims > 1:
+        along[", ".join(names[:-1]) + f" and {names[-1]}"] = [True] * dims
+    for size, (where, axes) in itertools.product(range(1, MOST_OFF + 1), along.items()):
+        for more, word in ((size, "large"), (-size, "small")):
+            by = [more if axis else 0 for axis in axes]
+            yield f"the padding is {size} too {word} along {where}", padding_off(made, by)
+
+
 def mistaken(made: Problem) -> Iterator[tuple[str, Tensor]]:
     """What each mistake is, and the gradient with it, where that differs from the right one."""
     right = in_float64(made)
-    for mistake in MISTAKES.values():
-        wrong = mistake(made)
+    named = ((str(mistake.__doc__), mistake(made)) for mistake in MISTAKES.values())
+    for said, wrong in itertools.chain(named, off_paddings(made)):
         if not torch.equal(wrong, right):
-            yield str(mistake.__doc__), wrong
+            yield said, wrong

@@ -15,9 +15,14 @@ NEARLY_ALL = 0.9
 """Where more are wrong, that they lie in no pattern says nothing."""
 
 
+def places_of(dims: int) -> list[str]:
+    """What a place along each spatial axis is called."""
+    return ["depth", "row", "column"][3 - dims :]
+
+
 def axes_of(wrt: str, transposed: bool, dims: int) -> list[str]:
     """What each axis of a gradient is called."""
-    places = ["depth", "row", "column"][3 - dims :]
+    places = places_of(dims)
     if wrt == "bias":
         return ["channel"]
     if wrt != "weight":
