@@ -164,9 +164,9 @@ class Event:
 class SimulatedClock(EventClock):
     """The CUDA clock on a simulated machine, whose host time it reads."""
 
-    def __init__(self, machine: Machine, measure: Measure) -> None:
+    def __init__(self, machine: Machine, measure: Measure, waiting: tuple[str, ...] = ()) -> None:
         self.machine = machine
-        super().__init__("cuda", measure, machine)
+        super().__init__("cuda", measure, machine, waiting=waiting)
 
     def now(self) -> float:
         return self.machine.host

@@ -421,9 +421,17 @@ class Library(ModuleType):
             raise self.NVMLError
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid != "GPU-1234":
+        if uuid not in ("GPU-1234", "MIG-5678"):
             raise self.NVMLError
         return uuid
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: str) -> str:
+        assert handle == "MIG-5678"
+        return "GPU-1234"
+
+    def nvmlDeviceGetMaxClockInfo(self, handle: str, kind: int) -> int:
+        assert (handle, kind) == ("GPU-1234", self.NVML_CLOCK_SM)
+        return 1980
 
     def nvmlDeviceGetCurrentClocksEventReasons(self, handle: str) -> int:
         assert handle == "GPU-1234"
@@ -471,12 +479,26 @@ def test_the_clock_is_read_while_the_device_is_at_work(library, monkeypatch):
 
 
 def test_a_device_that_is_not_throttled_says_so(library):
-    device = nvml.open_device("GPU-1234")
+    device = nvml.open_device("1234")
     assert device is not None
-    assert device.seen() == {"throttle": None, "clock_mhz": None}
+    assert device.seen() == nvml.UNSEEN
     library.reads = 1
     device.read()
-    assert device.seen() == {"throttle": "none", "clock_mhz": 1502.0}
+    assert device.seen() == {"throttle": "none", "clock_mhz": 1502.0, "highest_mhz": 1980.0}
+
+
+def test_of_a_mig_slice_the_whole_device_is_read(library):
+    device = nvml.open_device("5678")
+    assert device is not None
+    device.read()
+    assert device.seen()["clock_mhz"] == 1501.0
+
+
+def test_a_variable_that_makes_launches_wait_is_told(monkeypatch):
+    monkeypatch.setenv("SOME_LAUNCH_BLOCKING", "1")
+    waiting = ("SOME_LAUNCH_BLOCKING", "OTHER")
+    assert SimulatedClock(Machine(), MEASURE, waiting=waiting).conditions()["launches_wait"] == "SOME_LAUNCH_BLOCKING=1"
+    assert SimulatedClock(Machine(), MEASURE, waiting=("OTHER",)).conditions()["launches_wait"] is None
 
 
 def test_older_bindings_have_the_older_name():
@@ -488,15 +510,15 @@ def test_older_bindings_have_the_older_name():
     )
     device = nvml.Nvml(older, None)
     device.read()
-    assert device.seen() == {"throttle": "sw_thermal", "clock_mhz": 900.0}
+    assert device.seen() == {"throttle": "sw_thermal", "clock_mhz": 900.0, "highest_mhz": None}
 
 
 def test_without_a_usable_library_nothing_is_known(library, monkeypatch):
-    assert nvml.open_device("GPU-of-another-machine") is None
+    assert nvml.open_device("of-another-machine") is None
     library.broken = True
-    assert nvml.open_device("GPU-1234") is None
+    assert nvml.open_device("1234") is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert nvml.open_device("GPU-1234") is None
+    assert nvml.open_device("1234") is None
 
 
 @pytest.mark.gpu

@@ -230,6 +230,42 @@ def test_launch_bound_and_throttled_timings():
     assert found(records[:1], "launch_bound") == []
 
 
+def test_a_cap_at_the_highest_clock_is_no_throttling_and_a_low_clock_is_told():
+    records = timed(spec(("autograd", "explicit"), device="cuda"), {"autograd": 1e-5, "explicit": 1e-5})
+    for record in records:
+        record |= {"throttle": "power_cap", "clock_mhz": 1965.0, "highest_mhz": 1980.0}
+    assert found(records, "throttled") == []
+    records[1]["clock_mhz"] = 1386.0
+    assert sentence(records, "throttled").startswith(
+        "the GPU was throttled (power_cap) and ran at 70% of its highest clock during 1 of 2 timings"
+    )
+
+
+def test_where_launches_wait_by_order_no_larger_batch_is_advised():
+    records = timed(spec(("autograd", "explicit"), device="cuda"), {"autograd": 1e-5, "explicit": 1e-5})
+    for record in records:
+        record |= {"launch_bound": True, "launches_wait": "CUDA_LAUNCH_BLOCKING=1"}
+    assert found(records, "launch_bound") == []
+    (finding,) = found(records, "launches_wait")
+    assert (finding.sentence.split(",")[0], finding.remedy) == (
+        "CUDA_LAUNCH_BLOCKING=1 made the host wait for every kernel in both timings",
+        "unset it",
+    )
+
+
+def test_times_near_what_timing_takes_are_compressed():
+    """Twenty times what two events take: 5% of it, which a ratio of 2 turns into less than 1.95."""
+    records = timed(spec(("autograd", "explicit"), device="cuda"), {"autograd": 2e-5, "explicit": 1e-5})
+    for record in records:
+        record |= {"event_s": 1e-6, "cache": "hot", "calls_per_sample": 2}
+    assert found(records, "compressed") == []
+    records[1]["calls_per_sample"] = 1
+    assert sentence(records, "compressed").startswith("1 of 2 timings took less than twenty times")
+    for record in records:
+        record |= {"cache": "cold", "calls_per_sample": 16}
+    assert sentence(records, "compressed").startswith("1 of 2 timings"), "with cold caches each call has its events"
+
+
 def test_sampled_comparisons_are_told():
     records = [row(spec(kernel=3), "aten", checked_fraction=1.0), row(spec(), "aten", checked_fraction=0.012)]
     records[1]["identity_fraction"] = 1.0

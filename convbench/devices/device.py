@@ -37,7 +37,7 @@ class Work:
     `products`: sides of the square matrices tried in turn for the ceiling, until one takes `long_enough_s`, a thousand
     times what starting it costs. `copy_bytes`: of the copy, at least. `block`: elements compared at a time.
     `canary`: batch, channels in, size, channels out and kernel of the convolution that `validate` times; its batch is
-    doubled until a call takes `canary_s`.
+    doubled until a call takes `canary_s`. `reference_flops`: of a float64 reference, at most.
     """
 
     products: tuple[int, ...] = (1024, 2048, 4096, 8192)
@@ -46,6 +46,7 @@ class Work:
     block: int = 2**22
     canary: tuple[int, int, int, int, int] = (16, 64, 56, 64, 3)
     canary_s: float = 5e-4
+    reference_flops: float = 2e10
 
 
 @dataclass(frozen=True, slots=True)

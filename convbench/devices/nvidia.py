@@ -12,7 +12,7 @@ from typing import Any
 
 from ..facts.spec import Measure
 from ..timing.clocks import Clock
-from .device import REPEATS, Device
+from .device import REPEATS, Device, Work
 from .smi import NVIDIA, version_of
 
 LEAST_DRIVER = {13: 580, 12: 525, 11: 450}
@@ -47,6 +47,8 @@ USUAL = {
 
 class Nvidia(Device):
     title = "CUDA"
+    # A second of float64 on the consumer models, which have one such unit to 64 of float32.
+    work = Work(reference_flops=1e12)
     sharing = NVIDIA
     fingerprint = ("environment_variables", "unusual_flags")
     has_triton = True
@@ -138,7 +140,7 @@ class Nvidia(Device):
     def clock(self, measure: Measure) -> Clock:
         from ..timing.event_clock import EventClock
 
-        return EventClock(self.name, measure)
+        return EventClock(self.name, measure, waiting=("CUDA_LAUNCH_BLOCKING",))
 
     def fastest(self, call: Callable[[], Any]) -> float:
         import torch

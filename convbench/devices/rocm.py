@@ -56,4 +56,5 @@ class Rocm(Nvidia):
         from ..timing.event_clock import EventClock
 
         # The sleep of gfx11 and later counts a clock of 100 MHz, which is not the one that torch tells.
-        return EventClock(self.name, measure, cache_bytes=INFINITY_CACHE_BYTES, counts_cycles=False)
+        waiting = ("HIP_LAUNCH_BLOCKING", "CUDA_LAUNCH_BLOCKING")
+        return EventClock(self.name, measure, cache_bytes=INFINITY_CACHE_BYTES, counts_cycles=False, waiting=waiting)

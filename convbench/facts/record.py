@@ -127,8 +127,10 @@ SPEED = (
     *_columns(setting for setting in SETTINGS.values() if setting.observed),
     Column("cuda_graph_error", str, "", "why not, where measure.cuda_graph=true requested it"),
     Column("event_s", float, "s", "CUDA: time between two events with nothing between them, which is in every sample"),
+    Column("launches_wait", str, "", "CUDA: the environment variable that makes every launch wait for its kernel"),
     Column("throttle", str, "", "CUDA: throttle reasons seen while sampling"),
     Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),
+    Column("highest_mhz", float, "MHz", "CUDA: the highest SM clock of the device"),
     Column(
         "preempted", int, "", "CPU: times the process was taken off its core while the methods were judged and timed"
     ),

@@ -66,16 +66,18 @@ else:
 class ReferenceLimits:
     """What the float64 reference of one configuration may cost.
 
-    `max_flops`: multiply-adds × 2 for the reference and its error bound together. `max_bytes`: memory
+    `max_flops`: multiply-adds × 2 for the reference and its error bound together; None: what suits the device
+    (devices/device.py, Work). `max_bytes`: memory
     above the problem's own tensors. Beyond either, a seeded sample of elements and an identity over
     everything are checked instead.
     """
 
-    max_flops: float = 2e10
+    max_flops: float | None = None
     max_bytes: float = 1e9
 
     def __post_init__(self) -> None:
-        number("reference.max_flops", self.max_flops, 1e4)
+        if self.max_flops is not None:
+            number("reference.max_flops", self.max_flops, 1e4)
         number("reference.max_bytes", self.max_bytes, 1e5)
 
 

@@ -115,11 +115,22 @@ def launch_bound(rows: Rows) -> Iterator[Finding]:
     """CUDA timings in which the host could not stay ahead of the device."""
     yield from _flagged(
         rows,
-        rows.equal("launch_bound", True),
+        rows.equal("launch_bound", True) & ~rows.known("launches_wait"),
         rows.known("launch_bound"),
         ("launch_bound", "{often} on CUDA waited for the host to enqueue work, so that times include gaps"),
         "measure.cuda_graph=true, or a larger batch",
     )
+
+
+def launches_wait(rows: Rows) -> Iterator[Finding]:
+    """CUDA timings under a variable for debugging that takes the queue away."""
+    said = rows.values("launches_wait")
+    if said:
+        kind = (
+            "launches_wait",
+            f"{said[0]} made the host wait for every kernel in {{often}}, so that times include gaps",
+        )
+        yield from _flagged(rows, rows.known("launches_wait"), rows.known("time_s"), kind, "unset it")
 
 
 EVENTS = 20
@@ -139,12 +150,18 @@ def compressed(rows: Rows) -> Iterator[Finding]:
     )
 
 
+AT_SPEED = 0.97
+"""Share of its highest clock from which a device runs at it: steps of the clock are a percent."""
+
+
 def throttled(rows: Rows) -> Iterator[Finding]:
-    """CUDA timings while the GPU was throttled."""
-    reasons = rows.values("throttle")
-    held = rows.known("throttle") & ~rows.equal("throttle", "", "none")
-    named = ", ".join(r for r in reasons[:3] if r not in ("", "none"))
-    kind = ("throttled", f"the GPU was throttled ({named}) during {{often}}")
+    """CUDA timings while the GPU was throttled. At its highest clock it was not, whatever capped it at times."""
+    clock = rows.numbers("clock_mhz") / rows.numbers("highest_mhz")
+    held = rows.known("throttle") & ~rows.equal("throttle", "", "none") & ~(clock >= AT_SPEED)
+    named = ", ".join(dict.fromkeys(rows.value("throttle", int(i)) for i in np.flatnonzero(held)[:100]))
+    slowest = clock[held]
+    low = f" and ran at {np.nanmin(slowest):.0%} of its highest clock" if np.isfinite(slowest).any() else ""
+    kind = ("throttled", f"the GPU was throttled ({named}){low} during {{often}}")
     yield from _flagged(rows, held, np.isfinite(rows.numbers("time_s")), kind, "cool it, or lock its clocks")
 
 
@@ -292,6 +309,7 @@ FINDERS = (
     unsettled,
     launch_bound,
     compressed,
+    launches_wait,
     throttled,
     not_repeatable,
     reduced,

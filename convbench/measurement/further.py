@@ -25,7 +25,7 @@ CHEAP = 2e7
 """Operations up to which two convolutions in float64 take less than the samples' share of what they are for (5% of half
 a second)."""
 
-SMALL = ReferenceLimits(max_flops=1e8, max_bytes=2e8)
+SMALL_FLOPS, SMALL_BYTES = 1e8, 2e8
 
 
 Formula = Callable[[Problem], Callable[[], Tensor]]
@@ -37,7 +37,8 @@ def truth(made: Problem, formula: Formula) -> Reference:
     case = made.case
     if case.flops(made.wrt) > CHEAP or case.batch == 0 or math.prod(made.shape) == 0:
         limits = made.spec.reference_limits
-        least = ReferenceLimits(min(limits.max_flops, SMALL.max_flops), min(limits.max_bytes, SMALL.max_bytes))
+        flops = min(limits.max_flops or SMALL_FLOPS, SMALL_FLOPS)
+        least = ReferenceLimits(flops, min(limits.max_bytes, SMALL_BYTES))
         return reference.compute(made, least)
     with torch.inference_mode():
         expected, magnitude = (formula(_mapped(made, of))().reshape(-1) for of in (Tensor.double, _size))

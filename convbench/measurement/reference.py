@@ -7,7 +7,7 @@ elements is known, each by its whole reduction, and everything is covered by sig
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -63,7 +63,10 @@ class Reference:
 
 def compute(problem: Problem, limits: ReferenceLimits) -> Reference:
     """The reference of a problem within the limits on operations and bytes, where its device computes in float64."""
-    problem = problem.moved(device_of(problem.spec.device).reference)
+    device = device_of(problem.spec.device)
+    problem = problem.moved(device.reference)
+    if limits.max_flops is None:
+        limits = replace(limits, max_flops=device.work.reference_flops)
     case, wrt = problem.case, problem.wrt
     elements = math.prod(problem.shape)
     index: Tensor | None = None
@@ -122,6 +125,7 @@ def _peaks(tensor: Tensor) -> Tensor:
 def _affordable(case: ConvCase, terms: list[Term], elements: int, limits: ReferenceLimits) -> bool:
     cost = len(terms) * contraction.flops(case)
     memory = 16 * elements + bytes_per_sample(case, *channels_of(case), terms[0].kind)
+    assert limits.max_flops is not None
     return cost <= limits.max_flops and memory <= limits.max_bytes
 
 

@@ -64,6 +64,7 @@ def identity(
     case: ConvCase, terms: list[Term], bias: Tensor | None, seed: int, limits: ReferenceLimits
 ) -> Identity | None:
     """The identity along the longer channel axis that the result has; None where even one part is beyond the limits."""
+    assert limits.max_flops is not None
     kind = terms[0].kind
     shape = grouped_shape(case, kind)
     axis = 2 if kind != "weight" or shape[2] >= shape[1] else 1

@@ -13,7 +13,7 @@ OBSERVED = (
 )
 """Columns of one method that do not follow from its times."""
 
-CONDITIONS = ("cuda_graph_error", "event_s", "throttle", "clock_mhz", "preempted")
+CONDITIONS = ("cuda_graph_error", "event_s", "launches_wait", "throttle", "clock_mhz", "highest_mhz", "preempted")
 """Columns that say under which conditions all methods were timed; None where it was not observed."""
 
 
@@ -26,9 +26,8 @@ def _throttle(values: Sequence[str]) -> str:
 _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
-    **dict.fromkeys(
-        ("enqueue_s", "wall_s", "clock_mhz", "cpus", "call_cpu_s", "minor_faults", "major_faults", "event_s"), median
-    ),
+    **dict.fromkeys(("enqueue_s", "wall_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"), median),
+    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s"), median),
     "throttle": _throttle,
     "launch_bound": any,
     "cuda_graph": all,

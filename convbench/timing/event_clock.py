@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class EventClock:
     is asked at the end of enqueueing: if the device has passed it already, it may have waited for the host since.
     `cuda` is torch.cuda or what has its interface, as torch.xpu does; without a `_sleep`, as there, the device does
     not wait for the host. `cache_bytes`: of a cache beyond the L2 cache, which alone torch tells. `counts_cycles`: its
-    sleep counts the clock that torch tells.
+    sleep counts the clock that torch tells. `waiting`: environment variables that, set to 1, make every launch wait.
     """
 
     batch_rounds = 10
@@ -84,6 +85,7 @@ class EventClock:
         *,
         cache_bytes: int = 0,
         counts_cycles: bool = True,
+        waiting: tuple[str, ...] = (),
     ) -> None:
         self._cuda = cuda
         self._device = torch.device(device)
@@ -97,7 +99,7 @@ class EventClock:
         self._stream = _stream(cuda, self._device)
         properties = cuda.get_device_properties(self._device)
         self._flush = self._flush_buffer(flush_bytes(properties, cache_bytes)) if self.cold else None
-        self._nvml = nvml.open_device(f"GPU-{properties.uuid}") if hasattr(properties, "uuid") else None
+        self._nvml = nvml.open_device(str(properties.uuid)) if hasattr(properties, "uuid") else None
         kilohertz = getattr(properties, "clock_rate", 0) if counts_cycles else 0  # where torch tells it
         self._most_cycles_per_s = 1e3 * kilohertz
         self._spare: list[Any] = [cuda.Event(enable_timing=True) for _ in range(64)]
@@ -106,6 +108,7 @@ class EventClock:
         self._cycles_per_s: float | None = None
         self._warm_at = math.inf
         self._event_s: float | None = None
+        self._launches_wait = next((f"{name}=1" for name in waiting if os.environ.get(name) == "1"), None)
 
     def now(self) -> float:
         return perf_counter()
@@ -214,12 +217,13 @@ class EventClock:
 
     def conditions(self) -> dict[str, Any]:
         """`cuda_graph` is what was done; `cuda_graph_error` why it was not, where it was asked for."""
-        seen = self._nvml.seen() if self._nvml is not None else {"throttle": None, "clock_mhz": None}
+        seen = self._nvml.seen() if self._nvml is not None else nvml.UNSEEN
         return {
             "cache": "cold" if self.cold else "hot",
             "cuda_graph": bool(self._graphs),
             "cuda_graph_error": self._graph_error,
             "event_s": self._event_s,
+            "launches_wait": self._launches_wait,
             **seen,
         }
 
