@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -16,17 +16,20 @@ from torch import Tensor
 from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
+from .facts.timed_as import BACKWARD, CALL
 from .failures.wrong import Wrong
 from .guest import Guest, Hosts
 from .measurement import problem, reference
+from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.poison import poison
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .memory_columns import kernel_columns, memory_columns
+from .methods.in_training import as_backward
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .operand_sets import Sets
-from .timing.clocks import Arm, Lost
+from .timing.clocks import Arm, Call, Lost
 from .timing.rounds import Stage
 
 Further = dict[str, tuple[Problem, Reference]]
@@ -36,7 +39,8 @@ Further = dict[str, tuple[Problem, Reference]]
 @dataclass(slots=True)
 class Candidate:
     """`guest`: the process that the method has for itself. `call`: what is timed, None until it has been judged.
-    `meddles`: it was seen to change its operands.
+    `in_training`: the same as the backward of an autograd.Function, None where there is no such thing; `left_out` of
+    these ways of timing. `meddles`: it was seen to change its operands.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Candidate:
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     meddles: bool = False
     _wrong: Wrong | None = None
+    in_training: Call | None = None
+    left_out: set[str] = field(default_factory=set)
 
     @property
     def timeable(self) -> bool:
@@ -65,6 +71,16 @@ class Candidate:
     def arm(self) -> Arm:
         assert self.call is not None
         return Arm(self.name, self.call, self.context)
+
+    def timed_as(self, timed_as: str) -> Arm | None:
+        """What is timed of it in this way; None where nothing is."""
+        if not self.timeable or timed_as in self.left_out:
+            return None
+        if timed_as == CALL or (self.guest is None and self.context is nullcontext):
+            return self.arm
+        if self.guest is not None:
+            return Arm(self.name, self.guest.timed_as(timed_as))
+        return None if self.in_training is None else Arm(self.name, self.in_training)
 
     def judge(self, made: Problem, truth: Reference, stage: Stage, further: Further) -> Tensor:
         """The result for the configuration's own operands; the row has the verdict. Raises what the method raises."""
@@ -96,6 +112,33 @@ class Candidate:
         self.call = call
         return got
 
+    def judge_in_training(self, made: Problem, truth: Reference, got: Tensor, stage: Stage) -> None:
+        """Makes `in_training` of a right method that does not go through autograd, if what that returns is right, too.
+
+        Where it is not, or cannot be called so, the row tells.
+        """
+        if not self.timeable or self.guest is not None or self.context is nullcontext or made.order != 1:
+            return
+        assert self.call is not None
+        stage(self.name, "accuracy")
+        try:
+            call = as_backward(made, self.call)
+            again = call()
+            device_of(made.spec.device).synchronize()
+            right = same(again, got) or judge(again, made, truth, declared_accuracy(load(self.name))).verdict != "fail"
+        except Exception as error:  # the method's own code, where autograd calls it
+            self._leave_out(BACKWARD, f"{type(error).__name__}: {error}")
+            return
+        if right:
+            self.in_training = call
+        else:
+            self._leave_out(BACKWARD, "another gradient, which is wrong")
+
+    def _leave_out(self, timed_as: str, why: str) -> None:
+        self.left_out.add(timed_as)
+        if not self.row.get("reason"):
+            self.row["reason"] = f"not timed as the backward of an autograd.Function: {sentence(why)}"
+
     def _judge_on_further_data(self, prepare: Prepare, further: Further) -> None:
         """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""
         for fill in self.spec.fills[1:]:
@@ -122,8 +165,18 @@ class Candidate:
         """The wrong result that the row tells of, where it is one."""
         return self._wrong if self.guest is None else self.guest.wrong
 
-    def drop(self, error: BaseException) -> None:
-        """Makes the row that of a method that failed while it was timed, unless its process is to be another one."""
+    def drop(self, error: BaseException, timed_as: str = CALL) -> None:
+        """Makes the row that of a method that failed while it was timed, unless its process is to be another one.
+
+        One that fails as part of a training step alone is not timed so, and its row says why.
+        """
+        if timed_as != CALL and not (isinstance(error, Lost) and error.row.get("accuracy") == "fail"):
+            said = error.row.get("reason") if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
+            self._leave_out(timed_as, str(said))
+            if self.guest is not None:
+                with suppress(Lost):
+                    self.guest.prepare()
+            return
         try:
             if self.guest is not None and self.guest.again(error):
                 self.guest.prepare()

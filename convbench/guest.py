@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .devices import device_of
 from .facts.spec import Spec
+from .facts.timed_as import CALL
 from .failures.wrong import Wrong
 from .measurement import meddling
 from .measurement.accuracy import judge
@@ -79,7 +80,7 @@ class Guest(Elsewhere):
         self._bytes = math.prod(self._shape) * self._dtype.itemsize
         self._asked = Asked(Seeds(sets.prepared))
         self._declared: str | None = None
-        self._has_forward = False
+        self._has_forward = self._has_autograd = False
         self._samples = self._changes = 0
         self._taken: list[Taken] = []
         self._kept: tuple[Asked, bytearray] | None = None
@@ -95,6 +96,7 @@ class Guest(Elsewhere):
         self._host.configure(spec, seed, self._bytes)
         said = dict(self._ask("prepare", "prepare", method=self._method).said)
         self._declared, self._has_forward = said.pop("accuracy", None), said.pop("forward", False)
+        self._has_autograd = said.pop("autograd", False)
         for stage in ("import", "preparation"):
             self._heed(said.pop(stage, {}), stage)
         return said
@@ -191,9 +193,13 @@ class Guest(Elsewhere):
         """Ends its process and all that it started; the next configuration gets a fresh one."""
         self._host.close()
 
-    def ready(self, cuda_graph: bool) -> Mapping[str, Any]:
+    def timed_as(self, timed_as: str) -> Elsewhere:
+        """What samples it in another way than by its calls; the way that was made ready last is the one that counts."""
+        return self if self._has_autograd else OtherWay(self, timed_as)
+
+    def ready(self, cuda_graph: bool, timed_as: str = CALL) -> Mapping[str, Any]:
         self._taken, self._kept = [], None  # a measurement may start again, without an arm that failed
-        offered = self._ask("ready", "timing", cuda_graph=cuda_graph).said
+        offered = self._ask("ready", "timing", cuda_graph=cuda_graph, timed_as=timed_as).said
         if offered["cuda_graph_error"]:
             raise Lost(status="error", reason=f"cannot be captured as a CUDA graph: {offered['cuda_graph_error']}")
         self._empty_s = min(_outer(self._ask("sample", "timing", calls=0)) for _ in range(3))
@@ -283,6 +289,22 @@ class Guest(Elsewhere):
 
     def _ask(self, do: str, phase: str, **words: Any) -> Answer:
         return self._host.ask(do, phase, self._spec.timeout_s, **words)
+
+
+class OtherWay(Elsewhere):
+    """A guest that is sampled in another way than by its calls."""
+
+    def __init__(self, guest: Guest, timed_as: str) -> None:
+        self._guest, self._timed_as = guest, timed_as
+
+    def ready(self, cuda_graph: bool) -> Mapping[str, Any]:
+        return self._guest.ready(cuda_graph, self._timed_as)
+
+    def sample(self, calls: int) -> Reading:
+        return self._guest.sample(calls)
+
+    def host_times(self, calls: int) -> HostTimes | None:
+        return self._guest.host_times(calls)
 
 
 def _outer(answer: Answer) -> float:

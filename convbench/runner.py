@@ -32,10 +32,10 @@ from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem
 from .measurement.reference import Reference
 from .measurement.switches import switched
-from .timing import clocks, control
+from .phases import Phases
+from .timing import control
 from .timing import rounds as timing
 from .timing.samples import Samples
-from .timing.turns import Turns
 
 
 @dataclass(slots=True)
@@ -131,7 +131,10 @@ class _Configuration:
             self.further.clear()
             if made is None or not self.spec.measure.enabled:
                 return []
-            samples = self._time(clock)
+            phases = Phases(self.spec, self.methods, self.stage, self.process, made)
+            found = phases.run(clock)
+            self.spent = phases.spent
+        samples = found[0] if found else None
         with self._once():
             self._find_ceilings(samples)
         self._note_work(samples)
@@ -143,7 +146,7 @@ class _Configuration:
                 self._name_kernels()
         with clock.context():
             self._compare_baseline(samples)
-        return [] if samples is None else [samples]
+        return found
 
     def _shared(self, work: Callable[[], Any]) -> Any:
         """What all methods need; if it fails, every one of them has the row that says so, and None is returned."""
@@ -181,6 +184,8 @@ class _Configuration:
                     self._time_alone(method)
                 if baseline in results:
                     method.row["equals_baseline"] = same(got, results[baseline])
+                if self.spec.measure.enabled and self.spec.measure.backward:
+                    method.judge_in_training(made, truth, got, self.stage)
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
                 method.row.update(failure(error))
                 method.call = None
@@ -192,26 +197,6 @@ class _Configuration:
                     method.row = {**unjudged, "accuracy": "fail", "reason": changed_in_place(changed)}
                 return False
         return True
-
-    def _time(self, clock: clocks.Clock) -> Samples | None:
-        """Samples of all right methods; a method that fails while it is timed drops out and the rest start again."""
-        spec = self.spec
-        if any(method.guest is not None for method in self.methods):
-            clock = Turns(spec.measure, clock)
-        watch = Watch(())
-        while arms := [m.arm for m in self.methods if m.timeable]:
-            try:
-                samples = timing.measure(arms, spec.baseline, spec.measure, clock, spec.seed, self.stage, self.process)
-                return self._believed(samples, watch)
-            except timing.ArmFailed as failed:
-                if not failed.name and len(arms) > 1:
-                    raise  # any of them; who it is, each of them tells by itself
-                for method in self.methods:
-                    if method.timeable and failed.name in ("", method.name):
-                        method.drop(failed.error)
-            finally:
-                self.spent = self.spent or clock.conditions().get("cuda_graph_error") is not None
-        return None
 
     def _time_alone(self, baseline: Candidate) -> None:
         """Times the baseline before one of the user's own methods is called, for _compare_baseline."""
@@ -249,20 +234,6 @@ class _Configuration:
             for method, _ in own:
                 if method.timeable:
                     method.row["baseline_slowed"] = min(before, after)
-
-    def _believed(self, samples: Samples, watch: Watch) -> Samples | None:
-        """The samples without those of methods that were not what was judged while they were timed."""
-        changed = watch.said("timing")
-        for method in self.methods:
-            if method.name not in samples.arms:
-                continue
-            if method.guest is None:
-                method.heed(changed)
-                continue
-            self.stage("", "timed results")
-            if (reason := method.guest.verdict()) is not None:
-                method.row.update(accuracy="fail", reason=reason)
-        return samples.without([m.name for m in self.methods if not m.timeable])
 
     @contextmanager
     def _once(self) -> Iterator[None]:

@@ -24,7 +24,9 @@ LAYERS = {
     "devices": {"devices"},
     "measurement": {"measurement"},
     "methods": {"methods"},
-    "one configuration": {"candidate", "endings", "failures", "guest", "memory_columns", "operand_sets", "runner"},
+    "one configuration": {
+        *("candidate", "endings", "failures", "guest", "memory_columns", "operand_sets", "phases", "runner"),
+    },
     "results": {"results"},
     "execution": {"execution"},
     "what the table says": {"findings"},
@@ -86,6 +88,7 @@ CHILDS_SIDE = {
         "guest",
         "memory_columns",
         "operand_sets",
+        "phases",
         "runner",
         "execution.child_main",
         "execution.method_server",

@@ -353,6 +353,7 @@ def test_stages_are_announced_before_anything_of_a_method_runs(own: ModuleType) 
         "accuracy",
         "warm-up",
         "timing",
+        "engine",
         "ceilings",
         "memory",
     ]
@@ -410,7 +411,7 @@ def test_provenance() -> None:
 def test_speed_columns_are_those_of_the_samples() -> None:
     spec = small("autograd", "explicit", **TIMED)
     rows, _, result = run(spec)
-    (samples,) = result.samples
+    samples, _ = result.samples
     samples = Samples.from_dict(json.loads(json.dumps(samples.to_dict())))
     for name, row in rows.items():
         derived = columns(samples, name, "autograd", spec.measure)

@@ -18,6 +18,7 @@ from ..facts.markdown import escape
 from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
+from ..facts.timed_as import CALL
 from ..results.files import environments, readable, replacing
 from ..results.naming import distinct_names, labels_of
 from ..results.schema import opened
@@ -186,7 +187,7 @@ def _of_samples(run: Run, file: Path) -> list[dict[str, Any]]:
 
 
 def _with_method(parts: Sequence[Samples], method: str) -> list[Samples]:
-    return [part for part in parts if method in part.arms]
+    return [part for part in parts if part.timed_as == CALL and method in part.arms]
 
 
 def _benchmark(row: Record, name: str, parts: Sequence[Samples]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.rates import RATES
 from ..facts.spec import Measure
+from ..facts.timed_as import CALL, OF_OTHERS
 from ..results import store
 from ..results.arrow import for_people
 from ..results.files import readable, replacing
@@ -29,6 +30,7 @@ FOLLOWS = (
     *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
     *("speedup", "speedup_low", "speedup_high", "speed", "margin", "disturbed"),
     *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high"),
+    *OF_OTHERS,
 )
 """Columns that follow from the samples alone."""
 
@@ -102,7 +104,7 @@ def recompute(out: Path) -> Recomputed:
         samples = _samples(out / "samples.parquet")
         for row in rows:
             parts = samples.get(ConfigurationKey.of(row), [])
-            if any(row["method"] in part.arms for part in parts) and row["time_s"] is not None:
+            if any(row["method"] in part.arms for part in parts if part.timed_as == CALL) and row["time_s"] is not None:
                 found.rows += 1
                 _update(row, speed_columns(row, parts), found)
     table = _with_columns(table, rows)

@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from ..devices import cpu, cuda, device_of, mps, xpu
 from ..facts.spec import Spec
+from ..facts.timed_as import BACKWARD, CALL
 from ..measurement import identities, problem, state
 from ..measurement.accuracy import wrong_kind
 from ..measurement.meddling import sorted_out
@@ -31,7 +32,8 @@ from ..measurement.problem import Problem
 from ..measurement.switches import switched
 from ..memory_columns import kernel_columns, memory_columns
 from ..methods.backward import Backward
-from ..methods.own import context_of, declared_accuracy, load
+from ..methods.in_training import as_backward
+from ..methods.own import context_of, declared_accuracy, load, uses_autograd
 from ..timing import cpu_clock, event_clock, waiting_clock
 from ..timing.clocks import Arm, Clock, Parted
 from .shared_bytes import SharedBytes
@@ -54,6 +56,7 @@ class MethodServer:
         self._next: Problem | None = None
         self._clock: Clock | None = None
         self._arm: Arm | None = None
+        self._as_called: Arm | None = None
         self._forward: Callable[[], None] | None = None
         self._held: Tensor | None = None
         self._wrong: str | None = None
@@ -70,7 +73,7 @@ class MethodServer:
         gc.enable()
         self._preparation.close()
         self._configuration.close()
-        self._made = self._next = self._clock = self._arm = self._forward = self._held = None
+        self._made = self._next = self._clock = self._arm = self._as_called = self._forward = self._held = None
         return {}
 
     def configure(self, spec: dict[str, Any], seed: int | None = None, cores: Sequence[int] = ()) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class MethodServer:
         spec, made = self._configured()
         gc.enable()
         self._preparation.close()
-        self._arm = self._forward = self._held = None
+        self._arm = self._as_called = self._forward = self._held = None
         self._clock = device_of(spec.device).clock(spec.measure)
         self._preparation.enter_context(self._clock.context())
         self._was = state.capture(self._functions)
@@ -102,8 +105,9 @@ class MethodServer:
         begun = time.perf_counter()
         call = loaded(made)
         device_of(spec.device).synchronize()
-        self._arm = Arm(method, call, context_of(loaded))
+        self._arm = self._as_called = Arm(method, call, context_of(loaded))
         said = {"prepare_s": imported_s + time.perf_counter() - begun, "accuracy": declared_accuracy(loaded)}
+        said["autograd"] = uses_autograd(loaded)
         if isinstance(call, Backward):
             self._forward = call.forward_again
         said["forward"] = self._forward is not None
@@ -134,10 +138,13 @@ class MethodServer:
         self._held = got if wrong is None else None
         return {"wrong": wrong, "changed": before.changed(), "calls": changes}
 
-    def ready(self, cuda_graph: bool = False) -> dict[str, Any]:
+    def ready(self, cuda_graph: bool = False, timed_as: str = CALL) -> dict[str, Any]:
         """The method as it will be timed; says what a sample of it should be like."""
-        spec, _ = self._configured()
-        arm, _ = self._prepared()
+        spec, made = self._configured()
+        arm = self._as_called
+        assert arm is not None
+        if timed_as == BACKWARD and arm.context is not nullcontext:
+            arm = Arm(arm.name, as_backward(made, arm.call))
         if cuda_graph and self._forward is not None:
             return {"cuda_graph_error": "its forward pass is run again for new operands, in other memory"}
         self._held = None
@@ -232,7 +239,8 @@ class MethodServer:
         return {"times": None if times is None else times._asdict()}
 
     def memory(self) -> dict[str, Any]:
-        arm, _ = self._prepared()
+        arm = self._as_called
+        assert arm is not None
         _, made = self._configured()
         return memory_columns(arm, load(arm.name), made)
 

@@ -6,6 +6,7 @@ interrupted sweep keeps what it learned.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..facts.record import Record
 from ..facts.spec import Spec
+from ..facts.timed_as import CALL
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples
 from .interrupt import Interrupt, Interrupted
@@ -31,14 +33,33 @@ class Session(Protocol):
 
 @dataclass(slots=True)
 class _Cell:
-    """One configuration: its place in the table, and what its visits brought; `samples` are its `passes` as one."""
+    """One configuration: its place in the table, and what its visits brought; `samples` are its `passes` as
+    one, by what was timed."""
 
     position: int
     spec: Spec
     found: list[Record] = field(default_factory=list)
-    passes: list[Samples] = field(default_factory=list)
-    samples: Samples | None = None
+    passes: dict[str, list[Samples]] = field(default_factory=dict)
+    samples: dict[str, Samples] = field(default_factory=dict)
     visits: int = 0
+
+    @property
+    def widest(self) -> float | None:
+        """The largest half-width by any way of timing; None where something has no interval yet."""
+        widths = [samples.widest(self.spec.baseline) for samples in self.samples.values()]
+        known = [width for width in widths if width is not None]
+        return max(known) if known and len(known) == len(widths) else None
+
+    def add(self, samples: Samples) -> bool:
+        """One pass more; whether it goes with those that are there, which had the same arms."""
+        earlier = self.samples.get(samples.timed_as)
+        if earlier is not None and set(earlier.arms) != set(samples.arms):
+            return False
+        # All of them anew: a median of medians would give the last pass half of the weight.
+        passes = self.passes.setdefault(samples.timed_as, [])
+        passes.append(samples)
+        self.samples[samples.timed_as] = Samples.merge(passes)
+        return True
 
 
 def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec]], observer: Observer) -> None:
@@ -66,9 +87,8 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
             gain, rows = _visit(session, cell, visit)
         except Interrupted:
             return
-        width = cell.samples.widest(cell.spec.baseline) if cell.samples is not None else None
         visit_s = time.monotonic() - started - gain.once_s
-        allotment.report(visit, gain.pairs, width, gain.sampling_s, visit_s)
+        allotment.report(visit, gain.pairs, cell.widest, gain.sampling_s, visit_s)
         if first:
             observer.finish(cell.spec, rows)
         if first and not warned and time.monotonic() - begun > budget_s:
@@ -100,19 +120,13 @@ def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> tuple[_Gain, lis
     }
     measured = session.visit(replace(spec, measure=replace(spec.measure, **changes)), cell.visits)
     cell.visits += 1
-    added = measured.samples[0] if measured.samples else None
-    if added is not None and cell.samples is not None and set(added.arms) != set(cell.samples.arms):
-        added = None
-    if added is not None:
-        # All of them anew: a median of medians would give the last pass half of the weight.
-        cell.passes.append(added)
-        cell.samples = Samples.merge(cell.passes)
+    added = [samples for samples in measured.samples if cell.add(samples)]
     cell.found = _found(cell, measured.found)
-    kept = [] if cell.samples is None else [cell.samples]
+    kept = list(cell.samples.values())
     rows = session.keep(cell.position, spec, replace(measured, found=cell.found, samples=kept))
-    if added is None:
-        return _Gain(0, 0.0, measured.once_s), rows
-    return _Gain(added.rounds, float(added.counters.get("sampling_s", added.measured_s)), measured.once_s), rows
+    pairs = next((samples.rounds for samples in added if samples.timed_as == CALL), 0)
+    sampling_s = math.fsum(float(samples.counters.get("sampling_s", samples.measured_s)) for samples in added)
+    return _Gain(pairs, sampling_s if pairs else 0.0, measured.once_s), rows
 
 
 def _found(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:

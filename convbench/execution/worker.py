@@ -17,6 +17,7 @@ from .._version import __version__
 from ..facts.case import InvalidValue
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
+from ..facts.timed_as import CALL, COLUMN_OF, of
 from ..timing.figures import with_figures
 from ..timing.samples import Samples
 from . import culprits
@@ -28,7 +29,8 @@ from .stage import IDLE
 
 @dataclass(slots=True)
 class Measured:
-    """What was found of one configuration's arms, in their order, and their samples, one Samples per process.
+    """What was found of one configuration's arms, in their order, and their samples, one Samples per process
+    and way of timing.
 
     `environments` holds by their ids those of the child that have not been handed on before. `once_s` are the seconds
     that another run of the configuration would not take again: a child's start, the ceilings, the memory pass.
@@ -45,8 +47,10 @@ class Measured:
         """The table's rows: what was found, with the figures that follow from the samples."""
         rows = [with_figures(row, self.samples, spec.baseline, spec.measure) for row in self.found]
         for row in rows:
-            if not self.apart and ":" in row["method"] and row.pop("speed", None) is not None:
-                row.setdefault("reason", NOT_APART)
+            if not self.apart and ":" in row["method"]:
+                said = [row.pop(of("speed", way), None) for way in (CALL, *COLUMN_OF)]
+                if any(said):
+                    row.setdefault("reason", NOT_APART)
         return [record(row) for row in rows]
 
 

@@ -49,6 +49,8 @@ def _columns(settings: Iterable[Setting]) -> list[Column]:
     return [column for setting in settings for column in _column(setting)]
 
 
+AS_BACKWARD = "as the backward of an autograd.Function (methods through autograd: as they are)"
+
 CASE = tuple(_columns(owned("case")))
 SETTING = (
     *_columns(owned("spec", "switch")),
@@ -120,6 +122,17 @@ SPEED = (
         "methods of one's own: how many times as long the baseline took beside them as without, where that is beyond "
         "what caches and chance explain",
     ),
+    Column("backward_time_s", float, "s", f"median time of one call {AS_BACKWARD}"),
+    Column("backward_time_low_s", float, "s", "lower end of its 95% interval"),
+    Column("backward_time_high_s", float, "s", "upper end of its 95% interval"),
+    Column(
+        "backward_speedup", float, "", f"what a training step gains: the baseline's time over this, both {AS_BACKWARD}"
+    ),
+    Column("backward_speedup_low", float, "", "lower end of its 95% interval"),
+    Column("backward_speedup_high", float, "", "upper end of its 95% interval"),
+    Column("backward_speed", str, "", " | ".join(SPEEDS)),
+    Column("backward_converged", bool, "", "its interval reached the requested precision"),
+    Column("engine_s", float, "s", "what autograd's engine takes for a node that computes nothing, in this process"),
     Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "CUDA: synchronized wall time of one call"),
@@ -173,6 +186,7 @@ SAMPLE_COLUMNS = (
     Column("run_key", str, "", "the run, as in the table"),
     Column("labels", str, "", "JSON object of a cases file's further columns, as in the table"),
     Column("process", int, "", "which of the fresh processes of a configuration, from 0"),
+    Column("timed_as", str, "", "call, or backward: as the backward of an autograd.Function"),
     Column("round", int, "", "the round, from 0; in each all methods are sampled once, in random order"),
     Column("position", int, "", "place of the sample within its round, from 0"),
     Column("method", str, "", "what was timed, as in the table"),

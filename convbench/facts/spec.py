@@ -100,6 +100,7 @@ class Measure:
     processes: int = 1
     cache: str = "hot"
     cuda_graph: bool = False
+    backward: bool = True
     memory: bool = True
     kernels: bool = True
     samples: bool = True
@@ -243,6 +244,8 @@ class Spec:
         everything["budget"] = everything.pop("reference_limits")
         if not self.fixed_weight:
             del everything["fixed_weight"]
+        if self.measure.backward:
+            del everything["measure"]["backward"]
         # Its values decide; what a changed preset is called began to say so later.
         everything["measure"]["name"] = self.measure.name.partition(" ")[0]
         # Rows from before kernels were named are not measured again for their names.

@@ -9,8 +9,9 @@ import numpy as np
 from ..facts import units
 from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
-from ..results.rows import Mask, Rows, partners
+from ..results.rows import Rows, partners
 from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
+from .timings import compressed, engine_bound, launch_bound, launches_wait, not_in_training, throttled, unsettled
 
 SEPARATION = 1.3
 """How far apart two intervals of unpaired timings must lie (the nearer ends' ratio) before they are told apart.
@@ -84,93 +85,6 @@ def failed(rows: Rows) -> Iterator[Finding]:
         often = within(where, rows.equal("method", method), "configuration")
         sentence = f"{method} {what}{often}{at(rows, first, ', for instance ')}{reason(rows, first)}"
         yield Finding("bad", status, sentence, remedy, len(where), *worst_of(rows, where))
-
-
-def unsettled(rows: Rows) -> Iterator[Finding]:
-    """Timings whose interval did not reach the requested precision."""
-    ratio = rows.numbers("speedup_high") / rows.numbers("speedup_low")
-    timed = np.isfinite(rows.numbers("time_s")) & rows.known("converged") & ~rows.agree("method", "baseline")
-    where = np.flatnonzero(timed & rows.equal("converged", False))
-    if not len(where):
-        return
-    worst = worst_first(ratio, where)
-    first = int(worst[0])
-    widest = ""
-    if np.isfinite(ratio[first]):
-        low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
-        widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
-    sentence = f"{share(where, timed, 'timing')} did not reach the requested precision (marked *){widest}"
-    presets = [name.partition(" ")[0] for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
-    # The table does not tell a run within budget_s, which refuses measure=rigorous.
-    remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"
-    if presets == ["rigorous"]:
-        sentence += "; fresh processes differ by their memory layout, too, often by more than that"
-        # The interval of twelve processes reaches from the third to the tenth of their medians, that of six over all.
-        remedy = "more processes (measure.processes=12)"
-    remedy += ", or a quieter machine"
-    yield Finding("warning", "unsettled", sentence, remedy, len(where), *worst_of(rows, worst))
-
-
-def launch_bound(rows: Rows) -> Iterator[Finding]:
-    """CUDA timings in which the host could not stay ahead of the device."""
-    yield from _flagged(
-        rows,
-        rows.equal("launch_bound", True) & ~rows.known("launches_wait"),
-        rows.known("launch_bound"),
-        ("launch_bound", "{often} on CUDA waited for the host to enqueue work, so that times include gaps"),
-        "measure.cuda_graph=true, or a larger batch",
-    )
-
-
-def launches_wait(rows: Rows) -> Iterator[Finding]:
-    """CUDA timings under a variable for debugging that takes the queue away."""
-    said = rows.values("launches_wait")
-    if said:
-        kind = (
-            "launches_wait",
-            f"{said[0]} made the host wait for every kernel in {{often}}, so that times include gaps",
-        )
-        yield from _flagged(rows, rows.known("launches_wait"), rows.known("time_s"), kind, "unset it")
-
-
-EVENTS = 20
-"""A sample of fewer times what its two events take is off by more than 5%."""
-
-
-def compressed(rows: Rows) -> Iterator[Finding]:
-    """CUDA timings so short that what every sample takes besides brings their ratios nearer to 1."""
-    calls = np.where(rows.equal("cache", "cold"), 1, rows.numbers("calls_per_sample"))
-    short = rows.numbers("time_s") * calls < EVENTS * rows.numbers("event_s")
-    yield from _flagged(
-        rows,
-        short,
-        rows.known("event_s"),
-        ("compressed", "{often} took less than twenty times what timing it does, so that ratios seem nearer to 1"),
-        "measure.cache=hot, or a larger batch",
-    )
-
-
-AT_SPEED = 0.97
-"""Share of its highest clock from which a device runs at it: steps of the clock are a percent."""
-
-
-def throttled(rows: Rows) -> Iterator[Finding]:
-    """CUDA timings while the GPU was throttled. At its highest clock it was not, whatever capped it at times."""
-    clock = rows.numbers("clock_mhz") / rows.numbers("highest_mhz")
-    held = rows.known("throttle") & ~rows.equal("throttle", "", "none") & ~(clock >= AT_SPEED)
-    named = ", ".join(dict.fromkeys(rows.value("throttle", int(i)) for i in np.flatnonzero(held)[:100]))
-    slowest = clock[held]
-    low = f" and ran at {np.nanmin(slowest):.0%} of its highest clock" if np.isfinite(slowest).any() else ""
-    kind = ("throttled", f"the GPU was throttled ({named}){low} during {{often}}")
-    yield from _flagged(rows, held, np.isfinite(rows.numbers("time_s")), kind, "cool it, or lock its clocks")
-
-
-def _flagged(rows: Rows, mask: Mask, among: Mask, kind: tuple[str, str], remedy: str) -> Iterator[Finding]:
-    where = np.flatnonzero(mask)
-    if len(where):
-        sentence = kind[1].format(often=share(where, among, "timing"))
-        sentence += at(rows, int(where[0]), ", for instance ")
-        yield Finding("warning", kind[0], sentence, remedy, len(where), *worst_of(rows, where))
 
 
 def not_repeatable(rows: Rows) -> Iterator[Finding]:
@@ -306,6 +220,8 @@ FINDERS = (
     wrong,
     impossible,
     failed,
+    not_in_training,
+    engine_bound,
     unsettled,
     launch_bound,
     compressed,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..facts.record import IMPOSSIBLE, SPEEDS, STATUSES, VERDICTS
 from ..results.rows import Mask, Rows
+from . import lead
 
 OUTCOMES = ("ok", "wrong", IMPOSSIBLE, *(status for status in STATUSES if status != "ok"))
 """A row whose gradient is wrong, or else its time impossible, is called so whatever its status: in a sentence, ok would
@@ -55,5 +56,7 @@ def accuracies(rows: Rows, among: Mask) -> dict[str, int]:
 
 
 def speeds(rows: Rows, among: Mask) -> dict[str, int]:
-    """Rows by verdict on speed, baselines aside."""
-    return counts(rows, "speed", SPEEDS, among & compared(rows))
+    """Rows by the leading verdict on speed, baselines aside."""
+    mine = among & compared(rows)
+    found = {word: int(np.count_nonzero(lead.equal(rows, "speed", word) & mine)) for word in SPEEDS}
+    return {word: number for word, number in found.items() if number}

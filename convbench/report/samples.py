@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
+from ..facts.timed_as import CALL
 from ..results.files import readable
 from ..results.rows import Rows
 from ..results.table import table_files
@@ -48,13 +49,19 @@ def _numbers(rows: Rows) -> dict[tuple[str | None, ...], int]:
     return {(row.get("run"), *ConfigurationKey.of(row)): place for place, row in pairs}
 
 
+def _calls(file: Path) -> list[tuple[str, str, str]] | None:
+    """What leaves only the samples of calls, where the file has others as well."""
+    return [("timed_as", "=", CALL)] if "timed_as" in pq.read_schema(file).names else None
+
+
 def _read(file: Path) -> list[tuple[tuple[str | None, ...], list[float]]]:
     """((config_id, run_key, labels, method), times) of a samples.parquet; none where there is no such file."""
     if not file.is_file():
         return []
     try:
         with readable(file, ""):
-            table = pq.read_table(file, columns=list(NAMES)).sort_by([(n, "ascending") for n in NAMES[4:7]])
+            table = pq.read_table(file, columns=list(NAMES), filters=_calls(file))
+            table = table.sort_by([(n, "ascending") for n in NAMES[4:7]])
             rows = [table.column(name).to_pylist() for name in (*NAMES[:4], "time_s")]
     except InvalidValue:
         return []

@@ -28,7 +28,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the table shows. `settings` are those that vary; `accuracy` is the one verdict of all rows, if it is one."""
+    """What the table shows. `settings` are those that vary; `accuracy` is the one verdict of all rows, if it is one.
+
+    `in_training`: some rows have the figures of a training step in the places of a call's (facts/timed_as.led).
+    """
 
     lines: Sequence[Line]
     methods: Sequence[str]
@@ -37,6 +40,7 @@ class Content:
     timed: bool
     accuracy: str | None = None
     labels: Sequence[str] = field(default_factory=tuple)
+    in_training: bool = False
 
 
 Setting = tuple[str, Callable[[Record], str]]
@@ -92,6 +96,13 @@ def speedup_cell(row: Record) -> Text:
     return Text(units.interval(row["speedup"], row.get("speedup_low"), row.get("speedup_high")) + mark)
 
 
+def call_cell(row: Record) -> Text:
+    """The speedup of a call alone, where that of a training step has its own cell."""
+    if row.get("call_speedup") is None or row.get("method") == row.get("baseline"):
+        return Text("")
+    return Text(units.times(row["call_speedup"]), style="quiet")
+
+
 def speed_cell(row: Record) -> Text:
     """The verdict on speed, or the status where the row could not be measured."""
     status = row.get("status")
@@ -134,6 +145,12 @@ def verdicts(row: Record, content: Content) -> Text:
     return Text(" · ").join([w for w in words if w.plain])
 
 
+def with_call(text: Text, row: Record) -> Text:
+    """`text` and, where a training step's speedup stands in its place, that of the bare calls."""
+    call = call_cell(row)
+    return Text(" · ").join([text, Text("call ", style="quiet") + call]) if call.plain else text
+
+
 def wide(content: Content) -> Aligned:
     """One line for each configuration, four columns for each method."""
     settings = setting_columns(content)
@@ -157,6 +174,7 @@ def _method_columns(content: Content, method: str) -> list[Column]:
         time = Column("time", True, method)
         return [time] if content.accuracy else [time, Column("accuracy", group=method)]
     heads = [Column("time", True, method), Column("speedup", group=method), Column("", group=method)]
+    heads += [Column("call", True, method)] if content.in_training else []
     return heads if content.accuracy else [*heads, Column("accuracy", group=method)]
 
 
@@ -166,6 +184,7 @@ def _method_cells(content: Content, method: str) -> list[Cell]:
     if method == content.baseline:
         return [_time_or_status] if content.accuracy else [time_cell, outcome_cell]
     cells: list[Cell] = [time_cell, speedup_cell, speed_cell]
+    cells += [call_cell] if content.in_training else []
     return cells if content.accuracy else [*cells, accuracy_cell]
 
 
@@ -191,7 +210,7 @@ def paired(content: Content) -> Aligned:
 
 def _pair(row: Record, content: Content, baseline: bool) -> tuple[list[Text], list[Text]]:
     """A method's cells in the first and in the second row; words move up where there are no numbers."""
-    words = verdicts(row, content)
+    words = with_call(verdicts(row, content), row)
     numbers = [time_cell(row)] if baseline else [time_cell(row), speedup_cell(row)]
     blank = [Text("") for _ in numbers[1:]]
     if any(cell.plain for cell in numbers):
@@ -206,6 +225,7 @@ def listed(content: Content) -> Aligned:
             (Column("time", True), time_cell),
             (Column("speedup"), _speedup_or_baseline),
             (Column(""), speed_cell),
+            *([(Column("call", True), call_cell)] if content.in_training else []),
             (Column("accuracy"), accuracy_cell),
             (Column("err/bound", True), error_cell),
         ]
@@ -224,7 +244,7 @@ def terse(content: Content) -> Aligned:
     if content.timed:
         cells = [] if content.accuracy else cells
         cells = [(Column("time", True), time_cell), (Column("speedup"), _speedup_or_baseline), *cells]
-        cells.insert(2, (Column(""), speed_cell))
+        cells[2:2] = [(Column(""), speed_cell), *([(Column("call", True), call_cell)] if content.in_training else [])]
     return _listed(content, cells)
 
 
@@ -282,7 +302,7 @@ def _stack(method: str, row: Record, content: Content) -> list[Text]:
     first = Text(f"  {method}  ", no_wrap=True)
     if row.get("time_s") is not None:
         first += Text(f"{units.time(row['time_s']):>7}  ")
-    below = _speedup_or_baseline(row) if content.timed else error_cell(row)
+    below = with_call(_speedup_or_baseline(row), row) if content.timed else error_cell(row)
     if not content.timed and below.plain:
         below = Text("error/bound ") + below
     indent = " " * (len(method) + 4)

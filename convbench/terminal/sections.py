@@ -98,7 +98,9 @@ def heading(shown: Content, configured: int, context: Context) -> Lines:
         notes.append(f"accuracy: {shown.accuracy}{throughout} ({MEANING[shown.accuracy]})")
     if shown.timed and len(shown.methods) > 1:
         rival = f"{shown.baseline}'s time" if shown.baseline else "the baseline's time"
-        notes.append(f"speedup: {rival} ÷ the method's, timed in pairs, with its 95% interval")
+        what = ", both in a training step (as the backward of an autograd.Function)" if shown.in_training else ""
+        call = "; call: the same of the bare calls" if shown.in_training else ""
+        notes.append(f"speedup: {rival} ÷ the method's{what}, timed in pairs, with its 95% interval{call}")
     if configured > len(shown.lines):
         notes.append(f"the {len(shown.lines)} worst of {units.count(configured)} configurations, worst first")
     out.extend(Text(note, style="quiet") for note in notes)

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..facts.record import FAILED, IMPOSSIBLE
-from ..findings import tally
+from ..facts.timed_as import BACKWARD, CALL, led
+from ..findings import lead, tally
 from ..results.naming import varying
 from ..results.rows import Codes, Rows
 from .layouts import Content, Line, label_names
@@ -18,7 +19,7 @@ last."""
 
 def badness(rows: Rows) -> npt.NDArray[np.float64]:
     """How much each row deserves a look: its tier plus a number below 50 for how slow, or else how inexact, it is."""
-    speedup = rows.numbers("speedup")
+    speedup = lead.numbers(rows, "speedup")
     with np.errstate(divide="ignore", invalid="ignore"):
         slow = -np.log(np.where(rows.agree("method", "baseline"), np.nan, speedup))
         inexact = np.log(rows.numbers("bound_ratio"))
@@ -27,7 +28,7 @@ def badness(rows: Rows) -> npt.NDArray[np.float64]:
     score[rows.equal("accuracy", "fail")] += TIER["fail"]
     score[rows.equal("speed", IMPOSSIBLE)] += TIER["impossible"]
     score[rows.equal("status", *FAILED)] += TIER["failed"]
-    score[rows.equal("speed", "slower")] += TIER["slower"]
+    score[lead.equal(rows, "speed", "slower")] += TIER["slower"]
     score[rows.equal("status", "skipped", "unsupported")] += TIER["absent"]
     return score
 
@@ -48,9 +49,10 @@ def content(rows: Rows, limit: int) -> tuple[Content, int]:
     chosen = worst(rows, group, limit)
     where = np.flatnonzero(np.isin(group, chosen))
     place = {int(g): i for i, g in enumerate(chosen)}
-    lines = [Line({}) for _ in chosen]
+    lines, trained = [Line({}) for _ in chosen], lead.in_training(rows)
     for index, row in zip(where, rows.take(where.tolist()), strict=True):
-        lines[place[int(group[index])]].rows[str(row.get("method"))] = row
+        way = BACKWARD if trained[index] else CALL
+        lines[place[int(group[index])]].rows[str(row.get("method"))] = led(row, way)
     baselines = rows.values("baseline")
     baseline = baselines[0] if len(baselines) == 1 else None
     methods = sorted(map(str, rows.values("method")), key=lambda m: m != baseline)
@@ -64,5 +66,6 @@ def content(rows: Rows, limit: int) -> tuple[Content, int]:
         timed=bool(rows.values("time_s")) if rows.count < 1000 else bool(np.isfinite(rows.numbers("time_s")).any()),
         accuracy=verdicts[0] if len(verdicts) == 1 and shared else None,
         labels=label_names(lines),
+        in_training=bool(trained[where].any()),
     )
     return shown, tally.configurations(rows)

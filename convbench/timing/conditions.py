@@ -27,7 +27,7 @@ _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
     **dict.fromkeys(("enqueue_s", "wall_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"), median),
-    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s"), median),
+    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s", "engine_s"), median),
     "throttle": _throttle,
     "launch_bound": any,
     "cuda_graph": all,

@@ -11,6 +11,7 @@ from typing import Any
 from ..facts.configuration_key import ConfigurationKey
 from ..facts.spec import Measure
 from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
+from ..facts.timed_as import CALL
 from .conditions import CONDITIONS, OBSERVED, together
 from .disturbance import stretch, widened
 from .means import mean_columns
@@ -24,7 +25,8 @@ class Samples:
     `times[r][a]` is in seconds per call and `calls[r][a]` the calls in that sample; `order[r]` lists the arms'
     indices as they ran in round r. `means`, `cpu` and `switches` are as in Sample, None where nobody knows, and empty
     where nobody knows anything. `counters` and `per_arm` hold what was observed beside the times (warm-up, wall time,
-    enqueue times, throttling): it is reported but never enters a time or a ratio.
+    enqueue times, throttling): it is reported but never enters a time or a ratio. `timed_as`: what the calls were, in
+    the words of facts/timed_as.py.
     """
 
     arms: tuple[str, ...]
@@ -40,6 +42,7 @@ class Samples:
     means: list[list[float | None]] = field(default_factory=list)
     cpu: list[list[float | None]] = field(default_factory=list)
     switches: list[list[int | None]] = field(default_factory=list)
+    timed_as: str = CALL
 
     def add(self, row: Sequence[Sample], order: list[int]) -> None:
         """One more round, a sample of every arm."""
@@ -138,6 +141,7 @@ class Samples:
             {
                 **named,
                 "process": self.process,
+                "timed_as": self.timed_as,
                 "round": r,
                 "position": position,
                 "method": self.arms[a],
@@ -150,14 +154,16 @@ class Samples:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> list[Samples]:
-        """The Samples of one configuration, one per process, from its rows of samples.parquet in any order.
+        """The Samples of one configuration, one per way of timing and process, from its rows of samples.parquet in any
+        order.
 
-        What was observed beside the times is not in the rows and comes back empty.
+        What was observed beside the times is not in the rows and comes back empty. Rows that do not say what was timed
+        are of calls: they are from before anything else was.
         """
-        processes: dict[int, list[Mapping[str, Any]]] = {}
+        parts: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
         for row in rows:
-            processes.setdefault(int(row["process"]), []).append(row)
-        return [_from_rows(process, processes[process]) for process in sorted(processes)]
+            parts.setdefault((row.get("timed_as") or CALL, int(row["process"])), []).append(row)
+        return [replace(_from_rows(parts[part]), timed_as=part[0], process=part[1]) for part in sorted(parts)]
 
     @staticmethod
     def merge(parts: Sequence[Samples]) -> Samples:
@@ -279,7 +285,7 @@ def _aligned(part: Samples, arms: tuple[str, ...]) -> Samples:
     )
 
 
-def _from_rows(process: int, rows: list[Mapping[str, Any]]) -> Samples:
+def _from_rows(rows: list[Mapping[str, Any]]) -> Samples:
     rows = sorted(rows, key=lambda row: (row["round"], row["position"]))
     arms = tuple(sorted({str(row["method"]) for row in rows}))
     index = {name: i for i, name in enumerate(arms)}
@@ -287,7 +293,7 @@ def _from_rows(process: int, rows: list[Mapping[str, Any]]) -> Samples:
     for row in rows:
         rounds.setdefault(int(row["round"]), []).append(row)
     first = rows[0]
-    out = Samples(arms, int(first["seed"]), float(first["margin"]), float(first["half_width"]), process=process)
+    out = Samples(arms, int(first["seed"]), float(first["margin"]), float(first["half_width"]))
     for taken in rounds.values():
         by_arm = {index[str(row["method"])]: row for row in taken}
         out.add([sample_from(by_arm[a]) for a in range(len(arms))], [index[str(row["method"])] for row in taken])

@@ -1,0 +1,35 @@
+"""What is timed of a method: its call, or the same computation as a training step has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CALL, BACKWARD = "call", "backward"
+"""`call`: what the method returns, called by itself. `backward`: the same as the backward of an autograd.Function, by
+autograd's engine; a method that goes through autograd anyhow is timed as it is."""
+
+MEASURED = (
+    *("time_s", "time_low_s", "time_high_s"),
+    *("speedup", "speedup_low", "speedup_high", "speed", "converged"),
+)
+"""Columns of a call that each other way of timing has as well."""
+
+COLUMN_OF = {BACKWARD: {name: f"backward_{name}" for name in MEASURED}}
+"""Way of timing → the columns that hold its figures."""
+
+OF_OTHERS = tuple(column for names in COLUMN_OF.values() for column in names.values())
+
+
+def of(column: str, timed_as: str) -> str:
+    """The column that holds such a figure for this way of timing."""
+    return COLUMN_OF[timed_as][column] if timed_as != CALL else column
+
+
+def led(row: Mapping[str, Any], timed_as: str) -> dict[str, Any]:
+    """The row with the figures of this way of timing in the places of a call's, whose speedup stands beside them as
+    `call_speedup`; what was not timed so has no figures."""
+    if timed_as == CALL:
+        return dict(row)
+    figures = {name: row.get(column) for name, column in COLUMN_OF[timed_as].items()}
+    return {k: v for k, v in {**row, **figures, "call_speedup": row.get("speedup")}.items() if v is not None}

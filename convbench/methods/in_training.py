@@ -1,0 +1,50 @@
+"""A method as training can use it: its computation as the backward of a torch.autograd.Function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..measurement.problem import Problem
+from . import Unsupported
+from .autograd import differentiable
+
+
+class _Function(torch.autograd.Function):
+    """Its forward computes nothing, as only the backward is timed; it saves what the gradient depends on."""
+
+    @staticmethod
+    def forward(ctx: Any, wanted: Tensor, output: Tensor, needed: tuple[Tensor, ...], call: Any) -> Tensor:
+        ctx.save_for_backward(*needed)
+        ctx.call = call
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_output: Tensor) -> Any:
+        _ = ctx.saved_tensors  # a real one unpacks them, with the check that nobody has changed them
+        return ctx.call(), None, None, None
+
+
+def as_backward(problem: Problem, call: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """torch.autograd.grad of a graph of one node, whose backward is `call`: what autograd's engine and a node written
+    in Python add to it is in its time. Raises Unsupported for order 2, which has no such node.
+    """
+    if problem.order != 1:
+        raise Unsupported("the backward of an autograd.Function covers order=1")
+    _, _, _, wanted = differentiable(problem)
+    # Nothing reads the output's values, so that one element stands for all of them.
+    output = problem.grad_output.new_empty(1).expand(problem.grad_output.shape)
+    needed = {"input": (problem.weight,), "weight": (problem.input,)}.get(problem.wrt, ())
+    recorded: Tensor = _Function.apply(wanted, output, needed, call)  # type: ignore[no-untyped-call]
+    grad_output = problem.grad_output
+    return lambda: torch.autograd.grad(recorded, wanted, grad_output, retain_graph=True)[0]
+
+
+def empty_backward(problem: Problem) -> Callable[[], Tensor]:
+    """torch.autograd.grad of a graph of one node that computes nothing, a view: autograd's engine by itself."""
+    leaf = problem.input.detach().requires_grad_()
+    output, grad = leaf.view_as(leaf), problem.input.detach()
+    return lambda: torch.autograd.grad(output, leaf, grad, retain_graph=True)[0]
