@@ -111,6 +111,10 @@ gate: $(VENV)/run.stamp ## compare the night in NIGHTLY_OUT with the last good o
 accept: $(VENV)/run.stamp ## make the night in NIGHTLY_OUT the baseline, although the gate was red
 	$(NIGHTLY) accept
 
+.PHONY: gpu-proof
+gpu-proof: $(VENV)/dev.stamp ## prove convbench on a GPU that it has not met, once (ARGS=budget_s=420; DEVICE=cpu: its CPU half)
+	$(BIN)/python -m convbench validate --proof "device=$${DEVICE:-cuda}" $(ARGS)
+
 .PHONY: compare
 compare: $(VENV)/run.stamp ## make compare BASE=DIR NEW=DIR: did anything get worse?
 	$(BIN)/python -m convbench compare $(BASE) $(NEW) $(ARGS)

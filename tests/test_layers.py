@@ -32,7 +32,7 @@ LAYERS = {
     "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
-    "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "history", "tracing", "validation"},
+    "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "history", "proof", "tracing", "validation"},
     "command line": {"api", "cli", "pytest_plugin", "testing"},
 }
 # The package's own face takes `load` from below when it is asked for.
@@ -94,6 +94,8 @@ CHILDS_SIDE = {
         "execution.method_server",
     ),
     "validation.proofs",
+    *(f"proof.figures.{m}" for m in ("of_device", "primitives", "references", "timers")),
+    *(f"proof.planted.{m}" for m in ("faults", "streams", "tf32_flags", "tf32_words", "work")),
     *("timing.event_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
     *("failures.explain", "failures.mistakes", "failures.pattern", "failures.wrong"),
     *("api.judging", "tracing.recorder", "tracing.targets"),

@@ -17,8 +17,26 @@ class Cpu(Device):
     # The matrices are 48 MiB in float32 at most, all three together. Of a comparison's dozen float64 temporaries,
     # 512 KiB each stay in the caches and within the allocator's reach: blocks of 2²² elements took eight times as long,
     # most of it for pages mapped anew. The canary is the notebook's input gradient as a convolution, some 20 µs.
-    work = Work((256, 512, 1024, 2048), 0.02, 2**27, 2**16, (1, 1, 25, 4, 9), 0.0)
+    work = Work(
+        products=(256, 512, 1024, 2048),
+        long_enough_s=0.02,
+        copy_bytes=2**27,
+        block=2**16,
+        canary=(1, 1, 25, 4, 9),
+        canary_s=0.0,
+        shapes=(
+            (1, 4, 8, 4, 3),
+            (1, 8, 16, 8, 3),
+            (1, 16, 16, 16, 3),
+            (1, 16, 28, 32, 3),
+            (2, 32, 28, 32, 3),
+            (4, 32, 28, 32, 3),
+            (4, 32, 28, 64, 3),
+            (8, 32, 28, 64, 3),
+        ),
+    )
     is_host = True
+    activity = "CPU"
 
     def missing(self) -> str | None:
         return None

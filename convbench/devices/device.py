@@ -37,7 +37,9 @@ class Work:
     `products`: sides of the square matrices tried in turn for the ceiling, until one takes `long_enough_s`, a thousand
     times what starting it costs. `copy_bytes`: of the copy, at least. `block`: elements compared at a time.
     `canary`: batch, channels in, size, channels out and kernel of the convolution that `validate` times; its batch is
-    doubled until a call takes `canary_s`. `reference_flops`: of a float64 reference, at most.
+    doubled until a call takes `canary_s`. `reference_flops`: of a float64 reference, at most. `shapes`: eight such
+    convolutions, from what takes as long as a launch to some milliseconds, that `validate --proof` times beside other
+    timers.
     """
 
     products: tuple[int, ...] = (1024, 2048, 4096, 8192)
@@ -47,6 +49,16 @@ class Work:
     canary: tuple[int, int, int, int, int] = (16, 64, 56, 64, 3)
     canary_s: float = 5e-4
     reference_flops: float = 2e10
+    shapes: tuple[tuple[int, int, int, int, int], ...] = (
+        (1, 4, 8, 4, 3),
+        (4, 16, 14, 16, 3),
+        (8, 32, 28, 32, 3),
+        (16, 64, 28, 64, 3),
+        (32, 64, 56, 64, 3),
+        (32, 128, 56, 128, 3),
+        (64, 256, 28, 256, 3),
+        (64, 512, 28, 512, 3),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,8 @@ class Device(ABC):
     `work`: how much suits it. `fingerprint`: names among its `facts` that make absolute times comparable, beside the
     usual ones of measurement/environment.py. `sharing`: how launchers hand it out, None where they do not.
     `is_host`: it computes in the calling thread, so that CPU seconds are its own. `has_float64`: the reference can be
-    computed there. `has_triton`: triton's do_bench can time it.
+    computed there. `has_triton`: triton's do_bench can time it. `has_nvml`: NVML tells its clocks. `activity`: the name
+    of what torch's profiler records of it (torch.profiler.ProfilerActivity), None where it records nothing.
     """
 
     work: ClassVar[Work] = Work()
@@ -77,6 +90,8 @@ class Device(ABC):
     is_host: ClassVar[bool] = False
     has_float64: ClassVar[bool] = True
     has_triton: ClassVar[bool] = False
+    has_nvml: ClassVar[bool] = False
+    activity: ClassVar[str | None] = None
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -129,6 +144,15 @@ class Device(ABC):
         """What a switch of a configuration sets on this device besides what it sets everywhere, by the switch's name
         (measurement/switches.py)."""
         return {}
+
+    def interface(self) -> Any | None:
+        """torch.cuda, or what has its interface: streams, events that tell the time, perhaps a sleep and graphs. None
+        where the device is timed in another way."""
+        return None
+
+    def computes_tf32(self) -> bool:
+        """Whether it rounds operands to TF32 where it may."""
+        return False
 
     def clock(self, measure: Measure) -> Clock:
         """What times it; by itself batches of calls by the host's clock, waited for."""

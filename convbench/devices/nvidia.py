@@ -52,6 +52,8 @@ class Nvidia(Device):
     sharing = NVIDIA
     fingerprint = ("environment_variables", "unusual_flags")
     has_triton = True
+    has_nvml = True
+    activity = "CUDA"
 
     def missing(self) -> str | None:
         import torch
@@ -136,6 +138,17 @@ class Nvidia(Device):
         from .kernels import launched
 
         return launched(call, self.synchronize)
+
+    def interface(self) -> Any | None:
+        import torch
+
+        return torch.cuda
+
+    def computes_tf32(self) -> bool:
+        """Since Ampere."""
+        import torch
+
+        return torch.cuda.get_device_capability(self.name) >= (8, 0)
 
     def clock(self, measure: Measure) -> Clock:
         from ..timing.event_clock import EventClock

@@ -18,6 +18,7 @@ INFINITY_CACHE_BYTES = 2**28
 class Rocm(Nvidia):
     title = "ROCm"
     sharing = AMD
+    has_nvml = False
 
     def _why_not(self, warned: list[str]) -> str:
         return "torch finds no usable ROCm device"
@@ -51,6 +52,10 @@ class Rocm(Nvidia):
 
     def cache_bytes(self) -> float:
         return max(INFINITY_CACHE_BYTES, super().cache_bytes())
+
+    def computes_tf32(self) -> bool:
+        """Not unless hipBLASLt is told to, and then not everywhere."""
+        return False
 
     def clock(self, measure: Measure) -> Clock:
         from ..timing.event_clock import EventClock

@@ -20,6 +20,7 @@ class Xpu(Accelerator):
     sharing: ClassVar[Sharing | None] = Sharing(("ZE_AFFINITY_MASK",), _listed)
     fingerprint = ("gpu", "driver")
     has_triton = True
+    activity = "XPU"
 
     def facts(self) -> dict[str, Any]:
         import torch
@@ -48,6 +49,11 @@ class Xpu(Accelerator):
                 part.fp32_precision = value
 
         return {"tf32": Switch(read, write)}
+
+    def interface(self) -> Any | None:
+        import torch
+
+        return torch.xpu
 
     def clock(self, measure: Measure) -> Clock:
         import torch

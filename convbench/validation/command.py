@@ -47,26 +47,32 @@ def parser() -> Arguments:
     out = Arguments(
         "validate",
         usage="%(prog)s [device=cpu] [budget_s=60] [measure=default] [threads=1] [seed=0] [--load] [--json]\n"
-        "       %(prog)s --judge [measure=quick] [--keep FILE] [--json | --markdown]",
+        "       %(prog)s --judge [measure=quick] [--keep FILE] [--json | --markdown]\n"
+        "       %(prog)s --proof [device=cuda] [out=DIR] [stages=primitives,timers,program] [only=NAME,…]\n"
+        "                [budget_s=N] [retry=failed] [--json]",
         description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
-        "Timer beside it; or, with --judge, every method of a set that deceives. Exit code 0: timings from this "
-        "machine can be trusted, and nothing deceived; 2: the command line is at fault; 4: they cannot be trusted, "
-        "something did deceive, or there is no such device.",
+        "Timer beside it; with --judge, every method of a set that deceives; or, with --proof, all that convbench "
+        "relies on where a device is used for the first time. Exit code 0: timings from this machine can be trusted, "
+        "nothing deceived, everything is proved; 1: a check of the proof failed; 2: the command line is at fault; 4: "
+        "timings cannot be trusted, something did deceive or could not be told, or there is no such device.",
     )
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
     out.add_argument("--judge", action="store_true", help="try methods that deceive, which takes some minutes")
+    out.add_argument("--proof", action="store_true", help="check what convbench relies on, which takes many minutes")
     out.add_argument("--markdown", action="store_true", help="with --judge: print the table as Markdown")
     out.add_argument(
         "--keep", metavar="FILE", help="with --judge: write each trial there as it ends, and leave out those in it"
     )
     out.add_argument("--load", action="store_true", help="keep every core busy in bursts meanwhile, as an experiment")
-    out.add_argument("--json", action="store_true", help="print one JSON object, with every trial in it")
+    out.add_argument("--json", action="store_true", help="print one JSON object, with every trial or check in it")
     return out
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the proofs and returns 0 or 4; raises InvalidValue."""
     args = parser().parse_args(argv)
+    if args.proof:
+        return _prove(args)
     if args.judge or args.markdown or args.keep:
         return _judge(args)
     wanted = _wanted(args)
@@ -92,6 +98,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
     (_print_json if wanted.as_json else _print)(wanted, judgement, tries)
     return Exit.GOOD if judgement.trusted else Exit.UNTRUSTED
+
+
+def _prove(args: argparse.Namespace) -> int:
+    from ..proof import command as proof
+
+    given = [name for name in ("judge", "markdown", "keep", "load") if getattr(args, name)]
+    if given:
+        raise InvalidValue(given[0], f"--{given[0]} does not go with --proof; leave it out")
+    return proof.main(args.settings, as_json=args.json)
 
 
 def _judge(args: argparse.Namespace) -> int:

@@ -60,7 +60,7 @@ def the_queue() -> Queue:
 
 
 class Turtle(Device):
-    work = Work((64, 128), 0.0, 2**16, 2**16, (1, 1, 25, 4, 9), 0.0)
+    work = Work((64, 128), 0.0, 2**16, 2**16, (1, 1, 25, 4, 9), 0.0, shapes=((2, 8, 16, 8, 3),) * 8)
     fingerprint = ("shell",)
     sharing = Sharing(("TURTLE_VISIBLE_DEVICES",), lambda: ["left", "right"])
 

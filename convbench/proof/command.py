@@ -1,0 +1,151 @@
+"""`python -m convbench validate --proof`: goes through the checks, and writes what became of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .._version import __version__
+from ..facts import units
+from ..facts.case import InvalidValue, did_you_mean
+from ..facts.devices import check_device
+from ..facts.exits import Exit
+from ..facts.spec import number, one_of
+from ..results.files import replacing
+from . import page, stages, table
+from .asking import Unanswered
+from .checks import NOT_RUN, STAGES, Check, Result, Seen, append, read
+from .context import Context
+from .runner import Run, left
+from .verdict import exit_code, sentence
+
+SETTINGS = ("device", "out", "stages", "only", "budget_s", "retry")
+CHECKS, PAGE, ENVIRONMENT = "checks.jsonl", "proof.html", "environment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    device: str
+    out: Path
+    stages: tuple[str, ...]
+    only: tuple[str, ...]
+    budget_s: float | None
+    retry: str
+
+
+def main(settings: Sequence[str], as_json: bool = False) -> int:
+    """Runs what is not done yet and returns 0, 1 or 4; raises InvalidValue, KeyboardInterrupt."""
+    wanted = asked(settings)
+    chosen = stages.chosen(wanted.stages, wanted.only)
+    if not chosen:
+        raise InvalidValue("only", f"only={','.join(wanted.only)} fits no check of {', '.join(wanted.stages)}")
+    prepare(wanted.out)
+    context = Context(wanted.device, wanted.out)
+    try:
+        missing = context.ask("of_device:missing")
+        if missing is not None:
+            print(f"convbench: there is no device={wanted.device} to prove: {missing}", file=sys.stderr)
+            return Exit.UNTRUSTED
+        environment = context.traits.environment
+    except Unanswered as error:
+        print(f"convbench: {wanted.device} tells nothing of itself: {error}", file=sys.stderr)
+        return Exit.UNTRUSTED
+    kept = {environment["environment_id"]: environment}
+    write(wanted.out / ENVIRONMENT, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    made = (__version__, wanted.device, environment["environment_id"])
+    file = wanted.out / CHECKS
+    run = Run(context, lambda result: keep(file, result), made, wanted.budget_s, begun)
+    run.done = left(read(file, made), wanted.retry)
+    try:
+        run.go(chosen)
+    finally:
+        context.release()
+        results = [run.done.get(check.name) or not_run(check) for check in chosen]
+        write(wanted.out / PAGE, page.render(results, wanted.device, environment))
+    if as_json:
+        print(json.dumps(said(results, wanted.device, environment), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        table.show(results, wanted.device, wanted.out / PAGE)
+    return exit_code(results)
+
+
+def asked(settings: Sequence[str]) -> Wanted:
+    """Raises InvalidValue."""
+    values = {"device": "cuda", "out": "", "stages": ",".join(STAGES), "only": "", "budget_s": "", "retry": "none"}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in SETTINGS:
+            hint = did_you_mean(key, SETTINGS) or f"; allowed: {', '.join(SETTINGS)}"
+            raise InvalidValue(key, f"validate --proof has no setting {setting!r}{hint}")
+        values[key] = text
+    device = check_device(values["device"])
+    return Wanted(
+        device=device,
+        out=Path(values["out"] or f"results/proof-{device.replace(':', '-')}"),
+        stages=tuple(one_of("stages", stage, STAGES) for stage in values["stages"].strip("[]").split(",")),
+        only=tuple(pattern.strip() for pattern in values["only"].strip("[]").split(",") if pattern.strip()),
+        budget_s=_seconds(values["budget_s"]) if values["budget_s"] else None,
+        retry=one_of("retry", values["retry"], ("none", "failed")),
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        given: Any = float(text)
+    except ValueError:
+        given = text
+    return number("budget_s", given, 1.0)
+
+
+def prepare(out: Path) -> None:
+    """Makes the folder. Raises InvalidValue."""
+    try:
+        (out / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue("out", f"out={out} cannot be made ({error.strerror}); give another folder") from error
+
+
+def keep(file: Path, result: Result) -> None:
+    """Writes a result down and says it. Raises InvalidValue."""
+    try:
+        append(file, result)
+    except OSError as error:
+        raise InvalidValue("out", f"{file} cannot be written ({error.strerror}); give another folder") from error
+    seconds = units.time(result.seconds)
+    print(f"{result.verdict}: {result.name} ({seconds}): {table.told(result)}", file=sys.stderr, flush=True)
+
+
+def begun(check: Check) -> None:
+    """Tells a terminal what is being waited for."""
+    if sys.stderr.isatty():
+        print(f"… {check.stage}: {check.name}", end="\r", file=sys.stderr, flush=True)
+
+
+def write(file: Path, text: str) -> None:
+    """Raises InvalidValue."""
+    try:
+        with replacing(file) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidValue("out", f"{file} cannot be written ({error.strerror}); give another folder") from error
+
+
+def not_run(check: Check) -> Result:
+    return Result.of(check, Seen(NOT_RUN, "", "its time was over, or the program was ended before it"))
+
+
+def said(results: Sequence[Result], device: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The one object that --json prints."""
+    return {
+        "device": device,
+        "environment": environment,
+        "checks": [asdict(result) for result in results],
+        "sentence": sentence(results, device),
+        "exit_code": int(exit_code(results)),
+    }

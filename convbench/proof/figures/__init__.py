@@ -1,0 +1,1 @@
+"""What measures, in a process of its own: figures by name, and no verdicts."""

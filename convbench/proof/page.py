@@ -1,0 +1,63 @@
+"""A proof as one HTML page: the verdict, the checks by stage, the tables of times, the environment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from .._version import __version__
+from ..facts import units
+from .checks import STAGES, VERDICTS, Result
+from .table import told
+from .verdict import exit_code, sentence
+
+TITLES = {
+    "primitives": "What timing rests on, and planted faults",
+    "timers": "Times beside those of other timers",
+    "program": "The whole program",
+}
+CLASSES = {"pass": "good", "fail": "bad", "could not tell": "warn", "not run": "quiet", "does not apply": "quiet"}
+
+
+def render(results: Sequence[Result], device: str, environment: Mapping[str, Any]) -> str:
+    """The page. What it is given is escaped; it fetches nothing and runs no script."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    counts = Counter(result.verdict for result in results)
+    return found.get_template("proof.html.j2").render(
+        device=device,
+        model=environment.get("gpu") or environment.get("cpu"),
+        version=__version__,
+        code=int(exit_code(results)),
+        sentence=sentence(results, device),
+        counts=[(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]],
+        classes=CLASSES,
+        stages=[(stage, TITLES[stage], of_stage(results, stage)) for stage in STAGES if of_stage(results, stage)],
+        told=told,
+        time=units.time,
+        ratio=lambda a, b: units.MISSING if not a or not b else f"{a / b:.3f}",
+        timed=[
+            (result.name, name, times) for result in results for name, times in result.figures.get("times", {}).items()
+        ],
+        total=units.duration(sum(result.seconds or 0.0 for result in results)),
+        environment=[(key, shown(value)) for key, value in environment.items() if value not in (None, {}, [])],
+    )
+
+
+def of_stage(results: Sequence[Result], stage: str) -> list[Result]:
+    return [result for result in results if result.stage == stage]
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,139 @@
+"""Stage `program`, second half: the tests, large problems, and the program's own commands on the device."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+from ..facts.units import time
+from .checks import Check, Seen, inapplicable, judged, unknown
+from .context import ROOT, Context
+
+REFERENCE_S = 10.0
+"""Of a configuration whose reference is sampled: a gather of 5·10⁷ products, and signed sums over all of it. CPU
+seconds where the host is the device."""
+HEAVY = (
+    "op=conv2d",
+    "batch=64",
+    "in_channels=512",
+    "out_channels=512",
+    "size=28",
+    "kernel=3",
+    "padding=1",
+    "wrt=weight",
+)
+LARGE = ("op=conv2d", "batch=1", "in_channels=128", "out_channels=2", "size=4100", "kernel=3", "padding=1")
+LARGE_ELEMENTS = 128 * 4100**2
+"""Of the input, above 2³¹."""
+LARGE_BYTES = 36e9
+"""Several times what the input has in bfloat16: results, copies, and the comparison in float64 block by block."""
+HOST_BYTES = 48e9
+"""Values are drawn on the host, in float32."""
+VALIDATED_S = 30
+NIGHT = ("limit=2", "measure=quick")
+
+
+def checks() -> list[Check]:
+    return [
+        Check(
+            "reference time", "program", "the reference of a large weight's gradient is sampled and soon there",
+            time(REFERENCE_S), reference_time, 10.0,
+        ),
+        Check("validate", "program", "exit code 0: timings can be trusted", "validate's own", validate, 40.0),
+        Check(
+            "the README's command", "program", "exit code 0, every row measured and right", "none", readme, 60.0
+        ),
+        Check(
+            "two nights", "program", "the first is kept (exit code 4, nothing to compare with), the second passes (0)",
+            "the gate's own", two_nights, 60.0,
+        ),
+        Check("tests marked gpu", "program", "they pass", "none", gpu_tests, 90.0),
+        Check(
+            "beyond 2³¹ elements", "program", "a gradient of 2.15·10⁹ elements is right", "verdicts exact, ok, reduced",
+            large, 120.0,
+        ),
+    ]  # fmt: skip
+
+
+def reference_time(context: Context) -> Seen:
+    f = context.ask("references:of_a_weight", 300.0, words=list(HEAVY))
+    observed = f"{time(f['seconds'])} for {f['checked']:.2%} of {f['elements']:,} elements"
+    return judged(f["seconds"] <= REFERENCE_S, observed, "large configurations would wait for their reference", **f)
+
+
+def validate(context: Context) -> Seen:
+    words = (f"device={context.device}", "measure=quick", f"budget_s={VALIDATED_S}", "--json")
+    done = context.program("validate", *words, within_s=4 * VALIDATED_S + 120.0)
+    if done.code not in (0, 4) or not done.output.startswith("{"):
+        return judged(False, f"exit code {done.code}", done.last_words)
+    said = json.loads(done.output)
+    figures = {name: said[name] for name in ("resolution", "finds_from", "tries", "timed_share")}
+    if not said["trusted"] and ("too noisy" in said["sentence"] or "too few" in said["sentence"]):
+        return unknown(said["sentence"], f"{said['tries']} trials", **figures)
+    return judged(said["trusted"], said["sentence"], "", **figures)
+
+
+def readme(context: Context) -> Seen:
+    devices = context.device if context.traits.is_host else f"cpu,{context.device}"
+    out = context.out / "runs" / "readme"
+    done = context.program("-m", "kernel=3,5,9", f"device={devices}", f"out={out}", "strict=true", within_s=600.0)
+    if done.code:
+        return judged(False, f"exit code {done.code}", done.last_words)
+    import convbench
+
+    table = convbench.load(out)
+    seen = table.groupby(["device", "method"]).speedup.median()
+    observed = f"{len(table)} rows; speedups " + ", ".join(
+        f"{' '.join(map(str, name))} {speedup:.2f}" for name, speedup in dict(seen).items()
+    )
+    return judged(bool((table.status == "ok").all()), observed, "not every row was measured")
+
+
+def two_nights(context: Context) -> Seen:
+    script = ROOT / ".ci" / "nightly.py"
+    if not script.is_file():
+        return inapplicable("the nightly run is not at hand; run it in a checkout")
+    home = context.folder("nights").absolute()
+    codes = []
+    for night in ("night-1", "night-2"):
+        out = home / night
+        common = (f"--device={context.device}", f"--out={out}", f"--baselines={home / 'baselines'}")
+        for step, words in (("sweep", NIGHT), ("gate", ())):
+            done = context.command([sys.executable, str(script), step, *common, *words], 600.0)
+            codes.append(done.code)
+            if step == "sweep" and done.code:
+                return judged(False, f"the sweep of {night} ended with {done.code}", done.last_words)
+    observed = f"gates ended with {codes[1]} and {codes[3]}"
+    if codes[1] == 4 and codes[3] == 4:
+        return unknown(done.last_words, observed)
+    return judged((codes[1], codes[3]) == (4, 0), observed, done.last_words)
+
+
+def gpu_tests(context: Context) -> Seen:
+    marked = [file for file in sorted((ROOT / "tests").glob("test_*.py")) if "mark.gpu" in file.read_text("utf-8")]
+    if not marked:
+        return inapplicable("the tests are not at hand; run it in a checkout")
+    words = ["-q", "-m", "gpu", "-p", "no:cacheprovider", "-rs", "--rootdir", str(ROOT)]
+    done = context.command([sys.executable, "-m", "pytest", *words, *map(str, marked)], 600.0)
+    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", done.output)}
+    if "No module named pytest" in done.errors:
+        return inapplicable("pytest is not installed")
+    if done.code in (0, 5) and not counts.get("passed"):
+        return inapplicable("no test with that mark runs on this machine: they need CUDA")
+    observed = ", ".join(f"{n} {kind}" for kind, n in counts.items()) or f"exit code {done.code}"
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.output, re.MULTILINE)
+    return judged(done.code == 0, observed, ", ".join(failed) or done.last_words, **counts)
+
+
+def large(context: Context) -> Seen:
+    free = context.traits.free_bytes
+    host = context.traits.environment.get("memory_bytes")
+    if free is None or free < LARGE_BYTES or host is None or host < HOST_BYTES:
+        return inapplicable(f"it needs {LARGE_BYTES / 1e9:.0f} GB there, and {HOST_BYTES / 1e9:.0f} GB on the host")
+    words = [*LARGE, "dtype=bfloat16", "fill=ones", "wrt=input", "measure=none", "methods=[autograd,explicit]"]
+    rows = context.rows("large", [*words, "timeout_s=120"])
+    observed = "; ".join(f"{row['method']}: {row['status']} {row.get('accuracy') or ''}" for row in rows)
+    good = all(row["status"] == "ok" and row.get("accuracy") in ("exact", "ok", "reduced") for row in rows)
+    reasons = "; ".join(str(row["reason"]) for row in rows if row.get("reason"))
+    return judged(good, observed, reasons, elements=LARGE_ELEMENTS)
