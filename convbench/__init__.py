@@ -2,9 +2,9 @@
 
 `run` is the command line as a function, `check` judges one method, `load(DIR)` reads a finished run, and
 `convbench.testing` is for a test suite of one's own; what they refuse is an `InvalidValue`.
-`plain`, `backward_of`, `with_autograd`, `accuracy`, `Unsupported`, `Problem` and `Case` are for methods of one's own:
-see `convbench.methods`. `COLUMNS` describes every column of the table by name. What is named here changes only as
-docs/stability.md says.
+`plain`, `gradients`, `together`, `backward_of`, `with_autograd`, `accuracy`, `Unsupported`, `Problem` and `Case` are
+for methods of one's own: see `convbench.methods`. `COLUMNS` describes every column of the table by name. What is named
+here changes only as docs/stability.md says.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from ._version import __version__
 from .facts.case import ConvCase as Case
 from .facts.case import InvalidValue
 from .facts.record import COLUMNS
-from .methods import Unsupported, accuracy, plain, with_autograd
+from .methods import Unsupported, accuracy, plain, together, with_autograd
 
 if TYPE_CHECKING:
     from .api.check import Verdict, check
     from .api.run import run
     from .measurement.problem import Problem
     from .methods.backward import backward_of
+    from .methods.own import gradients
     from .results.table import load
 
 __all__ = [
@@ -36,9 +37,11 @@ __all__ = [
     "accuracy",
     "backward_of",
     "check",
+    "gradients",
     "load",
     "plain",
     "run",
+    "together",
     "with_autograd",
 ]
 
@@ -47,6 +50,7 @@ _LATER = {
     "Verdict": "api.check",
     "backward_of": "methods.backward",
     "check": "api.check",
+    "gradients": "methods.own",
     "load": "results.table",
     "run": "api.run",
 }

@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import Tensor
-
 from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
@@ -22,9 +20,9 @@ from .guest import Guest, Hosts
 from .measurement import problem, reference
 from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse
+from .measurement.joint import Result, Truth, truth_of
 from .measurement.poison import poison
 from .measurement.problem import Problem
-from .measurement.reference import Reference
 from .memory_columns import kernel_columns, memory_columns
 from .methods.in_training import as_backward
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
@@ -32,7 +30,7 @@ from .operand_sets import Sets
 from .timing.clocks import Arm, Call, Lost
 from .timing.rounds import Stage
 
-Further = dict[str, tuple[Problem, Reference]]
+Further = dict[str, tuple[Problem, Truth]]
 """The other kinds of data that a configuration names, made when the first method is judged on them."""
 
 
@@ -47,7 +45,7 @@ class Candidate:
     spec: Spec
     row: dict[str, Any]
     guest: Guest | None = None
-    call: Callable[[], Tensor] | None = None
+    call: Callable[[], Result] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     meddles: bool = False
     _wrong: Wrong | None = None
@@ -82,8 +80,9 @@ class Candidate:
             return Arm(self.name, self.guest.timed_as(timed_as))
         return None if self.in_training is None else Arm(self.name, self.in_training)
 
-    def judge(self, made: Problem, truth: Reference, stage: Stage, further: Further) -> Tensor:
+    def judge(self, made: Problem, truth: Truth, stage: Stage, further: Further) -> Result:
         """The result for the configuration's own operands; the row has the verdict. Raises what the method raises."""
+        got: Result
         if self.guest is not None:
             got, row = self.guest.judge(made, truth)
             self.row.update(row)
@@ -112,7 +111,7 @@ class Candidate:
         self.call = call
         return got
 
-    def judge_in_training(self, made: Problem, truth: Reference, got: Tensor, stage: Stage) -> None:
+    def judge_in_training(self, made: Problem, truth: Truth, got: Result, stage: Stage) -> None:
         """Makes `in_training` of a right method that does not go through autograd, if what that returns is right, too.
 
         Where it is not, or cannot be called so, the row tells.
@@ -144,7 +143,7 @@ class Candidate:
         for fill in self.spec.fills[1:]:
             if fill not in further:
                 made = problem.make(replace(self.spec, fill=fill))
-                further[fill] = made, reference.compute(made, self.spec.reference_limits)
+                further[fill] = made, truth_of(made, reference.computed)
             made, truth = further[fill]
             call = prepare(made)
             with self.context():

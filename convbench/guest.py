@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
 
 from .devices import device_of
 from .facts.spec import Spec
@@ -22,9 +21,9 @@ from .failures.wrong import Wrong
 from .measurement import meddling
 from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse
+from .measurement.joint import Result, Truth
 from .measurement.operands import changed_in_place
 from .measurement.problem import Problem
-from .measurement.reference import Reference
 from .operand_sets import Seeds, Sets
 from .timing.clocks import HostTimes, Lost, Reading
 from .timing.outside import Taken, contradiction
@@ -75,9 +74,9 @@ class Guest(Elsewhere):
         self._host, self._method, self._spec, self._sets = host, method, spec, sets
         self._fresh = host.start()
         self._device = device_of(spec.device)
-        self._shape = spec.case.shape_of(spec.wrt)
+        self._shapes = [spec.case.shape_of(wrt) for wrt in spec.wrts]
         self._dtype: torch.dtype = getattr(torch, spec.dtype)
-        self._bytes = math.prod(self._shape) * self._dtype.itemsize
+        self._bytes = sum(map(math.prod, self._shapes)) * self._dtype.itemsize
         self._asked = Asked(Seeds(sets.prepared))
         self._declared: str | None = None
         self._has_forward = self._has_autograd = False
@@ -113,7 +112,7 @@ class Guest(Elsewhere):
         if (note := meddling.noted(changes, stage)) is not None:
             self._noted.append(note)
 
-    def judge(self, made: Problem, truth: Reference) -> tuple[Tensor, dict[str, Any]]:
+    def judge(self, made: Problem, truth: Truth) -> tuple[Result, dict[str, Any]]:
         """The result for the configuration's own operands, and `prepare_s` and accuracy columns of the method's row."""
         try:
             return self._judge(made, truth, self.prepare())
@@ -131,7 +130,7 @@ class Guest(Elsewhere):
         self._noted.append(f"its process had run other configurations before and died: {error.row['reason']}")
         return True
 
-    def _judge(self, made: Problem, truth: Reference, prepared: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    def _judge(self, made: Problem, truth: Truth, prepared: dict[str, Any]) -> tuple[Result, dict[str, Any]]:
         got = self._call(self._spec.seed)
         row = prepared | accuracy_columns(got, made, truth, self._declared)
         if row["accuracy"] == "fail":
@@ -161,7 +160,7 @@ class Guest(Elsewhere):
             self.prepare()
         return row
 
-    def _contradicted(self, got: Tensor, made: Problem) -> str | None:
+    def _contradicted(self, got: Result, made: Problem) -> str | None:
         """Why the method is wrong although its first result is right, or None."""
         other = self._call(self._sets.second)
         if not same(self._received(EARLIER), got):
@@ -174,7 +173,7 @@ class Guest(Elsewhere):
         said = f"right for one set of operands and wrong for the next (seed={self._sets.second}): {judged.reason}"
         return self.wrong.added_to(said)
 
-    def _explained(self, reason: str, made: Problem, truth: Reference) -> str:
+    def _explained(self, reason: str, made: Problem, truth: Truth) -> str:
         """The reason, and whether the method would be right if it could keep values that it was prepared on."""
         with suppress(Lost):
             self.prepare(self._spec.seed)
@@ -241,7 +240,7 @@ class Guest(Elsewhere):
         whether the times can be true."""
         last = (self._asked, self._host.read(RESULT, self._bytes)) if self._taken else None
         for (seeds, before), result in filter(None, (last, self._kept)):
-            got, (made, truth) = self._tensor(result), self._sets.truth(seeds)
+            got, (made, truth) = self._tensors(result), self._sets.truth(seeds)
             judged = judge(got, made, truth)
             if judged.verdict == "fail":
                 earlier = None if before is None else self._sets.problem(before)
@@ -269,7 +268,7 @@ class Guest(Elsewhere):
         """The names of what a call runs, as its process tells them."""
         return self._ask("kernels", "kernels").said
 
-    def _call(self, seed: int) -> Tensor:
+    def _call(self, seed: int) -> Result:
         self._asked = Asked(Seeds(seed), self._asked.seeds)
         said = self._ask("call", "accuracy", seed=seed).said
         if said["changed"]:
@@ -279,13 +278,15 @@ class Guest(Elsewhere):
         self._heed(said["calls"], "calls")
         return self._received(RESULT)
 
-    def _received(self, slot: int) -> Tensor:
-        return self._tensor(self._host.read(slot, self._bytes))
+    def _received(self, slot: int) -> Result:
+        return self._tensors(self._host.read(slot, self._bytes))
 
-    def _tensor(self, result: bytearray) -> Tensor:
-        if not result:
-            return torch.empty(self._shape, dtype=self._dtype, device=self._device.placed)
-        return torch.frombuffer(result, dtype=self._dtype).view(self._shape).to(self._device.placed)
+    def _tensors(self, result: bytearray) -> Result:
+        """The gradient that these bytes are, or several, which lie one after the other."""
+        flat = torch.frombuffer(result, dtype=self._dtype) if result else torch.empty(0, dtype=self._dtype)
+        each = flat.to(self._device.placed).split([math.prod(shape) for shape in self._shapes])
+        found = tuple(one.view(shape) for one, shape in zip(each, self._shapes, strict=True))
+        return found if self._spec.joint else found[0]
 
     def _ask(self, do: str, phase: str, **words: Any) -> Answer:
         return self._host.ask(do, phase, self._spec.timeout_s, **words)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from .facts.spec import Spec
 from .measurement import further, problem, reference
+from .measurement.joint import Truth, truth_of
 from .measurement.problem import Problem
-from .measurement.reference import Reference
 from .methods.formulas import EXPLICIT
 
 SWITCHED = 6
@@ -36,8 +36,8 @@ class Sets:
         self._drawn: list[Seeds] = []
         self._kept: list[bool] = []
         self._due: list[bool] = []
-        self._truths: dict[Seeds, tuple[Problem, Reference]] = {}
-        self._others: dict[str, tuple[Problem, Reference]] = {}
+        self._truths: dict[Seeds, tuple[Problem, Truth]] = {}
+        self._others: dict[str, tuple[Problem, Truth]] = {}
 
     def _seed(self) -> int:
         return self._secret.randrange(2**31)
@@ -66,15 +66,15 @@ class Sets:
         """The operands that come from these seeds."""
         return self._truths[seeds][0] if seeds in self._truths else problem.make(self._spec, *seeds)
 
-    def truth(self, seeds: Seeds) -> tuple[Problem, Reference]:
+    def truth(self, seeds: Seeds) -> tuple[Problem, Truth]:
         if seeds not in self._truths:
             made = problem.make(self._spec, *seeds)
-            self._truths[seeds] = made, further.truth(made, EXPLICIT.wanted)
+            self._truths[seeds] = made, truth_of(made, lambda part: further.truth(part, EXPLICIT.wanted))
         return self._truths[seeds]
 
-    def of(self, fill: str) -> tuple[Problem, Reference]:
+    def of(self, fill: str) -> tuple[Problem, Truth]:
         """The configuration's own seed on another kind of data."""
         if fill not in self._others:
             made = problem.make(replace(self._spec, fill=fill))
-            self._others[fill] = made, reference.compute(made, made.spec.reference_limits)
+            self._others[fill] = made, truth_of(made, reference.computed)
         return self._others[fill]

@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from .devices.device import Device
     from .facts.spec import Spec
+    from .measurement.joint import Truth
     from .measurement.problem import Problem
-    from .measurement.reference import Reference
 
 SWEEPS = pytest.StashKey[dict[Path, "Saved"]]()
 
@@ -102,16 +102,17 @@ class SweepFile(pytest.File):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._latest: tuple[Spec, Problem, Reference] | None = None
+        self._latest: tuple[Spec, Problem, Truth] | None = None
 
-    def problem(self, spec: Spec) -> tuple[Problem, Reference]:
+    def problem(self, spec: Spec) -> tuple[Problem, Truth]:
         """The configuration's tensors and reference, kept for its other methods, which follow."""
         if self._latest is None or self._latest[0] is not spec:
             from .measurement import problem, reference
+            from .measurement.joint import truth_of
 
             self._latest = None
             made = problem.make(spec)
-            self._latest = (spec, made, reference.compute(made, spec.reference_limits))
+            self._latest = (spec, made, truth_of(made, reference.computed))
         return self._latest[1:]
 
     def forget_problem(self) -> None:

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ._version import __version__
 from .candidate import Candidate, Further, candidates
@@ -27,10 +26,11 @@ from .facts.spec import Spec
 from .guest import Hosts
 from .measurement import environment, problem, reference
 from .measurement.accuracy_columns import same
+from .measurement.joint import Result as Gradient
+from .measurement.joint import Truth, truth_of
 from .measurement.meddling import Watch
 from .measurement.operands import Operands, changed_in_place
 from .measurement.problem import Problem
-from .measurement.reference import Reference
 from .measurement.switches import switched
 from .phases import Phases
 from .timing import control
@@ -121,7 +121,7 @@ class _Configuration:
         if made is None:
             return []
         self.stage("", "reference")
-        truth = self._shared(lambda: reference.compute(made, self.spec.reference_limits))
+        truth = self._shared(lambda: truth_of(made, reference.computed))
         if truth is None:
             return []
         device = device_of(self.spec.device)
@@ -157,7 +157,7 @@ class _Configuration:
                 method.row.update(failure(error))
             return None
 
-    def _judge_all(self, made: Problem | None, truth: Reference) -> Problem | None:
+    def _judge_all(self, made: Problem | None, truth: Truth) -> Problem | None:
         """Judges every method; returns the problem that they are prepared on, None where none could be made.
 
         A method that changes its operands has failed, and the others start again on new ones.
@@ -167,9 +167,9 @@ class _Configuration:
             made = self._shared(lambda: problem.make(self.spec))
         return made
 
-    def _judge_each(self, made: Problem, truth: Reference) -> bool:
+    def _judge_each(self, made: Problem, truth: Truth) -> bool:
         """Judges the methods that have not been found to change their operands; False where one more is."""
-        results: dict[str, Tensor] = {}
+        results: dict[str, Gradient] = {}
         baseline = self.spec.baseline
         operands, watch = Operands(made), Watch(m.name for m in self.methods if m.guest is None)
         # The baseline first, so that the others can be compared with it; only its result is kept.

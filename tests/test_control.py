@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from torch import Tensor
 
 from convbench.execution.guests import Guests
 from convbench.facts.spec import Measure
@@ -82,10 +82,10 @@ def test_a_slowed_baseline_is_said_in_the_row_of_the_method_beside_it(
     file = tmp_path / "pid"
     right = autograd.prepare
 
-    def prepare(problem: Problem) -> Callable[[], Tensor]:
+    def prepare(problem: Problem) -> Callable[[], Any]:
         call = right(problem)
 
-        def slow() -> Tensor:
+        def slow() -> Any:
             if file.exists() and alive(int(file.read_text())):
                 time.sleep(0.05)
             return call()

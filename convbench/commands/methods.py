@@ -31,6 +31,8 @@ Your own: a function in any module on sys.path, the working directory included, 
   @convbench.plain(wrt="input")                 # or without preparation
   def simple(grad_output, input, weight, case): ...
 
+With wrt=all or [input,weight] it is asked for one gradient after the other, unless marked @convbench.together.
+
 It may raise, crash, hang or be wrong: that is a row of the table. More in docs/methods.md and in examples/.
 """
 

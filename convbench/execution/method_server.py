@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from ..devices import cpu, cuda, device_of, mps, xpu
@@ -25,13 +24,14 @@ from ..facts.spec import Spec
 from ..facts.timed_as import BACKWARD, CALL
 from ..measurement import identities, problem, state
 from ..measurement.accuracy import wrong_kind
+from ..measurement.joint import Result, tensors
 from ..measurement.meddling import sorted_out
 from ..measurement.operands import Operands, operands_of
 from ..measurement.poison import poison
 from ..measurement.problem import Problem
 from ..measurement.switches import switched
 from ..memory_columns import kernel_columns, memory_columns
-from ..methods.backward import Backward
+from ..methods.backward import forward_again
 from ..methods.in_training import as_backward
 from ..methods.own import context_of, declared_accuracy, load, uses_autograd
 from ..timing import cpu_clock, event_clock, waiting_clock
@@ -58,7 +58,7 @@ class MethodServer:
         self._arm: Arm | None = None
         self._as_called: Arm | None = None
         self._forward: Callable[[], None] | None = None
-        self._held: Tensor | None = None
+        self._held: Result | None = None
         self._wrong: str | None = None
         self._functions = identities.capture()
         self._was: state.State | None = None
@@ -84,7 +84,7 @@ class MethodServer:
         self._configuration.enter_context(switched(self._spec.switches, self._spec.device))
         self._made = problem.make(self._spec, seed)
         if self._results is not None:
-            elements = torch.Size(self._made.shape).numel()
+            elements = sum(math.prod(part.shape) for part in self._made.parts)
             self._results.hold(elements * self._made.dtype.itemsize, slots=2)
         return {}
 
@@ -108,8 +108,7 @@ class MethodServer:
         self._arm = self._as_called = Arm(method, call, context_of(loaded))
         said = {"prepare_s": imported_s + time.perf_counter() - begun, "accuracy": declared_accuracy(loaded)}
         said["autograd"] = uses_autograd(loaded)
-        if isinstance(call, Backward):
-            self._forward = call.forward_again
+        self._forward = forward_again(call)
         said["forward"] = self._forward is not None
         return {**said, "import": self._imported[method], "preparation": self.changes("preparation")}
 
@@ -201,7 +200,8 @@ class MethodServer:
         self._wrong = self._hand_over(got)
         if self._wrong is None:
             with torch.inference_mode():
-                got.fill_(math.nan)
+                for one in tensors(got):
+                    one.fill_(math.nan)
 
     def _hand_over(self, got: Any) -> str | None:
         """Copies a result at once, before whatever else is at work on it could get any further; or why it is none."""
@@ -211,14 +211,18 @@ class MethodServer:
             self._copy(got, RESULT)
         return wrong
 
-    def _copy(self, got: Tensor, slot: int) -> None:
-        """On the stream that is timed, so that what another one has not finished is missing."""
+    def _copy(self, got: Result, slot: int) -> None:
+        """On the stream that is timed, so that what another one has not finished is missing. Several gradients lie one
+        after the other."""
         assert self._results is not None
-        if got.numel() == 0:
+        each = tensors(got)
+        sizes = [one.numel() for one in each]
+        if sum(sizes) == 0:
             return
-        room = self._results.slot(slot, got.numel() * got.element_size())
+        room = self._results.slot(slot, sum(sizes) * each[0].element_size())
         with torch.inference_mode():
-            torch.frombuffer(room, dtype=got.dtype).view(got.shape).copy_(got)
+            for one, place in zip(each, torch.frombuffer(room, dtype=each[0].dtype).split(sizes), strict=True):
+                place.view(one.shape).copy_(one)
 
     def _put(self) -> None:
         """The values drawn last, in the tensors that the method has had from the start.
@@ -260,17 +264,20 @@ class MethodServer:
         return self._arm, self._clock
 
 
-def shared_with(got: Tensor, made: Problem, earlier: Tensor | None) -> str | None:
+def shared_with(got: Result, made: Problem, earlier: Result | None) -> str | None:
     """Why a result is not the caller's own to keep: whose memory it is in."""
-    where = got.untyped_storage().data_ptr()
-    if got.numel() == 0:
-        return None
+    places = _places(got)
     for name, tensor in operands_of(made).items():
-        if tensor.untyped_storage().data_ptr() == where:
+        if places & _places(tensor):
             return f"the result is in the memory of {name}; a method must return a new tensor"
-    if earlier is not None and earlier.untyped_storage().data_ptr() == where:
+    if earlier is not None and places & _places(earlier):
         return "the result is in the memory of an earlier result; a method must return a new tensor"
     return None
+
+
+def _places(result: Result) -> set[int]:
+    """Where the memory of what holds anything begins."""
+    return {one.untyped_storage().data_ptr() for one in tensors(result) if one.numel()}
 
 
 def bind(cores: Sequence[int]) -> None:

@@ -243,8 +243,10 @@ class ConvCase:
         """How many products are summed for one element of the result, at most (K of the error bounds).
 
         input: taps·C_out/g; weight: N·small size; bias: N·output size; grad_output (second order:
-        op(vx, W) + op(x, vw) + vb): 2·taps·C_in/g + bias.
+        op(vx, W) + op(x, vw) + vb): 2·taps·C_in/g + bias. Of several gradients (`input+weight`) the longest.
         """
+        if "+" in wrt:
+            return max(map(self.reduction_length, wrt.split("+")))
         return {
             "input": self.taps * self.out_channels // self.groups,
             "weight": self.batch * math.prod(self.small_size),
@@ -257,8 +259,10 @@ class ConvCase:
 
         The bias gradient is N·C_out·output size additions; the second-order gradient with respect to
         grad_output is two forward passes. Padding is counted as if it were data, as cuDNN's and
-        oneDNN's own figures do.
+        oneDNN's own figures do. Of several gradients (`input+weight`) the sum.
         """
+        if "+" in wrt:
+            return sum(map(self.flops, wrt.split("+")))
         if wrt == "bias":
             return math.prod(self.output_shape)
         once = 2 * self.batch * math.prod(self.small_size) * self.taps
@@ -266,11 +270,13 @@ class ConvCase:
         return 2 * once if wrt == "grad_output" else once
 
     def elements_moved(self, wrt: str) -> int:
-        """Elements read and written at least: each operand once, the result once."""
+        """Elements read and written at least: each operand once, the result once.
+
+        Several gradients (`input+weight`) read grad_output once for all of them.
+        """
         x, w, y = (math.prod(s) for s in (self.input_shape, self.weight_shape, self.output_shape))
-        if wrt == "bias":
-            return y + self.out_channels
-        return 2 * (x + w) + y if wrt == "grad_output" else x + w + y
+        once = {"input": w + x, "weight": x + w, "bias": self.out_channels, "grad_output": 2 * (x + w)}
+        return y + sum(once[part] for part in wrt.split("+"))
 
     def columns(self) -> dict[str, Any]:
         """The case as table columns: in_h, kernel_h, stride_h, pad_h, dil_h, output_padding_h, …; no missing axes."""

@@ -28,8 +28,10 @@ def least_time(
     tflops, gbps = _fastest(ceilings), ceilings.get("ceiling_gbps")
     if not tflops or not gbps:
         return None
-    share = 1.0 if wrt == "bias" else min(used_shares(case))
-    moved = case.elements_moved(wrt) * share * DTYPES[dtype].bytes
+    used = min(used_shares(case))
+    # Of several gradients each by itself as well: that of the bias reads all of grad_output.
+    shares = {name: 1.0 if name == "bias" else used for name in (wrt, *wrt.split("+"))}
+    moved = max(case.elements_moved(name) * share for name, share in shares.items()) * DTYPES[dtype].bytes
     cached = min(moved, cache_bytes)
     memory_s = ((moved - cached) / SLACK + cached / CACHE_RATE) / (gbps * 1e9)
     arithmetic_s = 2 * fewest_products(case, wrt) / (SLACK * tflops * 1e12) if exact else 0.0
@@ -46,7 +48,8 @@ def fewest_products(case: ConvCase, wrt: str) -> int:
     For a pair of channels and one image, as many as the larger side has positions that meet the kernel: an algorithm
     with fewer could not tell two inputs apart that give different results. For stride 1 that is Winograd's
     ∏ (m + r − 1) for m outputs and r taps (Arithmetic Complexity of Computations, 1980), which a transform of infinite
-    size reaches; the direct algorithm has ∏ m·r. 0 for the bias gradient, which only adds.
+    size reaches; the direct algorithm has ∏ m·r. 0 for the bias gradient, which only adds. As many for several
+    gradients at once as for one: whether their products could be shared, nobody has ruled out.
     """
     if wrt == "bias":
         return 0

@@ -73,6 +73,7 @@ ACCURACY = (
     Column("bound_ratio", float, "", "largest error over its bound for `ok`; above 1 is not ok"),
     Column("explained_by", str, "", "the class of bounds that the errors are within, where it is not that of `ok`"),
     Column("judged_on", str, "", "where fill names several kinds of data: that of the verdict and errors, the worst"),
+    Column("judged_wrt", str, "", "where wrt names several gradients: that of the verdict and errors, the worst"),
     Column("reduction_length", int, "", "products summed for one element, K of the bound"),
     Column("equals_baseline", bool, "", "bitwise equal to the baseline's result"),
     Column("repeatable", bool, "", "bitwise equal in two calls"),

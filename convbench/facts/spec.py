@@ -15,13 +15,13 @@ from .devices import check_device
 from .dtypes import DTYPES, mode
 from .fills import check_fill, fills_of, is_file
 from .settings import SETTINGS, Identity, owned
+from .wrt import check_wrt, parts_of, wrt_of
 
 SCHEMA_VERSION = 1
 """Version of what a record means. A record of another version is measured again, never reused. The metadata of the
 tables hold it (convbench/results/schema.py), and docs/stability.md says what that is for."""
 
 MEMORY_FORMATS = ("contiguous", "channels_last")
-WRT = ("input", "weight", "bias", "grad_output")
 METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -163,7 +163,6 @@ class Spec:
             raise InvalidValue("dtype", f"dtype={self.dtype!r} is not one of {', '.join(DTYPES)}: {instead}")
         one_of("dtype", self.dtype, tuple(DTYPES))
         one_of("memory_format", self.memory_format, MEMORY_FORMATS)
-        one_of("wrt", self.wrt, WRT)
         check_fill(self.fill)
         whole_number("seed", self.seed, 0)
         number("timeout_s", self.timeout_s, 0.001)
@@ -188,17 +187,7 @@ class Spec:
             raise InvalidValue("order", f"order={self.order!r} is not 1 (gradient) or 2 (gradient of the gradient)")
         if self.order == 2 and any(is_file(fill) for fill in self.fills):
             raise IllegalCase("fill", f"fill={self.fill} holds no directions to differentiate in; give order=1")
-        if self.order == 1 and self.wrt == "grad_output":
-            raise IllegalCase(
-                "wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias"
-            )
-        if self.order == 2 and self.wrt == "bias":
-            raise IllegalCase(
-                "wrt",
-                "wrt=bias has no second-order gradient (it is zero); allowed for order=2: input, weight, grad_output",
-            )
-        if self.order == 1 and self.wrt == "bias" and not case.bias:
-            raise IllegalCase("wrt", "wrt=bias needs bias=true: without a bias there is no gradient with respect to it")
+        check_wrt(self.wrt, self.order, case.bias)
         if self.memory_format == "channels_last" and case.dims == 1:
             raise IllegalCase(
                 "memory_format", f"memory_format=channels_last needs two or three axes; {case.op} has one"
@@ -218,15 +207,17 @@ class Spec:
             )
         switches = {f.name: values[f.name] for f in fields(Switches)} | {"deterministic": deterministic is True}
         methods = (methods,) if isinstance(methods, str) else tuple(methods)
+        case = ConvCase.of(values)
         return cls(
-            case=ConvCase.of(values),
+            case=case,
             methods=methods,
             switches=Switches(**switches),
             measure=Measure(**_group(values, "measure", Measure)),
             reference_limits=ReferenceLimits(**_group(values, "reference", ReferenceLimits)),
             check_repeatable=deterministic == "check",
             labels=dict(values.get("labels") or {}),
-            **{key: values[key] for key in (*_OWN, "baseline", "timeout_s")},
+            **{key: values[key] for key in (*_OWN, "baseline", "timeout_s")}
+            | {"wrt": wrt_of(values["wrt"], case.bias)},
         )
 
     @property
@@ -263,6 +254,16 @@ class Spec:
             return self.measure.name
         part = {"case": self.case, "spec": self, "switch": self.switches, "measure": self.measure}
         return getattr(part[SETTINGS[key].owner], key)
+
+    @property
+    def wrts(self) -> tuple[str, ...]:
+        """The gradients to compute, one or several at once."""
+        return parts_of(self.wrt)
+
+    @property
+    def joint(self) -> bool:
+        """Whether several gradients are computed at once."""
+        return len(self.wrts) > 1
 
     @property
     def fills(self) -> tuple[str, ...]:

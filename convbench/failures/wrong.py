@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..measurement.accuracy import judge
+from ..measurement.joint import Truth, parts
 from ..measurement.problem import Problem
-from ..measurement.reference import Reference
 from .explain import explained
 
 
@@ -19,14 +20,23 @@ class Wrong:
 
     got: object
     made: Problem
-    truth: Reference
+    truth: Truth
     before: Problem | None = None
     called: bool = False
 
     @property
     def said(self) -> str | None:
-        """In a sentence what is wrong with it; None where no single element is."""
-        return explained(self.got, self.made, self.truth, self.before if self.called else None)
+        """In a sentence what is wrong with it, of several gradients with the worst; None where no single element is."""
+        before = self.before if self.called else None
+        if not self.made.joint:
+            assert not isinstance(self.truth, tuple)
+            return explained(self.got, self.made, self.truth, before)
+        worst = judge(self.got, self.made, self.truth).judged_wrt
+        if worst is None:  # no tuple of gradients
+            return None
+        (part,) = (part for part in parts(self.got, self.made, self.truth) if part.made.wrt == worst)
+        earlier = None if before is None else before.parts[self.made.wrts.index(worst)]
+        return explained(*part, earlier)
 
     def added_to(self, reason: str) -> str:
         """The reason with that sentence."""

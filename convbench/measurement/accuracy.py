@@ -12,16 +12,18 @@ The bounds and their derivations are in bounds.py.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..facts.dtypes import DTYPES
 from ..facts.fills import WHOLE_NUMBERS
+from ..facts.record import VERDICTS
 from . import signed_sums
 from .bounds import Bounds, bounds, declared_only
 from .errors import Evidence, compare
+from .joint import Truth, parts, tensors
 from .problem import Problem
 from .reference import Reference
 
@@ -30,7 +32,8 @@ from .reference import Reference
 class Judgement:
     """A verdict with its evidence; names and units as in the table's columns. None is unknown.
 
-    `explained_by` names the class of bounds.py that the errors are within, where it is not the one of `ok`.
+    `explained_by` names the class of bounds.py that the errors are within, where it is not the one of `ok`;
+    `judged_wrt` the gradient that this is said of, where several were computed at once: the worst.
     """
 
     verdict: str
@@ -40,17 +43,41 @@ class Judgement:
     max_ulp_err: float | None = None
     bound_ratio: float | None = None
     explained_by: str | None = None
+    judged_wrt: str | None = None
 
 
-def judge(result: object, problem: Problem, reference: Reference, declared: str | None = None) -> Judgement:
+def judge(result: object, problem: Problem, truth: Truth, declared: str | None = None) -> Judgement:
     """The verdict on what a method returned. Never raises for a wrong result: that is a `fail` with its reason.
 
-    `declared` is the class of bounds.py that the method says it belongs to.
+    `declared` is the class of bounds.py that the method says it belongs to. Several gradients at once are as good as
+    the worst of them.
     """
     wrong = wrong_kind(result, problem)
     if wrong is not None:
         return Judgement("fail", wrong)
-    assert isinstance(result, Tensor)
+    found = {part.made.wrt: _judge(*part, declared) for part in parts(result, problem, truth)}
+    return _worst(found) if problem.joint else found[problem.wrt]
+
+
+def _worst(found: dict[str, Judgement]) -> Judgement:
+    """That of the gradient with the worst verdict, of equal ones the nearest to its bound; a failure names them all."""
+
+    def rank(wrt: str) -> tuple[int, float]:
+        one = found[wrt]
+        return VERDICTS.index(one.verdict), math.inf if one.bound_ratio is None else one.bound_ratio
+
+    worst = max(found, key=rank)
+    one, reason = found[worst], None
+    failed = [wrt for wrt, other in found.items() if other.verdict == "fail"]
+    if failed:
+        right = [wrt for wrt in found if wrt not in failed]
+        said = f" ({' and '.join(right)}: right)" if right else ""
+        named = "" if len(failed) == 1 else f"{worst}: "
+        reason = f"wrong with respect to {' and '.join(failed)}{said}: {named}{one.reason}"
+    return replace(one, judged_wrt=worst, reason=reason)
+
+
+def _judge(result: Tensor, problem: Problem, reference: Reference, declared: str | None) -> Judgement:
     result = result.detach().to(reference.expected.device)
     integers = problem.spec.fill in WHOLE_NUMBERS
     if result.numel() == 0:
@@ -116,7 +143,20 @@ def _verdict(
 
 
 def wrong_kind(result: object, problem: Problem) -> str | None:
-    """Why a result is no gradient whatever it holds: no plain tensor, another shape, dtype, device or layout."""
+    """Why a result is no gradient whatever it holds: no plain tensor, another shape, dtype, device or layout; or not
+    one of each of several."""
+    if not problem.joint:
+        return _wrong_tensor(result, problem)
+    if not isinstance(result, (tuple, list)) or len(result) != len(problem.wrts):
+        kind = f"{len(result)} results" if isinstance(result, (tuple, list)) else type(result).__name__
+        return f"the method returned {kind}; wrt={problem.wrt} wants a tuple of {len(problem.wrts)} tensors"
+    for one, part in zip(tensors(result), problem.parts, strict=True):
+        if (wrong := _wrong_tensor(one, part)) is not None:
+            return f"{part.wrt}: {wrong}"
+    return None
+
+
+def _wrong_tensor(result: object, problem: Problem) -> str | None:
     if not isinstance(result, Tensor):
         return f"the method returned {type(result).__name__}, not a tensor"
     if type(result) is not Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,26 +13,39 @@ from torch import Tensor
 from ..devices import block_of
 from ..facts.record import VERDICTS
 from .accuracy import judge
+from .joint import Truth, references, tensors
 from .problem import Problem
-from .reference import Reference
 
 HASHED_BYTES = 2**26
 """Results up to this size are hashed: a SHA-256 of 64 MiB takes about as long as writing them once."""
 
 
-def accuracy_columns(got: object, made: Problem, truth: Reference, declared: str | None = None) -> dict[str, Any]:
-    """The accuracy columns of a result; `declared` is the class of bounds that its method says it belongs to."""
+def accuracy_columns(got: object, made: Problem, truth: Truth, declared: str | None = None) -> dict[str, Any]:
+    """The accuracy columns of a result; `declared` is the class of bounds that its method says it belongs to.
+
+    Of several gradients at once those of the worst; the fractions are those of the one that was compared least, the
+    hash is that of all, and a mean over different gradients would say nothing.
+    """
     judged = judge(got, made, truth, declared)
-    row = {**asdict(judged), "accuracy": judged.verdict, "reduction_length": truth.reduction_length}
+    row = {**asdict(judged), "accuracy": judged.verdict}
     del row["verdict"]
-    row["checked_fraction"] = truth.checked_fraction
-    row["identity_fraction"] = truth.identity.fraction if truth.identity is not None else None
+    known = dict(zip(made.wrts, references(truth), strict=True))
+    of_verdict = known.get(judged.judged_wrt or "", max(known.values(), key=lambda one: one.reduction_length))
+    row["reduction_length"] = of_verdict.reduction_length
+    least = min(known.values(), key=lambda one: one.checked_fraction)
+    row["checked_fraction"] = least.checked_fraction
+    row["identity_fraction"] = least.identity.fraction if least.identity is not None else None
     row["loss"] = made.loss
-    if isinstance(got, Tensor) and got.numel() and got.is_floating_point() and got.device == made.device:
-        mean, std = _moments(got.to(truth.expected.device))
-        row["grad_mean"], row["grad_std"] = mean, std
-        row["result_hash"] = _hash(got)
+    results = tensors(got)
+    if all(_describable(one, made) for one in results):
+        if not made.joint:
+            row["grad_mean"], row["grad_std"] = _moments(results[0].to(of_verdict.expected.device))
+        row["result_hash"] = _hash(results)
     return row
+
+
+def _describable(one: object, made: Problem) -> bool:
+    return isinstance(one, Tensor) and one.numel() > 0 and one.is_floating_point() and one.device == made.device
 
 
 VERDICT_COLUMNS = (
@@ -45,6 +58,7 @@ VERDICT_COLUMNS = (
     "max_ulp_err",
     "checked_fraction",
     "identity_fraction",
+    "judged_wrt",
 )
 
 
@@ -77,11 +91,14 @@ def _moments(tensor: Tensor) -> tuple[float | None, float | None]:
     return mean_value, std_value
 
 
-def _hash(tensor: Tensor) -> str | None:
-    if tensor.numel() * tensor.element_size() > HASHED_BYTES:
+def _hash(results: Sequence[Tensor]) -> str | None:
+    """Of the bytes of one result, or of several one after the other."""
+    if sum(one.numel() * one.element_size() for one in results) > HASHED_BYTES:
         return None
-    data = _stored(tensor).cpu().view(torch.uint8).numpy()
-    return hashlib.sha256(data.tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for one in results:
+        digest.update(_stored(one).cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _stored(tensor: Tensor) -> Tensor:
@@ -91,7 +108,9 @@ def _stored(tensor: Tensor) -> Tensor:
 
 
 def same(a: object, b: object) -> bool:
-    """Bitwise equality of two results."""
+    """Bitwise equality of two results, each of several gradients for itself."""
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
     if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape or a.dtype != b.dtype:
         return False
     if a.device != b.device:

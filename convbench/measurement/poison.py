@@ -24,6 +24,11 @@ def poison(problem: Problem) -> None:
     `torch.empty` returns what was freed last: the block of an earlier right result, or of the judge's own rounded
     reference, so that a method which writes nothing could be exact.
     """
+    for part in problem.parts:
+        _poison(part)
+
+
+def _poison(problem: Problem) -> None:
     width = problem.input.element_size()
     elements = math.prod(problem.shape)
     count = max(1, min(BLOCKS, BYTES // max(1, elements * width)))

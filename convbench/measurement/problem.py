@@ -45,7 +45,8 @@ class Problem:
 
     input [N, C_in, *size], weight (torch's shape for the operation), bias [C_out] or None, grad_output
     [N, C_out, *output_size]: tensors of one dtype on one device. `case` is the ConvCase, `wrt` names the
-    wanted gradient, `order` is 1, or 2 for the gradient of the gradient (see `directions`).
+    wanted gradient, or several joined by `+` (`wrts` has them apart), `order` is 1, or 2 for the gradient of the
+    gradient (see `directions`).
     """
 
     spec: Spec
@@ -65,6 +66,21 @@ class Problem:
         return self.spec.wrt
 
     @property
+    def wrts(self) -> tuple[str, ...]:
+        """The wanted gradients, one or several at once."""
+        return self.spec.wrts
+
+    @property
+    def joint(self) -> bool:
+        """Whether several gradients are wanted at once."""
+        return self.spec.joint
+
+    @property
+    def parts(self) -> tuple[Problem, ...]:
+        """The same operands for each of the wanted gradients by itself."""
+        return tuple(replace(self, spec=replace(self.spec, wrt=wrt)) for wrt in self.wrts) if self.joint else (self,)
+
+    @property
     def order(self) -> int:
         return self.spec.order
 
@@ -78,7 +94,7 @@ class Problem:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the wanted gradient."""
+        """Shape of the wanted gradient; KeyError where several are wanted."""
         return self.case.shape_of(self.wrt)
 
     def moved(self, device: str) -> Problem:

@@ -61,6 +61,11 @@ class Reference:
         return 1.0 if self.elements == 0 else self.expected.numel() / self.elements
 
 
+def computed(problem: Problem) -> Reference:
+    """The reference of a problem within its own limits."""
+    return compute(problem, problem.spec.reference_limits)
+
+
 def compute(problem: Problem, limits: ReferenceLimits) -> Reference:
     """The reference of a problem within the limits on operations and bytes, where its device computes in float64."""
     device = device_of(problem.spec.device)

@@ -1,16 +1,18 @@
 """What can compute a gradient: the methods that ship, and the user's own.
 
 A method is a function `prepare(problem) -> Callable[[], Tensor]`. What `prepare` does is not timed, the
-callable is; it returns the gradient that `problem.wrt` names. Importing this package imports no torch.
+callable is; it returns the gradient that `problem.wrt` names. Of several gradients at once it is asked for one after
+the other, unless it is marked `together`. Importing this package imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any, TypeVar, overload
 
 from ..facts.case import OPS
-from ..facts.spec import WRT
+from ..facts.wrt import ALL, TOGETHER, WRT, joined
 from ..measurement.bounds import DECLARABLE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -51,9 +53,12 @@ def plain(
     """Marks `function(grad_output, input, weight, case) -> Tensor` as a method that needs no preparation.
 
     `@plain(op="conv2d", wrt="input")` says which operation's gradient it computes, and which one, so that others are
-    `unsupported`; both may be lists, and what is left out is every one. Raises ValueError for one that does not exist.
+    `unsupported`; both may be lists, and what is left out is every single one. With `wrt="input+weight"`, or `"all"`
+    for every gradient that the case has, it returns a tuple of them, in that order. Raises ValueError for one that does
+    not exist.
     """
-    ops, wrts = chosen("op", op, OPS), chosen("wrt", wrt, WRT)
+    wrts = WRT if wrt is None else chosen("wrt", wrt, (*WRT, *SEVERAL, ALL))
+    ops = chosen("op", op, OPS)
 
     def mark(function: Function) -> Function:
         function.convbench_plain = True  # type: ignore[attr-defined]
@@ -61,6 +66,10 @@ def plain(
         return function
 
     return mark if function is None else mark(function)
+
+
+SEVERAL = tuple(joined(found) for n in (2, 3) for found in combinations(TOGETHER, n))
+"""Names of gradients that are computed together."""
 
 
 def chosen(key: str, given: str | Sequence[str] | None, allowed: Sequence[str] | dict[str, Any]) -> tuple[str, ...]:
@@ -71,6 +80,13 @@ def chosen(key: str, given: str | Sequence[str] | None, allowed: Sequence[str] |
             kind = "a gradient" if key == "wrt" else "an operation"
             raise ValueError(f"{key}={value!r} is not {kind}; allowed: {', '.join(allowed)}")
     return values
+
+
+def together(function: Function) -> Function:
+    """Marks a `prepare` that computes several gradients in one call: where `problem.wrts` names more than one, its
+    callable returns a tuple of them, in that order."""
+    function.convbench_together = True  # type: ignore[attr-defined]
+    return function
 
 
 def with_autograd(function: Function) -> Function:

@@ -10,26 +10,34 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..facts.wrt import TOGETHER
+from ..measurement.joint import Result
 from ..measurement.problem import Problem
-from . import Unsupported
+from . import Unsupported, together
 
 
-def prepare(problem: Problem) -> Callable[[], Tensor]:
-    """aten::convolution_backward, or aten::_convolution_double_backward for order 2, asked for one result only."""
+@together
+def prepare(problem: Problem) -> Callable[[], Result]:
+    """aten::convolution_backward, or aten::_convolution_double_backward for order 2, asked for what is wanted only."""
     case = problem.case
     geometry = (case.stride, case.padding, case.dilation, case.transposed, case.output_padding, case.groups)
     if problem.order == 2:
         return _second_order(problem)
-    wanted = ("input", "weight", "bias").index(problem.wrt)
-    mask = [i == wanted for i in range(3)]
+    mask = [wrt in problem.wrts for wrt in TOGETHER]
     bias_size = [case.out_channels] if case.bias else None
     gy, x, w = problem.grad_output, problem.input, problem.weight
+
+    def several() -> tuple[Tensor, ...]:
+        found = torch.ops.aten.convolution_backward(gy, x, w, bias_size, *geometry, mask)
+        return tuple(one for one, asked in zip(found, mask, strict=True) if asked)
+
+    wanted = mask.index(True)
 
     def call() -> Tensor:
         result: Tensor = torch.ops.aten.convolution_backward(gy, x, w, bias_size, *geometry, mask)[wanted]
         return result
 
-    return call
+    return several if problem.joint else call
 
 
 def _second_order(problem: Problem) -> Callable[[], Tensor]:

@@ -1,7 +1,7 @@
 """PyTorch's autograd. Covers every case.
 
-The forward pass is preparation; only the wanted tensor requires a gradient, so that only the wanted gradient is
-computed. The graph is kept, and each call walks it backwards once.
+The forward pass is preparation; only the wanted tensors require a gradient, so that only the wanted gradients are
+computed, several of them in one call. The graph is kept, and each call walks it backwards once.
 """
 
 from __future__ import annotations
@@ -12,30 +12,37 @@ import torch
 from torch import Tensor
 
 from ..measurement.convolution import forward
+from ..measurement.joint import Result
 from ..measurement.problem import Problem
-from . import with_autograd
+from . import together, with_autograd
 
 
-def differentiable(problem: Problem) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Input, weight and bias, of which the wanted one is a leaf that requires a gradient; and that one once more."""
+def differentiable(problem: Problem) -> tuple[Tensor, Tensor, Tensor | None, tuple[Tensor, ...]]:
+    """Input, weight and bias, of which the wanted ones are leaves that require a gradient; and those once more."""
     leaves = {"input": problem.input, "weight": problem.weight, "bias": problem.bias}
-    wanted = leaves[problem.wrt]
-    assert wanted is not None
-    wanted = leaves[problem.wrt] = wanted.detach().requires_grad_()
+    wanted = []
+    for wrt in problem.wrts:
+        operand = leaves[wrt]
+        assert operand is not None
+        wanted.append(leaf := operand.detach().requires_grad_())
+        leaves[wrt] = leaf
     input, weight = leaves["input"], leaves["weight"]
     assert input is not None
     assert weight is not None
-    return input, weight, leaves["bias"], wanted
+    return input, weight, leaves["bias"], tuple(wanted)
 
 
+@together
 @with_autograd
-def prepare(problem: Problem) -> Callable[[], Tensor]:
+def prepare(problem: Problem) -> Callable[[], Result]:
     """torch.autograd.grad of the forward operation; for order 2, of the first-order gradients along the directions."""
     if problem.order == 2:
         return _second_order(problem)
     input, weight, bias, wanted = differentiable(problem)
     output = forward(input, weight, bias, problem.case)
     grad_output = problem.grad_output
+    if problem.joint:
+        return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)
     return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)[0]
 
 

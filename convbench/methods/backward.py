@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..facts.case import OPS, PER_AXIS, ConvCase
-from ..facts.spec import WRT
+from ..facts.wrt import WRT
+from ..measurement.joint import Result
 from ..measurement.problem import Problem
-from . import Unsupported, chosen, with_autograd
+from . import Unsupported, chosen, together, with_autograd
 from .autograd import differentiable
-from .own import Prepare, check_covered
+from .own import InTurn, Prepare, check_covered
 
 Forward = Callable[[Tensor, Tensor, "Tensor | None", ConvCase], Tensor]
 """(input, weight, bias, case) → output."""
@@ -33,7 +34,7 @@ OF_A_MODULE = {"kernel_size": "kernel", "in_channels": "in_channels", "out_chann
 
 
 class Backward:
-    """Calls the backward pass of a forward; only the wanted tensor requires a gradient."""
+    """Calls the backward pass of a forward; only the wanted tensors require a gradient."""
 
     def __init__(self, problem: Problem, forward: Forward) -> None:
         self._problem, self._forward = problem, forward
@@ -43,10 +44,11 @@ class Backward:
         """Records the forward pass anew, from the values that the operands have now."""
         self._output, self._wanted = self._recorded()
 
-    def __call__(self) -> Tensor:
-        return torch.autograd.grad(self._output, self._wanted, self._problem.grad_output, retain_graph=True)[0]
+    def __call__(self) -> Result:
+        found = torch.autograd.grad(self._output, self._wanted, self._problem.grad_output, retain_graph=True)
+        return found if self._problem.joint else found[0]
 
-    def _recorded(self) -> tuple[Tensor, Tensor]:
+    def _recorded(self) -> tuple[Tensor, tuple[Tensor, ...]]:
         problem = self._problem
         input, weight, bias, wanted = differentiable(problem)
         output = self._forward(input, weight, bias, problem.case)
@@ -54,6 +56,19 @@ class Backward:
             found = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"the forward pass returned {found}; the output has {list(problem.case.output_shape)}")
         return output, wanted
+
+
+def forward_again(call: object) -> Callable[[], None] | None:
+    """What runs the forward pass of a prepared method once more; None for a method that has none."""
+    if isinstance(call, Backward):
+        return call.forward_again
+    again = [one for each in call.calls if (one := forward_again(each))] if isinstance(call, InTurn) else []
+
+    def all_again() -> None:
+        for one in again:
+            one()
+
+    return all_again if again else None
 
 
 def backward_of(
@@ -73,8 +88,9 @@ def backward_of(
     covers = {"op": chosen("op", op, OPS), "wrt": chosen("wrt", wrt, WRT)}
     name, forward = getattr(target, "__name__", type(target).__name__), _forward_of(target)
 
+    @together
     @with_autograd
-    def prepare(problem: Problem) -> Callable[[], Tensor]:
+    def prepare(problem: Problem) -> Callable[[], Result]:
         if problem.order != 1:
             raise Unsupported(f"the backward pass of {name} covers order=1")
         check_covered(name, covers, problem)

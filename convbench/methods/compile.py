@@ -10,15 +10,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..measurement.joint import Result
 from ..measurement.problem import Problem
+from . import together
 from .formulas import EXPLICIT
 
 
-def prepare(problem: Problem) -> Callable[[], Tensor]:
-    """The compiled callable, called once so that it is compiled for these shapes."""
+@together
+def prepare(problem: Problem) -> Callable[[], Result]:
+    """The compiled callable, called once so that it is compiled for these shapes; several gradients in one graph."""
     # Each configuration has shapes of its own; without a reset the ninth would run uncompiled.
     torch.compiler.reset()
-    compiled = torch.compile(EXPLICIT.wanted(problem), dynamic=False)
+    each = [EXPLICIT.wanted(part) for part in problem.parts]
+
+    def several() -> tuple[Tensor, ...]:
+        return tuple(one() for one in each)
+
+    call: Callable[[], Result] = several if problem.joint else each[0]
+    compiled = torch.compile(call, dynamic=False)
     with torch.inference_mode():
         compiled()
     return compiled

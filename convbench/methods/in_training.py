@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..measurement.joint import Result
 from ..measurement.problem import Problem
 from . import Unsupported
 from .autograd import differentiable
@@ -17,7 +18,7 @@ class _Function(torch.autograd.Function):
     """Its forward computes nothing, as only the backward is timed; it saves what the gradient depends on."""
 
     @staticmethod
-    def forward(ctx: Any, wanted: Tensor, output: Tensor, needed: tuple[Tensor, ...], call: Any) -> Tensor:
+    def forward(ctx: Any, output: Tensor, needed: tuple[Tensor, ...], call: Any, *wanted: Tensor) -> Tensor:
         ctx.save_for_backward(*needed)
         ctx.call = call
         return output.view_as(output)
@@ -25,10 +26,11 @@ class _Function(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_output: Tensor) -> Any:
         _ = ctx.saved_tensors  # a real one unpacks them, with the check that nobody has changed them
-        return ctx.call(), None, None, None
+        found = ctx.call()
+        return None, None, None, *(found if isinstance(found, (tuple, list)) else (found,))
 
 
-def as_backward(problem: Problem, call: Callable[[], Tensor]) -> Callable[[], Tensor]:
+def as_backward(problem: Problem, call: Callable[[], Result]) -> Callable[[], Result]:
     """torch.autograd.grad of a graph of one node, whose backward is `call`: what autograd's engine and a node written
     in Python add to it is in its time. Raises Unsupported for order 2, which has no such node.
     """
@@ -37,9 +39,12 @@ def as_backward(problem: Problem, call: Callable[[], Tensor]) -> Callable[[], Te
     _, _, _, wanted = differentiable(problem)
     # Nothing reads the output's values, so that one element stands for all of them.
     output = problem.grad_output.new_empty(1).expand(problem.grad_output.shape)
-    needed = {"input": (problem.weight,), "weight": (problem.input,)}.get(problem.wrt, ())
-    recorded: Tensor = _Function.apply(wanted, output, needed, call)  # type: ignore[no-untyped-call]
+    of = {"input": (problem.weight,), "weight": (problem.input,)}
+    needed = tuple(operand for wrt in problem.wrts for operand in of.get(wrt, ()))
+    recorded: Tensor = _Function.apply(output, needed, call, *wanted)  # type: ignore[no-untyped-call]
     grad_output = problem.grad_output
+    if problem.joint:
+        return lambda: torch.autograd.grad(recorded, wanted, grad_output, retain_graph=True)
     return lambda: torch.autograd.grad(recorded, wanted, grad_output, retain_graph=True)[0]
 
 

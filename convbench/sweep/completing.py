@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..facts.devices import places
 from ..facts.fills import FILLS
+from ..facts.wrt import ALL, WRT
 from ..methods import METHODS
 from .config import CLOSED, TYPES, folder
 from .options import Line
@@ -40,6 +41,8 @@ def _values(key: str) -> list[str]:
         return [str(member.name) for member in CLOSED[key]]
     if key in ("methods", "baseline"):
         return list(METHODS)
+    if key == "wrt":
+        return [*WRT, ALL]
     if key == "fill":
         return list(FILLS)
     if key == "sweep":

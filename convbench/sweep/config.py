@@ -19,7 +19,7 @@ from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
 from ..facts.dtypes import DTYPES, mode
 from ..facts.fills import is_file
 from ..facts.settings import owned
-from ..facts.spec import MEMORY_FORMATS, WRT, Measure, ReferenceLimits, Spec, number, one_of
+from ..facts.spec import MEMORY_FORMATS, Measure, ReferenceLimits, Spec, number, one_of
 from ..methods import METHODS
 from ..results.files import named
 from ..results.objective import Objective
@@ -54,7 +54,6 @@ _WORDS: dict[str, Iterable[str]] = {
     "op": OPS,
     "dtype": DTYPES,
     "memory_format": MEMORY_FORMATS,
-    "wrt": WRT,
     "on_illegal": ("skip", "error"),
     "isolation": ("process", "none"),
     "retry": ("none", "failed"),
