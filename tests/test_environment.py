@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,7 +135,13 @@ def test_what_changes_results_or_times_on_a_gpu_is_part_of_it(monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(torch.backends.cudnn, "benchmark_limit", 3)
         seen.add(collect("cuda", USUAL)["environment_id"])
-    assert len(seen) == 5
+    for switch in ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction"):
+        setattr(torch.backends.cuda.matmul, switch, False)
+        try:
+            seen.add(collect("cuda", USUAL)["environment_id"])
+        finally:
+            setattr(torch.backends.cuda.matmul, switch, True)
+    assert len(seen) == 7
     assert collect("cuda", USUAL)["environment_id"] in seen
 
 
@@ -171,3 +179,25 @@ def test_elsewhere_they_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nvidia.nvidia_driver() is None
     monkeypatch.setattr(os, "sysconf", missing)
     assert environment._memory_bytes() is None
+
+
+def test_where_linux_does_not_tell_the_driver_nvml_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in WSL; and where there is no NVML either, or it fails, nothing is known."""
+
+    def not_told(path: Path) -> str:
+        raise FileNotFoundError(path)
+
+    class Failed(Exception):
+        pass
+
+    def fails() -> None:
+        raise Failed
+
+    monkeypatch.setattr(Path, "read_text", not_told)
+    library = SimpleNamespace(nvmlInit=lambda: None, nvmlSystemGetDriverVersion=lambda: b"580.159.04", NVMLError=Failed)
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    assert nvidia.nvidia_driver() == "580.159.04"
+    library.nvmlInit = fails
+    assert nvidia.nvidia_driver() is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvidia.nvidia_driver() is None
