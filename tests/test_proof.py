@@ -444,6 +444,14 @@ def test_a_short_kernel_may_differ_by_what_events_take():
     assert not timers.agrees({**short, "own_s": 9e-6}, "cold", "kernels")
 
 
+def test_a_host_that_is_slower_than_a_flush_is_in_do_benchs_time_and_not_in_ours():
+    quick = {"own_s": 1e-5, "least_s": 1e-5, "others": {"kernels": 9.5e-6, "do_bench": 6e-5}, "enqueue_s": 9e-5}
+    assert timers.agrees(quick, "cold", "do_bench")
+    assert not timers.agrees({**quick, "own_s": 5e-6}, "cold", "do_bench")
+    assert not timers.agrees({**quick, "own_s": 9e-5}, "cold", "do_bench")
+    assert not timers.agrees({**quick, "enqueue_s": 1e-5}, "cold", "do_bench")
+
+
 def test_a_row_that_says_it_is_launch_bound_may_be_longer_and_never_shorter():
     bound = {"own_s": 9e-4, "least_s": 9e-4, "others": {"kernels": 1e-4}, "launch_bound": True}
     assert timers.agrees(bound, "hot", "kernels")

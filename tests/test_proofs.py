@@ -226,6 +226,16 @@ def test_load_ends_with_a_parent_that_was_killed():
     assert not alive(child)
 
 
+@pytest.mark.parametrize("one_s,batch", [(1e-3, 16), (1e-5, 64), (4e-6, 128), (0.0, proofs.LARGEST_BATCH)])
+def test_the_canary_is_made_long_enough_for_the_device(monkeypatch, one_s, batch):
+    """A call that takes `one_s` for each image: the batch is doubled until it takes half a millisecond."""
+    work = replace(Cpu.work, canary=(16, 1, 1, 1, 1), canary_s=5e-4)
+    monkeypatch.setattr(Cpu, "work", work)
+    monkeypatch.setattr(proofs, "_convolution", lambda device, batch: lambda: batch)
+    monkeypatch.setattr(proofs, "_timer", lambda setup, call, seconds: call() * one_s)
+    assert proofs.workload(Setup("cpu", 1, QUICK, 0))() == batch
+
+
 def test_samples_of_a_try_are_ordinary_samples():
     """What `validate` measures is what a sweep measures: the same function on the same kind of samples."""
     samples = proofs._samples(Setup("cpu", 1, QUICK, 3), {"a": proofs.workload(Setup("cpu", 1, QUICK, 0))})

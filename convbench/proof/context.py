@@ -112,7 +112,7 @@ class Context:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise Unanswered(f"{command[1:4]} did not end within {within_s:.0f} s", is_fault=True) from None
+            raise Unanswered(f"{' '.join(command[1:5])} … did not end within {within_s:.0f} s", is_fault=True) from None
         return Ended(done.returncode, done.stdout, done.stderr)
 
     @property

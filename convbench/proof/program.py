@@ -44,11 +44,11 @@ def checks() -> list[Check]:
         Check(
             "the README's command", "program", "exit code 0, every row measured and right", "none", readme, 60.0
         ),
+        Check("tests marked gpu", "program", "they pass", "none", gpu_tests, 90.0),
         Check(
             "two nights", "program", "the first is kept (exit code 4, nothing to compare with), the second passes (0)",
             "the gate's own", two_nights, 60.0,
         ),
-        Check("tests marked gpu", "program", "they pass", "none", gpu_tests, 90.0),
         Check(
             "beyond 2³¹ elements", "program", "a gradient of 2.15·10⁹ elements is right", "verdicts exact, ok, reduced",
             large, 120.0,

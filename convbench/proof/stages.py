@@ -10,7 +10,17 @@ from .checks import Check
 
 
 def checks() -> list[Check]:
-    return [*primitives.checks(), *plants.checks(), *timers.checks(), *grid.checks(), *program.checks()]
+    """Of the program's stage those that tell most come first: a time budget may leave no room for the others."""
+    grids, commands = grid.checks(), program.checks()
+    return [
+        *primitives.checks(),
+        *plants.checks(),
+        *timers.checks(),
+        *grids[:4],
+        *commands[:4],
+        *grids[4:],
+        *commands[4:],
+    ]
 
 
 def chosen(stages: Collection[str], only: Sequence[str]) -> list[Check]:

@@ -80,7 +80,7 @@ def compared(device: str, shape: list[int], dtype: str, tf32: bool, wrt: str, mo
         times = {}
         for name, arm in on.arms.items():
             others, more = rival_times(on.device, arm, mode, rows[name]["time_s"], refused)
-            kept = ("least_s", "launch_bound", "converged", "wall_s", "time_low_s", "time_high_s")
+            kept = ("least_s", "enqueue_s", "launch_bound", "converged", "wall_s", "time_low_s", "time_high_s")
             figures = {key: rows[name].get(key) for key in kept}
             times[name] = {"own_s": rows[name]["time_s"], "others": others, **figures, **more}
     return {"times": times, "refused": refused, "pair_s": told.get("event_s"), "graph": told.get("cuda_graph"),
