@@ -89,11 +89,13 @@ microbench: $(VENV)/dev.stamp ## time the harness's own hot paths with pytest-be
 
 # The steps of a scheduled run on a GPU. They read SWEEP, DEVICE, SHARD, NIGHTLY_OUT, BASELINES and
 # KEEP_BASELINE from the environment themselves: make never expands these values, so none of them is ever taken for a command.
-NIGHTLY := $(BIN)/python .ci/nightly.py
+NIGHTLY := $(BIN)/python -m convbench nightly
+nightly canary sweep gate accept: export SWEEP ?= kernels
+nightly canary sweep gate accept: export DEVICE ?= cuda
 
 .PHONY: nightly
 nightly: $(VENV)/run.stamp ## canary, sweep and gate in one go (DEVICE=cpu where there is no GPU)
-	$(NIGHTLY) night $(ARGS)
+	$(NIGHTLY) $(ARGS)
 
 .PHONY: canary
 canary: $(VENV)/run.stamp ## can timings from this machine be trusted now?

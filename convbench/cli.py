@@ -31,6 +31,7 @@ COMMANDS = {
     "methods": "convbench.commands.methods",
     "duet": "convbench.duet.command",
     "gate": "convbench.gate.command",
+    "nightly": "convbench.nightly.command",
     "show": "convbench.commands.show",
     "history": "convbench.history.command",
     "trace": "convbench.tracing.command",

@@ -32,7 +32,18 @@ LAYERS = {
     "what the table says": {"findings"},
     "what a person sees": {"terminal", "report"},
     "sweep": {"sweep"},
-    "decisions": {"commands", "comparison", "deceptions", "duet", "gate", "history", "proof", "tracing", "validation"},
+    "decisions": {
+        "commands",
+        "comparison",
+        "deceptions",
+        "duet",
+        "gate",
+        "history",
+        "nightly",
+        "proof",
+        "tracing",
+        "validation",
+    },
     "command line": {"api", "cli", "pytest_plugin", "testing"},
 }
 # The package's own face takes `load` from below when it is asked for.

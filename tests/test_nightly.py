@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
 
 import convbench
-from convbench import cli, devices
+from convbench import cli
+from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
+from convbench.nightly import baselines, command, steps
+from convbench.nightly.baselines import nights, remember
+from convbench.nightly.night import fingerprint, folder_of
+from convbench.results import run_file
 from convbench.results.table import typed
 from tests import made_up
 
-SCRIPT = Path(__file__).parent.parent / ".ci" / "nightly.py"
 FAST = {"autograd": 1e-3, "explicit": 1e-3}
 
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the script is not part of a source distribution")
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nightly", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+Nightly = Callable[[list[str]], int]
 
 
 @pytest.fixture
-def nightly(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, with convbench called in this process: an interpreter for each `compare` takes seconds."""
-    monkeypatch.setattr(script, "convbench", lambda *words: cli.main(words))
-    return script
+def nightly(monkeypatch: pytest.MonkeyPatch) -> Nightly:
+    """The command, with convbench called in this process: an interpreter for each `compare` takes seconds."""
+    monkeypatch.setattr(steps, "convbench", lambda *words: cli.main(words))
+    return command.main
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +60,9 @@ def asked(out: Path, *words: str) -> Path:
     return out
 
 
-def gate(nightly: ModuleType, out: Path, tmp_path: Path, *words: str, step: str = "gate") -> int:
-    code = nightly.main([step, "--out", str(out), "--baselines", str(tmp_path / "baselines"), *words])
-    assert isinstance(code, int)
-    return code
+def gate(nightly: Nightly, out: Path, tmp_path: Path, *words: str, step: str = "gate") -> int:
+    sweep = [] if "--sweep" in words else ["--sweep", "kernels"]
+    return nightly([step, "--out", str(out), "--baselines", str(tmp_path / "baselines"), *sweep, *words])
 
 
 class Recorder:
@@ -89,14 +81,14 @@ def kept(tmp_path: Path, environment: str = "gpu-a") -> Path:
     return tmp_path / "baselines" / "kernels" / environment
 
 
-def test_first_night_compares_nothing_and_is_kept(nightly: ModuleType, tmp_path: Path) -> None:
+def test_first_night_compares_nothing_is_kept_and_is_not_red(nightly: Nightly, tmp_path: Path) -> None:
     out = night(tmp_path / "1")
-    assert gate(nightly, out, tmp_path) == 4
+    assert gate(nightly, out, tmp_path) == 0
     assert (kept(tmp_path) / "shard-2-of-2" / "results.parquet").is_file()
 
 
 def test_good_night_passes_and_replaces_the_baseline(
-    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -106,12 +98,12 @@ def test_good_night_passes_and_replaces_the_baseline(
     assert set(table["started_at"]) == {"2026-01-02T00:00:00Z"}
     # The old one is gone: the link, one folder and the tables of both nights remain.
     assert len(list(kept(tmp_path).parent.iterdir())) == 3
-    assert len(list(nightly.nights(kept(tmp_path)).iterdir())) == 2
+    assert len(list(nights(kept(tmp_path)).iterdir())) == 2
     assert "no regression" in summary.read_text()
 
 
 @pytest.mark.slow
-def test_loss_of_a_percent_a_night_ends_with_a_red_night(nightly: ModuleType, tmp_path: Path) -> None:
+def test_loss_of_a_percent_a_night_ends_with_a_red_night(nightly: Nightly, tmp_path: Path) -> None:
     """Every night passes against the one before, and is kept; what is remembered of them tells."""
 
     def one(number: int, slower: float) -> int:
@@ -122,53 +114,53 @@ def test_loss_of_a_percent_a_night_ends_with_a_red_night(nightly: ModuleType, tm
             write(out / f"shard-{k}-of-2", made_up.timed(of, times, environment_id="gpu-a", started_at=day))
         return gate(nightly, out, tmp_path)
 
-    assert one(0, 1.0) == 4
+    assert one(0, 1.0) == 0
     for _ in range(8):
-        nightly.remember(tmp_path / "night-0", nightly.nights(kept(tmp_path)))
+        remember(tmp_path / "night-0", nights(kept(tmp_path)))
     red = next(day for day in range(1, 15) if one(10 + day, 1.01**day) == 1)
     assert 3 < red < 14, "within two weeks, and not at a single night's noise"
     assert gate(nightly, tmp_path / f"night-{10 + red}", tmp_path, step="accept") == 0
-    assert len(list(nightly.nights(kept(tmp_path)).iterdir())) == 1, "what is accepted begins a new level"
+    assert len(list(nights(kept(tmp_path)).iterdir())) == 1, "what is accepted begins a new level"
     assert one(40, 1.01**red) == 0
 
 
 def test_no_more_nights_are_remembered_than_are_looked_at(
-    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nightly, "NIGHTS", 3)
+    monkeypatch.setattr(baselines, "NIGHTS", 3)
     out, folder = night(tmp_path / "1"), tmp_path / "nights"
     for _ in range(5):
-        nightly.remember(out, folder)
+        remember(out, folder)
     assert len(list(folder.iterdir())) == 3
 
 
-def test_another_environment_has_a_baseline_of_its_own(nightly: ModuleType, tmp_path: Path) -> None:
+def test_another_environment_has_a_baseline_of_its_own(nightly: Nightly, tmp_path: Path) -> None:
     gate(nightly, night(tmp_path / "1"), tmp_path)
-    assert gate(nightly, night(tmp_path / "2", environment="gpu-b"), tmp_path) == 4
+    assert gate(nightly, night(tmp_path / "2", environment="gpu-b"), tmp_path) == 0
     assert kept(tmp_path).is_dir()
     assert kept(tmp_path, "gpu-b").is_dir()
 
 
-def test_wrong_gradient_fails_and_is_not_kept(nightly: ModuleType, tmp_path: Path) -> None:
+def test_wrong_gradient_fails_and_is_not_kept(nightly: Nightly, tmp_path: Path) -> None:
     gate(nightly, night(tmp_path / "1"), tmp_path)
     before = kept(tmp_path).resolve()
     assert gate(nightly, night(tmp_path / "2", accuracy="fail"), tmp_path) == 1
     assert kept(tmp_path).resolve() == before
 
 
-def test_wrong_gradient_on_the_first_night_is_no_baseline(nightly: ModuleType, tmp_path: Path) -> None:
+def test_wrong_gradient_on_the_first_night_is_no_baseline(nightly: Nightly, tmp_path: Path) -> None:
     assert gate(nightly, night(tmp_path / "1", accuracy="fail"), tmp_path) == 1
     assert not kept(tmp_path).exists()
 
 
-def test_unmeasured_rows_are_no_baseline(nightly: ModuleType, tmp_path: Path) -> None:
+def test_unmeasured_rows_are_no_baseline(nightly: Nightly, tmp_path: Path) -> None:
     write(tmp_path / "1" / "shard-1-of-1", made_up.skipped(made_up.spec(tuple(FAST)), "no CUDA device"))
     assert gate(nightly, tmp_path / "1", tmp_path) == 3
     assert not (tmp_path / "baselines").exists()
 
 
 def test_missing_share_makes_the_night_invalid_not_regressed(
-    nightly: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    nightly: Nightly, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate(nightly, night(tmp_path / "1", shares=3), tmp_path)
     out = night(tmp_path / "2", shares=3)
@@ -178,14 +170,14 @@ def test_missing_share_makes_the_night_invalid_not_regressed(
 
 
 def test_night_without_any_table_is_invalid(
-    nightly: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    nightly: Nightly, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gate(nightly, tmp_path / "nothing", tmp_path) == 4
     assert "there is no table" in capsys.readouterr().out
 
 
 def test_copy_that_is_cut_off_leaves_the_old_baseline(
-    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate(nightly, night(tmp_path / "1"), tmp_path)
     before = kept(tmp_path).resolve()
@@ -194,18 +186,18 @@ def test_copy_that_is_cut_off_leaves_the_old_baseline(
         target.mkdir()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(nightly.shutil, "copytree", torn)
-    assert gate(nightly, night(tmp_path / "2"), tmp_path) == 2
-    assert "cannot be kept" in capsys.readouterr().err
+    monkeypatch.setattr(shutil, "copytree", torn)
+    with pytest.raises(InvalidValue, match="cannot be kept"):
+        gate(nightly, night(tmp_path / "2"), tmp_path)
     assert kept(tmp_path).resolve() == before
     assert (before / "shard-1-of-2" / "results.parquet").is_file()
 
 
-def test_link_that_a_killed_run_left_behind_is_in_nobodys_way(nightly: ModuleType, tmp_path: Path) -> None:
+def test_link_that_a_killed_run_left_behind_is_in_nobodys_way(nightly: Nightly, tmp_path: Path) -> None:
     kept(tmp_path).parent.mkdir(parents=True)
     for name in ("gpu-a.link", "gpu-a.0123456789abcdef.link"):
         (kept(tmp_path).parent / name).symlink_to("nowhere")
-    assert gate(nightly, night(tmp_path / "1"), tmp_path) == 4
+    assert gate(nightly, night(tmp_path / "1"), tmp_path) == 0
     first = kept(tmp_path).resolve()
     assert gate(nightly, night(tmp_path / "2"), tmp_path) == 0
     assert kept(tmp_path).resolve() != first
@@ -213,7 +205,7 @@ def test_link_that_a_killed_run_left_behind_is_in_nobodys_way(nightly: ModuleTyp
 
 @pytest.mark.parametrize("forbidden", ["--no-keep", "KEEP_BASELINE"])
 def test_run_that_may_not_be_kept_is_compared_and_leaves_the_baseline(
-    nightly: ModuleType,
+    nightly: Nightly,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -232,23 +224,23 @@ def test_run_that_may_not_be_kept_is_compared_and_leaves_the_baseline(
     assert not kept(tmp_path, "gpu-b").exists()
 
 
-def test_night_with_overrides_is_compared_with_its_like_alone(nightly: ModuleType, tmp_path: Path) -> None:
+def test_night_with_overrides_is_compared_with_its_like_alone(nightly: Nightly, tmp_path: Path) -> None:
     gate(nightly, asked(night(tmp_path / "1"), "kernels"), tmp_path)
     before = kept(tmp_path).resolve()
     short = asked(night(tmp_path / "2", shares=1), "kernels", "limit=2")
-    assert gate(nightly, short, tmp_path) == 4
+    assert gate(nightly, short, tmp_path) == 0
     assert gate(nightly, asked(night(tmp_path / "3", shares=1), "kernels", "limit=2"), tmp_path) == 0
-    assert gate(nightly, asked(night(tmp_path / "4", shares=1), "kernels", "limit=3"), tmp_path) == 4
+    assert gate(nightly, asked(night(tmp_path / "4", shares=1), "kernels", "limit=3"), tmp_path) == 0
     assert kept(tmp_path).resolve() == before
 
 
-def test_folder_of_the_night_says_which_sweep_it_is(nightly: ModuleType, tmp_path: Path) -> None:
-    assert gate(nightly, asked(night(tmp_path / "1"), "resnet50"), tmp_path) == 4
+def test_folder_of_the_night_says_which_sweep_it_is(nightly: Nightly, tmp_path: Path) -> None:
+    assert gate(nightly, asked(night(tmp_path / "1"), "resnet50"), tmp_path) == 0
     assert (tmp_path / "baselines" / "resnet50" / "gpu-a").is_dir()
 
 
 def test_shares_of_different_sweeps_are_no_night(
-    nightly: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    nightly: Nightly, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = asked(night(tmp_path / "1"), "kernels")
     (out / "shard-2-of-2" / "night.json").write_text('["kernels", "limit=2"]')
@@ -257,7 +249,7 @@ def test_shares_of_different_sweeps_are_no_night(
 
 
 def test_regression_that_was_meant_is_accepted_as_the_baseline(
-    nightly: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    nightly: Nightly, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate(nightly, night(tmp_path / "1"), tmp_path)
     smaller = night(tmp_path / "2", shares=1)
@@ -272,7 +264,7 @@ def test_regression_that_was_meant_is_accepted_as_the_baseline(
     ({"status": "crash"}, 3, "rows that could not be measured"),
 ])  # fmt: skip
 def test_wrong_or_unmeasured_night_is_never_accepted(
-    nightly: ModuleType,
+    nightly: Nightly,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     values: dict[str, Any],
@@ -284,32 +276,53 @@ def test_wrong_or_unmeasured_night_is_never_accepted(
     assert not kept(tmp_path).exists()
 
 
-def test_half_a_night_is_never_accepted(nightly: ModuleType, tmp_path: Path) -> None:
+def test_half_a_night_is_never_accepted(nightly: Nightly, tmp_path: Path) -> None:
     out = night(tmp_path / "1", shares=3)
     (out / "shard-2-of-3" / "results.parquet").unlink()
     assert gate(nightly, out, tmp_path, step="accept") == 4
     assert not kept(tmp_path).exists()
 
 
-def test_share_without_configurations_belongs_to_the_night(nightly: ModuleType, tmp_path: Path) -> None:
+def test_share_without_configurations_belongs_to_the_night(nightly: Nightly, tmp_path: Path) -> None:
     """More shares than configurations: the empty one is really run, to its end."""
     out = night(tmp_path / "1", shares=1)
     (out / "shard-1-of-1").rename(out / "shard-1-of-2")
     asked(out, "notebook")
     words = ["sweep", "--out", str(out), "--sweep", "notebook", "--device", "cpu", "--shard", "2/2"]
-    assert nightly.main(words) == 0
+    assert nightly(words) == 0
     assert len(convbench.load(out / "shard-2-of-2")) == 0
     assert len(convbench.load(out)) == len(FAST)
-    assert gate(nightly, out, tmp_path) == 4
+    assert gate(nightly, out, tmp_path) == 0
     assert (tmp_path / "baselines" / "notebook" / "gpu-a").is_dir()
+
+
+@pytest.mark.usefixtures("nightly")
+def test_run_of_any_folder_is_judged_by_those_that_were_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`gate --baselines`: a run's own folder, without shards or a note; run.json tells what kind of run it is."""
+
+    def judged(name: str, *argv: str, slower: float = 1.0) -> int:
+        out = tmp_path / name
+        write(out, made_up.timed(made_up.spec(tuple(FAST)), {**FAST, "explicit": 1e-3 * slower}, environment_id="here"))
+        run_file.append(out, {"argv": ["-m", *argv, f"out={out}"]})
+        return cli.main(["gate", "--baselines", str(tmp_path / "kept"), str(out)])
+
+    assert judged("1", "cases=layers.csv") == 0
+    assert "nothing was compared" in capsys.readouterr().out
+    assert judged("2", "cases=layers.csv") == 0
+    assert "no regression" in capsys.readouterr().out
+    assert judged("3", "kernel=3,5", slower=2) == 0, "another kind of run"
+    (first, other) = [path for path in (tmp_path / "kept" / "run").iterdir() if path.is_symlink()]
+    assert first.name[:5] == other.name[:5] == "here-"
 
 
 @pytest.mark.parametrize(("validate", "code"), [(0, 0), (1, 4), (2, 2), (3, 4), (4, 4)])
 def test_canary_that_trips_makes_the_night_invalid(
-    nightly: ModuleType, monkeypatch: pytest.MonkeyPatch, validate: int, code: int
+    nightly: Nightly, monkeypatch: pytest.MonkeyPatch, validate: int, code: int
 ) -> None:
-    monkeypatch.setattr(nightly, "convbench", lambda *words: validate)
-    assert nightly.main(["canary"]) == code
+    monkeypatch.setattr(steps, "convbench", lambda *words: validate)
+    assert nightly(["canary"]) == code
 
 
 @pytest.mark.parametrize(("missing", "said"), [
@@ -317,110 +330,91 @@ def test_canary_that_trips_makes_the_night_invalid(
     (None, "timings from this machine cannot be trusted now"),
 ])  # fmt: skip
 def test_canary_tells_a_missing_device_from_a_noisy_machine(
-    nightly: ModuleType,
+    nightly: Nightly,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     missing: str | None,
     said: str,
 ) -> None:
-    monkeypatch.setattr(nightly, "convbench", lambda *words: 4)
-    monkeypatch.setattr(devices, "missing_device", lambda device: missing)
-    assert nightly.main(["canary"]) == 4
+    monkeypatch.setattr(steps, "convbench", lambda *words: 4)
+    monkeypatch.setattr(steps, "missing_device", lambda device: missing)
+    assert nightly(["canary", "--device", "cuda"]) == 4
     assert said in capsys.readouterr().out
 
 
-def test_night_ends_where_the_canary_trips(nightly: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_night_ends_where_the_canary_trips(nightly: Nightly, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Recorder(4)
-    monkeypatch.setattr(nightly, "convbench", asked)
-    assert nightly.main(["night", "--out", "unused"]) == 4
+    monkeypatch.setattr(steps, "convbench", asked)
+    assert nightly(["--sweep", "kernels", "--device", "cuda", "--out", "unused"]) == 4
     assert asked.said == [("validate", "device=cuda")]
 
 
 def test_sweep_names_its_share_and_passes_the_rest_on(
-    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     asked = Recorder(3)
-    monkeypatch.setattr(nightly, "convbench", asked)
-    assert nightly.main(["sweep", "--out", "o", "--shard", "2/8", "--device", "cpu", "measure=quick"]) == 3
+    monkeypatch.setattr(steps, "convbench", asked)
+    assert (
+        nightly(["sweep", "--sweep", "kernels", "--out", "o", "--shard", "2/8", "--device", "cpu", "measure=quick"])
+        == 3
+    )
     assert asked.said == [
         ("-m", "+sweep=kernels", "device=cpu", "strict=true", "measure=quick", "shard=2/8", "out=o/shard-2-of-8")
     ]
     assert json.loads(Path("o/shard-2-of-8/night.json").read_text()) == ["kernels", "measure=quick"]
 
 
-@pytest.mark.parametrize("words", [
-    ["sweep"],
-    ["gate"],
-    ["accept"],
-    ["sweep", "--out", "o", "--shard", "3/2"],
-    ["sing"],
-    ["gate", "--out", "o", "--no-kep"],
-])  # fmt: skip
-def test_wrong_command_line_is_exit_2(nightly: ModuleType, words: list[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        nightly.main(words)
-    assert stop.value.code == 2
-
-
-def test_switch_that_is_neither_true_nor_false_is_refused(nightly: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switch_that_is_neither_true_nor_false_is_refused(nightly: Nightly, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEEP_BASELINE", "no")
-    with pytest.raises(SystemExit) as stop:
-        nightly.main(["gate", "--out", "o"])
-    assert stop.value.code == 2
+    with pytest.raises(InvalidValue, match="KEEP_BASELINE=no is not allowed"):
+        nightly(["gate", "--out", "o"])
 
 
-def test_baselines_lie_outside_the_checkout(
-    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_baselines_lie_outside_the_checkout(nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The home folder is found for a tilde that no shell has expanded, and a relative path is refused."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BASELINES", "~/kept")
-    assert nightly.main(["gate", "--out", str(night(tmp_path / "1"))]) == 4
+    assert nightly(["gate", "--sweep", "kernels", "--out", str(night(tmp_path / "1"))]) == 0
     assert (tmp_path / "home" / "kept" / "kernels" / "gpu-a").is_dir()
     for path in ("kept", "./kept", "~nobody-of-this-name/kept"):
         monkeypatch.setenv("BASELINES", path)
-        with pytest.raises(SystemExit) as ended:
-            nightly.main(["gate", "--out", str(tmp_path / "1")])
-        assert ended.value.code == 2
-        assert f"{path} is relative; give an absolute path" in capsys.readouterr().err
+        with pytest.raises(InvalidValue, match="is relative; give an absolute path"):
+            nightly(["gate", "--out", str(tmp_path / "1")])
 
 
-def test_night_of_very_many_environments_has_a_short_name(nightly: ModuleType, tmp_path: Path) -> None:
+def test_night_of_very_many_environments_has_a_short_name(nightly: Nightly, tmp_path: Path) -> None:
     names = []
     for first in (0, 1):
         out = tmp_path / str(first)
         for k in range(1, 31):
             rows = made_up.timed(made_up.spec(tuple(FAST)), FAST, environment_id=f"{first + k:016x}")
             write(out / f"shard-{k}-of-30", rows)
-        assert gate(nightly, asked(out, "kernels", "batch=2"), tmp_path) == 4
-        names.append(nightly.fingerprint(out))
+        assert gate(nightly, asked(out, "kernels", "batch=2"), tmp_path) == 0
+        names.append(fingerprint(out))
     assert len(set(names)) == 2
     assert all(name.startswith("30-environments-") for name in names)
 
 
-def test_settings_come_from_the_environment(
-    nightly: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_come_from_the_environment(nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked = Recorder(0)
-    monkeypatch.setattr(nightly, "convbench", asked)
+    monkeypatch.setattr(steps, "convbench", asked)
     for name, value in {"SWEEP": "resnet50", "DEVICE": "cuda:1", "SHARD": "1/2", "NIGHTLY_OUT": "there"}.items():
         monkeypatch.setenv(name, value)
-    assert nightly.main(["sweep"]) == 0
+    assert nightly(["sweep"]) == 0
     assert asked.said[0][1:3] == ("+sweep=resnet50", "device=cuda:1")
     assert asked.said[0][-2:] == ("shard=1/2", "out=there/shard-1-of-2")
 
 
-def test_script_is_run_by_the_interpreter_that_has_convbench(script: ModuleType, capfd: Any) -> None:
-    assert script.convbench("--version") == 0
-    assert script.sys.executable == sys.executable
+def test_steps_are_run_by_the_interpreter_that_has_convbench(capfd: Any) -> None:
+    assert steps.convbench("--version") == 0
     assert "convbench" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("sweep", ["../..", "/etc", "..", ".", "a/b"])
-def test_a_sweep_s_name_never_leads_out_of_the_baselines(nightly: ModuleType, sweep: str) -> None:
-    folder = nightly.folder_of(sweep)
+def test_a_sweep_s_name_never_leads_out_of_the_baselines(nightly: Nightly, sweep: str) -> None:
+    folder = folder_of(sweep)
     assert Path("/home/baselines", folder).resolve().parent == Path("/home/baselines")
-    assert nightly.folder_of("kernels") == "kernels"
-    assert len({nightly.folder_of(name) for name in ("a/b", "a_b", "a.b/..", "a//b")}) == 4
+    assert folder_of("kernels") == "kernels"
+    assert len({folder_of(name) for name in ("a/b", "a_b", "a.b/..", "a//b")}) == 4

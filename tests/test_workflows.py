@@ -191,7 +191,7 @@ def test_values_reach_make_as_text_not_as_commands(tmp_path: Path) -> None:
         ["make", "sweep", f"VENV={venv}"], cwd=ROOT, env={"PATH": os.environ["PATH"], "SWEEP": name},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert done.stdout.splitlines()[-1] == f".ci/nightly.py|sweep|{name}|"
+    assert done.stdout.splitlines()[-1] == f"-m|convbench|nightly|sweep|{name}|"
     assert not planted.exists()
 
 

@@ -53,6 +53,12 @@ def parser() -> Arguments:
     )
     out.add_argument("--base", required=True, metavar="REF", help="branch or commit that this one is to be merged into")
     out.add_argument(
+        "--baselines",
+        metavar="DIR",
+        help="instead of --base, with the folder of a finished run: judge that by the last good one that DIR keeps, as "
+        "`nightly` does, and keep it; see `gate --baselines DIR --help`",
+    )
+    out.add_argument(
         "--base-python", metavar="PYTHON", help="interpreter or environment of the base's side (default: this one)"
     )
     add_processes(out)
@@ -67,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     begun = time.time()
     words = list(sys.argv[2:] if argv is None else argv)
+    if any(word.partition("=")[0] == "--baselines" for word in words):
+        from ..nightly.command import gate_main
+
+        return gate_main(words)
     args, settings_of = parser().parse_known_args(words)
     check_words("gate", settings_of, args.processes)
     repository = Repository.here()

@@ -1,0 +1,1 @@
+"""Scheduled runs: canary, sweep, gate and the baselines that good nights become."""
