@@ -23,7 +23,7 @@ from .measurement.accuracy_columns import accuracy_columns, same, worse
 from .measurement.joint import Result, Truth, truth_of
 from .measurement.poison import poison
 from .measurement.problem import Problem
-from .memory_columns import kernel_columns, memory_columns
+from .memory_columns import kernel_columns, marked_call, memory_columns
 from .methods.in_training import as_backward
 from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .operand_sets import Sets
@@ -189,6 +189,15 @@ class Candidate:
             self.row.update(self.guest.memory() if self.guest else memory_columns(self.arm, load(self.name), made))
         except Exception as error:  # after the timing: the times stand, the reason says what is missing
             self._note(f"memory not measured: {sentence(str(error))}")
+
+    def mark_call(self) -> None:
+        try:
+            if self.guest is not None:
+                self.guest.profile()
+            else:
+                marked_call(self.arm, self.spec)
+        except Exception as error:  # the verdict stands
+            self._note(f"not marked: {sentence(str(error))}")
 
     def name_kernels(self) -> None:
         try:

@@ -264,6 +264,10 @@ class Guest(Elsewhere):
         """The memory columns."""
         return self._ask("memory", "memory").said
 
+    def profile(self) -> None:
+        """One call that is marked for a profiler outside."""
+        self._ask("profile", "profile")
+
     def kernels(self) -> dict[str, str | None]:
         """The names of what a call runs, as its process tells them."""
         return self._ask("kernels", "kernels").said

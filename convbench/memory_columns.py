@@ -1,9 +1,12 @@
-"""The memory columns of a method's row and the names of its kernels, found after its times."""
+"""Untimed calls of a method that is right: for the memory columns, for the names of kernels, for a profiler outside."""
 
 from __future__ import annotations
 
+import time
+
 from .devices import device_of
 from .facts import kernels
+from .facts.spec import Spec
 from .measurement import memory
 from .measurement.problem import Problem
 from .methods.own import Prepare, uses_autograd
@@ -24,6 +27,20 @@ def kernel_columns(arm: Arm, device: str) -> dict[str, str | None]:
     with used.context(), arm.context():
         names = used.kernels(arm.call)
     return {"kernels": None if names is None else kernels.told(names)}
+
+
+def marked_call(arm: Arm, spec: Spec) -> None:
+    """One call that a profiler outside can tell from all others, after those that warm it up."""
+    used = device_of(spec.device)
+    with used.context(), arm.context():
+        for _ in range(spec.measure.warmup_calls):
+            arm.call()
+        used.synchronize()
+        with used.marked(f"{arm.name} {spec.config_id}") as wanted_s:
+            end = time.perf_counter() + wanted_s
+            arm.call()
+            while time.perf_counter() < end:
+                arm.call()
 
 
 def _columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:

@@ -129,6 +129,8 @@ class _Configuration:
         with clock.context():
             made = self._judge_all(made, truth)
             self.further.clear()
+            if made is not None and self.spec.measure.profile:
+                self._mark_calls()
             if made is None or not self.spec.measure.enabled:
                 return []
             phases = Phases(self.spec, self.methods, self.stage, self.process, made)
@@ -263,6 +265,12 @@ class _Configuration:
             if method.timeable:
                 self.stage(method.name, "memory")
                 method.measure_memory(made)
+
+    def _mark_calls(self) -> None:
+        for method in self.methods:
+            if method.timeable:
+                self.stage(method.name, "profile")
+                method.mark_call()
 
     def _name_kernels(self) -> None:
         for method in self.methods:

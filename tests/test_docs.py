@@ -105,6 +105,9 @@ def test_few_commands_are_left_out() -> None:
         ("clusters.md", "it needs Slurm; tests/slow/test_slurm.py runs the like of it where Slurm is installed"),
         ("clusters.md", "it needs Ray; tests/slow/test_ray.py runs the like of it where Ray is installed"),
         ("duet.md", "the command below is this one with --fail-if-slower, and a duet takes a minute"),
+        ("ci.md", "tests/slow/test_nightly_of_a_stranger.py walks this way, and a night takes minutes"),
+        ("timing.md", "they need an NVIDIA GPU and its profilers"),
+        ("timing.md", "it needs perf and the right to record"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from time import perf_counter, process_time
 from typing import Any
 
@@ -68,6 +69,11 @@ class Cpu(Device):
         from .kernels import operations
 
         return operations(call)
+
+    def marked(self, name: str) -> AbstractContextManager[float]:
+        from .marks import on_cpu
+
+        return on_cpu(name)
 
     def clock(self, measure: Measure) -> Clock:
         return CpuClock(self.name, measure)

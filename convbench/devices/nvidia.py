@@ -150,6 +150,11 @@ class Nvidia(Device):
 
         return torch.cuda.get_device_capability(self.name) >= (8, 0)
 
+    def marked(self, name: str) -> AbstractContextManager[float]:
+        from .marks import on_cuda
+
+        return on_cuda(name, self.synchronize)
+
     def clock(self, measure: Measure) -> Clock:
         from ..timing.event_clock import EventClock
 

@@ -103,6 +103,7 @@ class Measure:
     backward: bool = True
     memory: bool = True
     kernels: bool = True
+    profile: bool = False
     samples: bool = True
 
     def __post_init__(self) -> None:
@@ -130,6 +131,12 @@ class Measure:
                 f"measure.processes={self.processes} gives no 95% interval (five: 93.75%); give 1, or at least 6",
             )
         one_of("measure.cache", self.cache, ("hot", "cold"))
+        if self.profile and self.enabled:
+            raise InvalidValue(
+                "measure.profile",
+                "measure.profile=true marks calls for a profiler, which slows them; time them in a run of its own "
+                "(measure=profile alone times nothing)",
+            )
 
 
 IDENTITY_SINCE = {s.name: s.usual for s in SETTINGS.values() if s.identity is Identity.IF_UNUSUAL}
@@ -241,6 +248,8 @@ class Spec:
         everything["measure"]["name"] = self.measure.name.partition(" ")[0]
         # Rows from before kernels were named are not measured again for their names.
         del everything["measure"]["kernels"]
+        if not self.measure.profile:
+            del everything["measure"]["profile"]
         return _digest({**everything, "schema": SCHEMA_VERSION})
 
     @property

@@ -71,8 +71,8 @@ class Runner:
         return done.returncode, summary.read_text(encoding="utf-8") if summary.exists() else done.stderr
 
     def _bash(self, script: str, folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        # torch is there already, and no index is asked for it: dependencies.pth leads to it. The canary is left out: with
-        # other tests at work on the machine it would end most nights. Its steps are those that it does in one go.
+        # torch is there already, and no index is asked for it: dependencies.pth leads to it. The canary is left out:
+        # with other tests at work on the machine it would end most nights. The others are those of a night in one go.
         whole = '.night/bin/python -m convbench nightly "${words[@]}"'
         parts = [whole.replace("nightly ", "nightly sweep "), ".night/bin/python -m convbench nightly gate"]
         script = script.replace('"torch==$TORCH" ', "").replace(whole, "\n".join(parts))
