@@ -7,6 +7,7 @@ import re
 import sys
 
 from ..facts.units import time
+from ..validation.trust import SLOWDOWN
 from .checks import Check, Seen, inapplicable, judged, unknown
 from .context import ROOT, Context
 
@@ -69,9 +70,12 @@ def validate(context: Context) -> Seen:
         return judged(False, f"exit code {done.code}", done.last_words)
     said = json.loads(done.output)
     figures = {name: said[name] for name in ("resolution", "finds_from", "tries", "timed_share")}
-    if not said["trusted"] and ("too noisy" in said["sentence"] or "too few" in said["sentence"]):
+    broken = [proof["name"] for proof in said["proofs"] if proof["holds"] is False]
+    # What other work on the machine does by itself: slowdowns are missed, and another timer's medians move.
+    noise = [SLOWDOWN] + [name for name in broken if context.traits.is_host and "agreement" in name]
+    if not said["trusted"] and all(name in noise for name in broken):
         return unknown(said["sentence"], f"{said['tries']} trials", **figures)
-    return judged(said["trusted"], said["sentence"], "", **figures)
+    return judged(said["trusted"], said["sentence"], ", ".join(broken), **figures)
 
 
 def readme(context: Context) -> Seen:

@@ -10,7 +10,7 @@ from ..facts.case import InvalidValue
 from .checks import FAIL, STAGES, UNKNOWN, Check, Result, Seen, unknown
 from .context import Context, Unanswered
 
-SHARES = {"primitives": 0.25, "timers": 0.4, "program": 0.35}
+SHARES = {"primitives": 0.32, "timers": 0.36, "program": 0.32}
 """Of the time budget, among the stages that are to be run; what one leaves over is the next one's."""
 
 
