@@ -24,7 +24,7 @@ from .facts.rates import Work
 from .facts.record import Record, record
 from .facts.spec import Spec
 from .guest import Hosts
-from .measurement import environment, problem, reference
+from .measurement import allocator, environment, problem, reference
 from .measurement.accuracy_columns import same
 from .measurement.joint import Result as Gradient
 from .measurement.joint import Truth, truth_of
@@ -45,8 +45,9 @@ class Result:
 
     `ceilings` are those of the device for the configuration's dtype and switches, as far as they are known now.
     `once_s` are the seconds that another run of the configuration would not take again, given the ceilings. `spent`:
-    this process should measure nothing else, because a CUDA graph could not be captured: what a failed
-    capture leaves behind can damage torch's allocator.
+    this process should measure nothing else, because a CUDA graph could not be captured (what a failed
+    capture leaves behind can damage torch's allocator), or because the C library's allocator was told to retain memory
+    (it never again adapts its thresholds as it does by itself).
     """
 
     records: list[Record]
@@ -78,7 +79,7 @@ def run(
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     begun = time.perf_counter()
     common = {**spec.columns(), "started_at": started, "convbench_version": __version__}
-    missing = missing_device(spec.device)
+    missing = missing_device(spec.device) or allocator.missing(spec.switches.allocator)
     if missing is not None:
         rows = [{**common, "method": m, "status": "skipped", "reason": missing} for m in methods]
         return Result([record(row) for row in rows])
@@ -94,7 +95,8 @@ def run(
         if method.guest is not None and method.row["status"] == "ok" and not method.row.get("reason"):
             method.row["reason"] = method.guest.note
     rows = [record(m.row) for m in todo]
-    return Result(rows, samples, found, configuration.ceilings, configuration.once_s, configuration.spent)
+    spent = configuration.spent or spec.switches.allocator != "system"
+    return Result(rows, samples, found, configuration.ceilings, configuration.once_s, spent)
 
 
 def warm_up() -> None:
@@ -258,7 +260,7 @@ class _Configuration:
             if method.name in samples.arms and method.timeable:
                 exact = method.row.get("accuracy") != "reduced" and method.row.get("explained_by") is None
                 least_s = least_time(spec.case, spec.wrt, spec.dtype, self.ceilings, cached, exact)
-                method.row.update(replace(work, least_s=least_s).rates(None))
+                method.row.update(replace(work, least_s=least_s).rates(None), fault_s=self.ceilings.get("fault_s"))
 
     def _measure_memory(self, made: Problem) -> None:
         for method in self.methods:

@@ -311,3 +311,50 @@ def test_impossible_times_are_named_with_the_least_that_is_needed():
         "(100 ns a call is impossible)"
     )
     assert (finding.severity, finding.configurations) == ("bad", (specs[1].key,))
+
+
+def test_ratios_of_unequally_disturbed_arms():
+    records = timed(
+        spec(kernel=3, methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 5e-5}, disturbed=False
+    )
+    records += timed(
+        spec(kernel=5, methods=("autograd", "explicit")),
+        {"autograd": 1e-4, "explicit": 5e-5},
+        half_width=0.5,
+        disturbed=True,
+        converged=True,
+    )
+    records[2].pop("disturbed")  # a baseline's row has none
+    records[0].pop("disturbed")
+    assert sentence(records, "disturbed") == (
+        "other work slowed a method and the baseline by different factors in 1 of 2 timings (marked !): the intervals "
+        "there hold the ratio of the CPU times as well; widest: explicit [1.00, 3.00], kernel 5"
+    )
+
+
+def test_means_that_say_something_else_than_medians():
+    means = {"mean_speedup": 0.5, "mean_speedup_low": 0.45, "mean_speedup_high": 0.55}
+    records = timed(spec(methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 1e-4})
+    records[1] |= {**means, "mean_differs": True}
+    assert sentence(records, "mean_differs") == (
+        "explicit does work in some calls only (marked ^): its speedup is 1.00× by the median and 0.50× [0.45, 0.55] "
+        "by the mean, which training pays"
+    )
+    records[1]["mean_differs"] = False
+    assert not found(records, "mean_differs")
+
+
+@pytest.mark.parametrize(("pages", "told"), [(300, True), (60, False)])
+def test_page_faults_that_take_more_than_a_fifth(pages, told):
+    records = timed(spec(methods=("autograd", "explicit")), {"autograd": 1e-3, "explicit": 1e-3})
+    records[1] |= {"mean_s": 1e-3, "minor_faults": float(pages), "fault_s": 2e-6}
+    seen = found(records, "page_faults")
+    assert bool(seen) is told
+    if told:
+        assert seen[0].sentence == (
+            "page faults take more than a fifth of explicit's time: its memory goes back to the system and comes "
+            "again; most: about 60% of 1.00 ms, 300 pages a call"
+        )
+        assert seen[0].remedy == "allocator=retain keeps it in the process"
+        records[1]["allocator"] = "retain"
+        assert found(records, "page_faults")[0].remedy == ""

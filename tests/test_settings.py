@@ -28,6 +28,7 @@ OTHER: dict[str, Any] = {
     "op": "conv2d", "batch": 2, "in_channels": 5, "out_channels": 2, "size": [17, 18], "kernel": [9, 8], "stride": 2,
     "padding": 1, "dilation": 2, "groups": 2, "output_padding": 1, "bias": True, "dtype": "float64",
     "device": "cuda", "memory_format": "channels_last", "wrt": "weight", "order": 2, "fill": "integer", "seed": 1,
+    "allocator": "retain",
 }  # fmt: skip
 """Another value than the notebook's case has, where it cannot be made up from the type."""
 BESIDES: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from convbench.facts.record import COLUMNS, Record
 from convbench.results.rows import ARROW, Rows
 from convbench.terminal import screen
 from convbench.terminal import summary as terminal
-from convbench.terminal.layouts import setting_columns
+from convbench.terminal.layouts import setting_columns, speedup_cell
 from convbench.terminal.selection import badness, content
 from convbench.terminal.summary import Context
 from tests.made_up import row, skipped, spec, timed
@@ -471,3 +471,17 @@ def test_impossible_times_are_no_speedups():
     assert "impossible: " in said
     records[0]["speed"] = "impossible"
     assert "2 impossible" in text(records)
+
+
+@pytest.mark.parametrize(
+    "values, marked",
+    [
+        ({}, ""),
+        ({"converged": False}, "*"),
+        ({"converged": False, "disturbed": True}, "*!"),
+        ({"converged": True, "disturbed": False, "mean_differs": True}, "^"),
+    ],
+)
+def test_a_speedup_bears_a_mark_for_each_caveat(values, marked):
+    shown = speedup_cell({"method": "explicit", "baseline": "autograd", "speedup": 2.0, **values})
+    assert shown.plain == "2.00×" + marked

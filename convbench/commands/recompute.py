@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FOLLOWS = (
     *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
     *("speedup", "speedup_low", "speedup_high", "speed", "margin", "disturbed"),
-    *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high"),
+    *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high", "mean_differs"),
     *OF_OTHERS,
 )
 """Columns that follow from the samples alone."""

@@ -9,6 +9,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from ..facts.spec import Measure
+from ..timing import page_faults
 from ..timing.clocks import Clock
 from ..timing.cpu_clock import CpuClock, last_level_cache_bytes
 from .device import REPEATS, Device, Work
@@ -47,6 +48,9 @@ class Cpu(Device):
 
     def cache_bytes(self) -> float:
         return last_level_cache_bytes()
+
+    def fault_s(self) -> float | None:
+        return page_faults.seconds()
 
     def peak_bytes(self, call: Callable[[], Any]) -> int | None:
         """By the running sum of torch's allocations and frees, so without a library's private scratch memory. None

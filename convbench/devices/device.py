@@ -127,6 +127,10 @@ class Device(ABC):
         """Size of the last cache before its memory; infinite where that is not known, as everything may be in it."""
         return math.inf
 
+    def fault_s(self) -> float | None:
+        """Seconds that the first touch of a page takes where calls touch the host's memory; None elsewhere."""
+        return None
+
     def peak_bytes(self, call: Callable[[], Any]) -> int | None:
         """Largest number of bytes that one call holds beyond what was allocated before it, its result included; None
         where that is not known."""

@@ -108,6 +108,12 @@ SPEED = (
     Column("mean_speedup", float, "", "baseline's mean over this method's mean"),
     Column("mean_speedup_low", float, "", "lower end of its 95% interval (Student's t on the samples)"),
     Column("mean_speedup_high", float, "", "upper end of its 95% interval"),
+    Column(
+        "mean_differs",
+        bool,
+        "",
+        "the interval of `mean_speedup` lies apart from that of `speedup`, and the two differ by more than `margin`",
+    ),
     Column("converged", bool, "", "the interval reached the requested precision"),
     Column("measured_s", float, "s", "time spent inside timed regions"),
     Column(
@@ -115,6 +121,7 @@ SPEED = (
     ),
     Column("call_cpu_s", float, "s", "CPU: CPU seconds of one call, all threads together, mean"),
     Column("minor_faults", float, "", "CPU: pages that one call touches for the first time, mean"),
+    Column("fault_s", float, "s", "CPU: what the first touch of a page takes on this machine"),
     Column("major_faults", float, "", "CPU: pages that one call reads from a disk, mean"),
     Column(
         "baseline_slowed",

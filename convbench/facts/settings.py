@@ -128,6 +128,10 @@ _TABLE = (
         head="determ.",
     ),
     Setting("onednn", "switch", bool, "oneDNN allowed", True, _switch("oneDNN")),
+    Setting(
+        "allocator", "switch", str, "freed memory: system (as the C library does) or retain (kept in the process)",
+        "system", _after("allocator"),
+    ),
     Setting("cache", "measure", str, "hot or cold caches", "hot", _before("caches"), observed=True),
     Setting(
         "cuda_graph", "measure", bool, "replayed as a CUDA graph", False, _switch("CUDA graph"), observed=True

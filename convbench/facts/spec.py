@@ -22,6 +22,7 @@ SCHEMA_VERSION = 1
 tables hold it (convbench/results/schema.py), and docs/stability.md says what that is for."""
 
 MEMORY_FORMATS = ("contiguous", "channels_last")
+ALLOCATORS = ("system", "retain")
 METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -41,6 +42,7 @@ def number(key: str, value: Any, lowest: float) -> float:
 
 def _check_switches(switches: Any) -> None:
     whole_number("threads", switches.threads, 1)
+    one_of("allocator", switches.allocator, ALLOCATORS)
 
 
 if TYPE_CHECKING:
@@ -244,6 +246,8 @@ class Spec:
             del everything["fixed_weight"]
         if self.measure.backward:
             del everything["measure"]["backward"]
+        if self.switches.allocator == "system":
+            del everything["switches"]["allocator"]
         # Its values decide; what a changed preset is called began to say so later.
         everything["measure"]["name"] = self.measure.name.partition(" ")[0]
         # Rows from before kernels were named are not measured again for their names.

@@ -10,6 +10,7 @@ from ..facts import units
 from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
 from ..results.rows import Rows, partners
+from . import calls
 from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
 from .timings import compressed, engine_bound, launch_bound, launches_wait, not_in_training, throttled, unsettled
 
@@ -227,6 +228,9 @@ FINDERS = (
     compressed,
     launches_wait,
     throttled,
+    calls.disturbed,
+    calls.means,
+    calls.faults,
     not_repeatable,
     reduced,
     slow_dtypes,

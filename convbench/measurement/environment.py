@@ -22,12 +22,18 @@ FINGERPRINT = (*MACHINE, *(setting.name for setting in SETTINGS.values() if sett
 """What makes absolute times comparable; never the clock, the host's name or the load. A device adds its own."""
 
 
+LATER = {"allocator": "system"}
+"""Settings that came to the fingerprint later, and their values that rename no older environment."""
+
+_NO_VALUE = object()
+
+
 def collect(device: str, switches: Switches) -> dict[str, Any]:
     """The environment of one device under these switches; `environment_id` is its fingerprint. Imports torch."""
     kind = device.partition(":")[0]
     on = device_of(device)
     found = {**_machine(), **on.facts(), "device": kind, **asdict(switches)}
-    usual = {key: found.get(key) for key in FINGERPRINT}
+    usual = {key: found.get(key) for key in FINGERPRINT if found.get(key) != LATER.get(key, _NO_VALUE)}
     # What a device adds counts where it says anything, so that a new name among them renames no older environment.
     own = {key: found[key] for key in on.fingerprint if found.get(key)}
     identity = json.dumps(usual | own, sort_keys=True)

@@ -12,6 +12,7 @@ from ..devices import device_of
 from ..devices.device import Switch
 from ..facts.settings import owned
 from ..facts.spec import Switches
+from . import allocator
 
 
 class _Tf32(NamedTuple):
@@ -80,6 +81,7 @@ SWITCHES = {
     "tf32": Switch(_tf32, _set_tf32),
     "cudnn_benchmark": Switch(lambda: torch.backends.cudnn.benchmark, _set_cudnn_benchmark),
     "deterministic": Switch(_deterministic, _set_deterministic),
+    "allocator": Switch(allocator.read, allocator.set_to),
     "onednn": Switch(lambda: bool(torch.backends.mkldnn.enabled), _set_onednn),
 }
 """One for each setting that a `switch` holds (facts/settings.py)."""

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..facts import units
 from ..facts.configuration_key import ConfigurationKey
+from ..facts.marks import marks
 from ..facts.record import IMPOSSIBLE, Record
 from ..facts.settings import SETTINGS
 from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
@@ -89,11 +90,10 @@ def time_cell(row: Record) -> Text:
 
 
 def speedup_cell(row: Record) -> Text:
-    """1.31× [1.28, 1.34], with a * where the timing did not reach the requested precision."""
+    """1.31× [1.28, 1.34], with what marks.py says of it."""
     if row.get("speedup") is None or row.get("method") == row.get("baseline"):
         return Text("")
-    mark = "*" if row.get("converged") is False else ""
-    return Text(units.interval(row["speedup"], row.get("speedup_low"), row.get("speedup_high")) + mark)
+    return Text(units.interval(row["speedup"], row.get("speedup_low"), row.get("speedup_high")) + marks(row))
 
 
 def call_cell(row: Record) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..facts.statistics import Interval, student_quantile
@@ -21,6 +21,17 @@ def mean_columns(parts: Sequence[Kept], method: str, baseline: str) -> dict[str,
         return out
     ratio = ratio_of_means(theirs[0], mine[0]) if len(parts) == 1 else ratio_of_means(*_of_each(theirs, mine))
     return out | {"mean_speedup": ratio.estimate, "mean_speedup_low": ratio.low, "mean_speedup_high": ratio.high}
+
+
+def differing(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`mean_differs` of a row with the columns of both ratios: whether they are apart by more than noise and margin."""
+    low, high, mean_low, mean_high = (
+        row.get(f"{which}_{end}", None) for which in ("speedup", "mean_speedup") for end in ("low", "high")
+    )
+    if low is None or high is None or mean_low is None or mean_high is None:
+        return {}
+    apart = abs(math.log(row["mean_speedup"] / row["speedup"])) > math.log1p(row["margin"])
+    return {"mean_differs": bool(apart and (mean_low > high or mean_high < low))}
 
 
 def ratio_of_means(above: Sequence[float], below: Sequence[float]) -> Interval:

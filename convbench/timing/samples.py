@@ -14,7 +14,7 @@ from ..facts.statistics import Interval, median_interval, speed_verdict, spread_
 from ..facts.timed_as import CALL
 from .conditions import CONDITIONS, OBSERVED, together
 from .disturbance import stretch, widened
-from .means import mean_columns
+from .means import differing, mean_columns
 from .sample import KEPT, Sample, sample_from
 
 
@@ -201,7 +201,8 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
     ratio = median_interval(samples.log_ratios(method, baseline))
     wide = widened(ratio, [stretch(samples, method, baseline)])
     converged = wide is None and _narrow(samples.spread(method, baseline), measure.half_width)
-    return out | _ratio_columns(_exp(wide or ratio), measure.margin, wide is not None) | {"converged": converged}
+    out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
+    return out | differing(out)
 
 
 def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
@@ -227,7 +228,8 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     ratio = median_interval([median(part.log_ratios(method, baseline)) for part in parts])
     wide = widened(ratio, [stretch(part, method, baseline) for part in parts])
     converged = wide is None and _narrow(_half_width(ratio), measure.half_width)
-    return out | _ratio_columns(_exp(wide or ratio), measure.margin, wide is not None) | {"converged": converged}
+    out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
+    return out | differing(out)
 
 
 def _time_columns(time: Interval) -> dict[str, Any]:

@@ -128,7 +128,7 @@ function forestControls(pages) {
 function forestLegend(groups) {
   const methods = distinct("method").filter((m) => groups.some((group) => group.some((one) => one.method === m)));
   return element("div", {}, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))),
-    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equivalent or inconclusive. Shaded: ±3%. *: the interval did not reach the requested precision.".replace("3%", `${significant(payload.margin * 100)}%`)));
+    element("p", { class: "legend" }, "Filled: faster or slower. Hollow: equivalent or inconclusive. Shaded: ±3%. *: the interval did not reach the requested precision. !: other work slowed the two by different factors. ^: the mean says otherwise.".replace("3%", `${significant(payload.margin * 100)}%`)));
 }
 
 function forestDrawing(groups, all, width) {
@@ -158,12 +158,15 @@ function forestDrawing(groups, all, width) {
 }
 
 const clamp = (x, [low, high]) => Math.min(high, Math.max(low, x));
-const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(one.high)}]${value("converged", one.row) === false ? "*" : ""} ${VERDICT_MARK[one.verdict] ?? ""}`;
+const caveats = (row) => (value("converged", row) === false ? "*" : "") + (value("disturbed", row) === true ? "!" : "") + (value("mean_differs", row) === true ? "^" : "");
+const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(one.high)}]${caveats(one.row)} ${VERDICT_MARK[one.verdict] ?? ""}`;
 
 function forestTip(one) {
   return [one.label, `${one.method}: ${times(one.speedup)} [${times(one.low)} to ${times(one.high)}]`, `verdict: ${one.verdict ?? "none"}`,
     `time: ${formatted("time_s", value("time_s", one.row))} · pairs: ${value("samples", one.row) ?? "?"}`,
-    ...(value("converged", one.row) === false ? ["interval wider than requested (not converged)"] : [])].join("\n");
+    ...(value("converged", one.row) === false ? ["interval wider than requested (not converged)"] : []),
+    ...(value("disturbed", one.row) === true ? ["other work slowed the method and the baseline by different factors"] : []),
+    ...(value("mean_differs", one.row) === true ? [`by the mean: ${times(value("mean_speedup", one.row))}`] : [])].join("\n");
 }
 
 // Pixel positions from the top: a configuration's lines below one another, its label beside or (narrow) above them.

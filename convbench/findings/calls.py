@@ -1,0 +1,67 @@
+"""What is to be said of how times came about: others' work, work of some calls only, pages touched first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..facts import units
+from ..results.rows import Rows
+from .evidence import Finding, at, by, share, within, worst_first, worst_of
+
+FAULTS_SHARE = 0.2
+"""Share of a method's time from which page faults are worth a sentence."""
+
+
+def disturbed(rows: Rows) -> Iterator[Finding]:
+    """Ratios of arms that others' work slowed by different factors."""
+    where = np.flatnonzero(rows.equal("disturbed", True))
+    if not len(where):
+        return
+    worst = worst_first(rows.numbers("speedup_high") / rows.numbers("speedup_low"), where)
+    first = int(worst[0])
+    low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
+    often = share(where, rows.known("disturbed"), "timing")
+    sentence = (
+        f"other work slowed a method and the baseline by different factors in {often} (marked !): the intervals there "
+        f"hold the ratio of the CPU times as well; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]"
+        f"{at(rows, first, ', ')}"
+    )
+    yield Finding("warning", "disturbed", sentence, "a quieter machine", len(where), *worst_of(rows, worst))
+
+
+def means(rows: Rows) -> Iterator[Finding]:
+    """Methods whose mean says something else than their median: some calls do what the others do not."""
+    mean, median = rows.numbers("mean_speedup"), rows.numbers("speedup")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.abs(np.log(mean / median))
+    for (method,), where in by(rows, rows.equal("mean_differs", True), "method"):
+        worst = worst_first(apart, where)
+        first = int(worst[0])
+        low, high = (rows.numbers(f"mean_speedup_{end}")[first] for end in ("low", "high"))
+        often = within(where, rows.known("mean_differs") & rows.equal("method", method), "configuration")
+        by_mean = units.interval(mean[first], low, high)
+        sentence = (
+            f"{method} does work in some calls only{often} (marked ^): its speedup is {median[first]:.2f}× by the "
+            f"median and {by_mean} by the mean, which training pays{at(rows, first, ', ')}"
+        )
+        yield Finding("warning", "mean_differs", sentence, "", len(where), *worst_of(rows, worst))
+
+
+def faults(rows: Rows) -> Iterator[Finding]:
+    """Methods of whose time a good part goes to pages that are touched for the first time in every call."""
+    count, fault_s, time_s = (rows.numbers(name) for name in ("minor_faults", "fault_s", "mean_s"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = count * fault_s / time_s
+    for (method,), where in by(rows, part > FAULTS_SHARE, "method"):
+        worst = worst_first(part, where)
+        first = int(worst[0])
+        often = within(where, np.isfinite(part) & rows.equal("method", method), "configuration")
+        sentence = (
+            f"page faults take more than a fifth of {method}'s time{often}: its memory goes back to the system and "
+            f"comes again; most: about {units.share(min(part[first], 1.0))} of {units.time(time_s[first])}, "
+            f"{units.count(round(count[first]), 'page')} a call{at(rows, first, ', ')}"
+        )
+        remedy = "" if np.any(rows.equal("allocator", "retain")[where]) else "allocator=retain keeps it in the process"
+        yield Finding("note", "page_faults", sentence, remedy, len(where), *worst_of(rows, worst))
