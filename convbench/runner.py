@@ -260,7 +260,7 @@ class _Configuration:
             if method.name in samples.arms and method.timeable:
                 exact = method.row.get("accuracy") != "reduced" and method.row.get("explained_by") is None
                 least_s = least_time(spec.case, spec.wrt, spec.dtype, self.ceilings, cached, exact)
-                method.row.update(replace(work, least_s=least_s).rates(None), fault_s=self.ceilings.get("fault_s"))
+                method.row.update(replace(work, least_s=least_s).rates(None), fault_s=device_of(spec.device).fault_s())
 
     def _measure_memory(self, made: Problem) -> None:
         for method in self.methods:

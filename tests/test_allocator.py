@@ -23,7 +23,7 @@ from convbench.measurement.switches import switched
 
 torch.set_num_threads(1)
 with switched(Switches(allocator=sys.argv[1])):
-    for _ in range(3):
+    for _ in range(16):
         torch.ones(16 * 2**20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):

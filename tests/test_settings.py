@@ -103,7 +103,8 @@ def test_a_switch_is_obeyed_and_makes_another_environment(setting: Any) -> None:
     assert set(SWITCHES) == {one.name for one in owned("switch")} == {f.name for f in fields(Switches)}
     assert setting.name in FINGERPRINT
     usual = Switches()
-    other = replace(usual, **{setting.name: setting.usual + 1 if setting.type is int else not setting.usual})
+    value = setting.usual + 1 if setting.type is int else OTHER.get(setting.name, not setting.usual)
+    other = replace(usual, **{setting.name: value})
     assert collect("cpu", usual)["environment_id"] != collect("cpu", other)["environment_id"]
 
 

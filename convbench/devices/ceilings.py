@@ -30,8 +30,6 @@ def measure(device: Device, dtype: str, known: Mapping[str, float]) -> dict[str,
     if wanted.itemsize < torch.float32.itemsize:
         ways["ceiling_float32_tflops"] = lambda: _product_flops(device, torch.float32) / 1e12
     found = dict(known)
-    if "fault_s" not in found and (fault_s := device.fault_s()) is not None:
-        found["fault_s"] = fault_s
     with torch.inference_mode():
         for name in ways.keys() - known.keys():
             with suppress(RuntimeError):  # no such product for this dtype, or no room for it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from functools import cache
 from time import perf_counter
 
 from .cpu_clock import usage
@@ -16,8 +17,9 @@ GOES = 20
 ten times as long: its host has to find the pages, too."""
 
 
+@cache
 def seconds() -> float | None:
-    """Seconds for each page, the write itself not included; None where the system does not count faults."""
+    """Seconds for each page, without the write itself, measured once in a process; None where nobody counts faults."""
     goes = [_touched() for _ in range(GOES)]
     faults = min(go[0] for go in goes)
     return max(min(go[1] for go in goes) - min(go[2] for go in goes), 0.0) / faults if faults else None
