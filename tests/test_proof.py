@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from convbench.facts.case import InvalidValue
 from convbench.proof import checks, command, grid, page, plants, primitives, program, stages, table, timers
@@ -22,6 +25,7 @@ from convbench.proof.figures import timers as beside
 from convbench.proof.runner import Run, deadlines, left
 from convbench.proof.traits import Traits
 from convbench.proof.verdict import exit_code, sentence
+from convbench.timing.clocks import Arm
 
 from . import simulated_cuda
 
@@ -484,6 +488,49 @@ def test_a_calls_share_of_what_a_profiler_saw():
     assert beside._summed(seen, 2, 0) == pytest.approx({"kernels_s": 3e-8, "launches": 2.0, "span_s": 3.6e-8})
     flushed = [(0, 100), (101, 111), (112, 132), (200, 300), (301, 311), (312, 332)]
     assert beside._summed(flushed, 2, 1) == pytest.approx({"kernels_s": 3e-8, "launches": 2.0})
+
+
+class Profiled:
+    """A device whose profiler saw these spans, one list after the other."""
+
+    placed, activity, has_triton = "cpu", "CUDA", True
+
+    def interface(self) -> Any:
+        return SimpleNamespace(get_device_properties=lambda device: SimpleNamespace(L2_cache_size=64))
+
+    def clock(self, measure: Any) -> Any:
+        return SimpleNamespace(context=nullcontext)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, int]]]:
+    """What the profiler will see."""
+    found: list[list[tuple[int, int]]] = []
+    monkeypatch.setattr(beside, "_profiled", lambda device, cuda, call, calls, buffer: found.pop(0))
+    return found
+
+
+def test_a_profile_that_lacks_kernels_is_left_out(seen):
+    whole = [(100 * k, 100 * k + 40 + k % 2 * 20) for k in range(10)]  # five calls of two kernels
+    seen += [whole[:7], whole, []]
+    told = beside.profiled(Profiled(), Arm("a", lambda: None), 1.0, cold=False)
+    assert told == pytest.approx({"kernels_s": 1e-7, "launches": 2.0, "span_s": 960e-9 / 5})
+    seen += [whole[:7], [], whole[:3]]
+    assert beside.profiled(Profiled(), Arm("a", lambda: None), 1.0, cold=False) is None
+    flushes = [(1000 * k, 1000 * k + 500) for k in range(5)]  # and nothing else
+    seen += [flushes] * 3
+    assert beside.profiled(Profiled(), Arm("a", lambda: None), 1.0, cold=True) is None
+
+
+def test_what_triton_cannot_time_is_refused_with_a_reason(seen, monkeypatch):
+    seen += [[(k, k + 1) for k in range(5)]] * 6
+    monkeypatch.setitem(sys.modules, "triton", None)
+    refused: dict[str, str] = {}
+    others, _ = beside.rival_times(Profiled(), Arm("autograd", lambda: None), "graph", 1.0, refused)
+    assert (list(others), list(refused)) == (["kernels"], ["do_bench_cudagraph"])
+    assert "on its forward's stream" in refused["do_bench_cudagraph"]
+    beside.rival_times(Profiled(), Arm("aten", lambda: None, torch.inference_mode), "cold", 1.0, refused)
+    assert "triton" in refused["do_bench"]
 
 
 # --- The program's own.
