@@ -55,7 +55,14 @@ class Stand:
         return found(words) if callable(found) else found
 
     def program(self, *words: str, within_s: float = 0.0) -> Ended:
-        return self.given["program"]
+        found = self.given["program"]
+        return found(*words) if callable(found) else found
+
+    def command(self, command: Sequence[str], within_s: float) -> Ended:
+        return self.given["command"]
+
+    def folder(self, group: str) -> Path:
+        return Path("/nowhere") / group
 
 
 # --- Going through the checks.
@@ -584,6 +591,40 @@ def test_a_timer_that_is_off_where_others_share_the_cores_tells_nothing():
     assert program.validate(Stand(replace(GPU, is_host=True), program=off)).verdict == UNKNOWN
     both = said(False, "Timings from this machine cannot be trusted", AGREEMENT, SAME)
     assert program.validate(Stand(replace(GPU, is_host=True), program=both)).verdict == FAIL
+
+
+@pytest.mark.parametrize(
+    "codes,verdict", [([0, 0], PASS), ([0, 1], FAIL), ([0, 4], UNKNOWN), ([4, 0], FAIL), ([0, 3], FAIL)]
+)
+def test_the_second_of_two_nights_passes_the_gate(codes, verdict):
+    gates = iter(codes)
+
+    def nightly(*words: str) -> Ended:
+        asked.append(words)
+        return Ended(0 if words[1] == "sweep" else next(gates), "", "")
+
+    asked: list[tuple[str, ...]] = []
+    assert program.two_nights(Stand(program=nightly)).verdict == verdict
+    assert [(words[1], words[-1]) for words in asked[::3]] == [
+        ("sweep", "measure=quick"),
+        ("gate", "--baselines=/nowhere/nights/baselines"),
+    ]
+    assert program.two_nights(Stand(program=Ended(3, "", "no memory"))).reason == "no memory"
+
+
+@pytest.mark.parametrize(
+    "ended,verdict",
+    [
+        (Ended(0, "12 passed, 3 skipped in 4.0s", ""), PASS),
+        (Ended(1, "FAILED tests/test_x.py::test_y - assert 0\n1 failed, 11 passed in 4.0s", ""), FAIL),
+        (Ended(0, "14 skipped, 300 deselected in 4.0s", ""), INAPPLICABLE),
+        (Ended(5, "no tests ran in 0.1s", ""), INAPPLICABLE),
+        (Ended(1, "", "python: No module named pytest"), INAPPLICABLE),
+        (Ended(4, "", "ERROR: usage: unrecognized arguments"), FAIL),
+    ],
+)
+def test_the_tests_marked_gpu_are_counted(ended, verdict):
+    assert program.gpu_tests(Stand(command=ended)).verdict == verdict
 
 
 def test_a_reference_that_takes_too_long_fails():
