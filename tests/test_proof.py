@@ -684,6 +684,8 @@ def test_the_page_says_everything_and_is_escaped():
     assert "a &lt;card&gt;" in text
     assert "too late" in text
     assert "2.000" in text  # ours over theirs
+    assert "2 does not apply: no graphs</summary>c, d" in text
+    assert text.count("no graphs") == 1
     assert "default-src 'none'" in text
     assert "<script" not in text
 

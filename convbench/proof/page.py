@@ -12,7 +12,7 @@ import jinja2
 from .._version import __version__
 from ..facts import units
 from .checks import STAGES, VERDICTS, Result
-from .table import told
+from .table import IN_SHORT, in_short, told
 from .verdict import exit_code, sentence
 
 TITLES = {
@@ -43,6 +43,8 @@ def render(results: Sequence[Result], device: str, environment: Mapping[str, Any
         classes=CLASSES,
         stages=[(stage, TITLES[stage], of_stage(results, stage)) for stage in STAGES if of_stage(results, stage)],
         told=told,
+        in_short=in_short,
+        in_short_verdicts=IN_SHORT,
         time=units.time,
         ratio=lambda a, b: units.MISSING if not a or not b else f"{a / b:.3f}",
         timed=[
