@@ -16,7 +16,7 @@ _FREE = (
     "view _unsafe_view _reshape_alias reshape expand expand_as select slice narrow transpose transpose_ t permute "
     "movedim unsqueeze squeeze unsqueeze_ squeeze_ flatten unflatten view_as detach detach_ alias unfold diagonal "
     "lift_fresh resolve_conj resolve_neg result_type split chunk unbind mT mH adjoint to _to_copy contiguous clone "
-    "zeros zeros_like new_zeros ones ones_like new_ones full full_like new_full"
+    "zeros zeros_like new_zeros ones ones_like new_ones full full_like new_full _nnpack_available"
 )
 FREE = frozenset(_FREE.split())
 """torch's operations that compute nothing by themselves: they make memory or a view, or are a fill or a copy of it."""

@@ -16,6 +16,9 @@ TABLE = "results.parquet"
 NOTE = "night.json"
 """Beside a share's table: a list of the sweep's name and the settings that it was run with."""
 
+WITHOUT_SWEEP = "run"
+"""Folder of the baselines of nights that are no saved sweep's."""
+
 LONGEST_NAME = 200
 """Most file systems end a name after 255 bytes; `baseline` and `keep` add up to 51 to this."""
 
@@ -93,7 +96,7 @@ def baseline(out: Path, baselines: Path, sweep: str = "") -> Path:
 def folder_of(sweep: str) -> str:
     """A sweep's name as that of one folder below the baselines, whatever it holds; `run` where there is none."""
     if "/" not in sweep and "\\" not in sweep and sweep not in (".", ".."):
-        return sweep or "run"
+        return sweep or WITHOUT_SWEEP
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', sweep)[:LONGEST_NAME]}-{_hash(sweep)}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..devices import missing_device
 from ..facts.exits import Exit
 from .baselines import forget, keep, nights
-from .night import NOTE, baseline, invalid, own_verdict
+from .night import NOTE, WITHOUT_SWEEP, baseline, invalid, own_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def gate(night: Night) -> int:
     own = own_verdict(night.out)
     home = baseline(night.out, night.baselines, night.sweep)
     if not home.is_dir():
-        say(f"**gate**: no earlier run of {home.parent.name} in this environment ({home.name}): nothing was compared.")
+        say(f"**gate**: no earlier run of {_kind(home)} in this environment ({home.name}): nothing was compared.")
         if own != Exit.GOOD:
             return own
         if not kept(night, home):
@@ -115,6 +115,10 @@ def gate(night: Night) -> int:
     if code == own == Exit.GOOD:
         kept(night, home)
     return own if own != Exit.GOOD and code != Exit.WRONG else code
+
+
+def _kind(home: Path) -> str:
+    return "these settings" if home.parent.name == WITHOUT_SWEEP else home.parent.name
 
 
 def kept(night: Night, home: Path) -> bool:
@@ -140,7 +144,7 @@ def accept(night: Night) -> int:
     home = baseline(night.out, night.baselines, night.sweep)
     forget(home)
     keep(night.out, home)
-    say(f"**accept**: {night.out} is the baseline of {home.parent.name} in this environment ({home.name}) now.")
+    say(f"**accept**: {night.out} is the baseline of {_kind(home)} in this environment ({home.name}) now.")
     return Exit.GOOD
 
 

@@ -486,7 +486,7 @@ def test_a_row_opens_its_samples(browser: Browser, tmp_path: Path) -> None:
     measured = [row for row in rows if "time_s" in row and row["kernel_h"] == 5]
     samples = [
         {**{name: row.get(name) for name in ("config_id", "run_key", "labels", "method")}, "process": 0, "round": i,
-         "position": 0, "time_s": row["time_s"] * (1 + i / 100)}
+         "timed_as": "call", "position": 0, "time_s": row["time_s"] * (1 + i / 100)}
         for row in measured for i in range(20)
     ]  # fmt: skip
     columns = [column.name for column in SAMPLE_COLUMNS]
@@ -561,6 +561,34 @@ def test_tables_are_copied_for_papers(opened: Browser, kind: str) -> None:
     else:
         assert lines[1] == "|" + "---|" * 10
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_data_of_a_plot_is_copied_for_papers(opened: Browser, rows: list[Record], plot: str) -> None:
+    draw_all(opened)
+    opened.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    opened.run(f"document.querySelector('#{plot} [data-copies=markdown]').click()")
+    head, rule, *body = opened.until("window.copied").splitlines()
+    names = head.strip("| ").split(" | ")
+    assert rule == "|" + "---|" * len(names)
+    assert {len(line.replace("\\|", "").strip("|").split("|")) for line in body} == {len(names)}
+    compared = [row for row in rows if "speedup" in row and row["method"] != row["baseline"]]
+    expected = {
+        "spread": len({row["method"] for row in compared}),
+        "forest": len(compared),
+        "roofline": sum("time_s" in row for row in rows),
+        "time": sum("time_s" in row for row in rows),
+    }
+    assert len(body) == expected.get(plot, len(body))
+    assert body
+    assert "undefined" not in "".join([head, *body])
+    opened.run("delete window.copied")
+    opened.run(f"document.querySelector('#{plot} [data-copies=latex]').click()")
+    lines = opened.until("window.copied").splitlines()
+    assert lines[0].startswith("\\begin{tabular}{")
+    if plot == "forest":
+        assert lines[0] == "\\begin{tabular}{llrrrl}"
+    assert len(lines) == len(body) + 6
 
 
 def test_ten_thousand_rows(browser: Browser, tmp_path: Path) -> None:

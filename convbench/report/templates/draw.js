@@ -10,7 +10,8 @@ const paper = { printing: false, pages: 50, rows: 500 };
 const plots = [];
 const nothingShown = () => (COUNT ? "No row matches the filter." : "The table has no rows.");
 
-// `draw(width)` returns {nodes, text} or {empty: why nothing is to be seen}. Drawn when first in view and after a change.
+// `draw(width)` returns {nodes, text, data} or {empty: why nothing is to be seen}; `data()` gives what is drawn, a record
+// for each mark. Drawn when first in view and after a change.
 function addPlot(id, draw) {
   // A section that would have nothing to show is not on the page.
   if (!document.getElementById(id)) return null;
@@ -27,14 +28,14 @@ function redraw(plot, width = plot.box.clientWidth) {
   if (!width) return;
   plot.stale = false;
   plot.width = width;
-  const { nodes = [], text = "", empty } = plot.draw(width);
+  const { nodes = [], text = "", empty, data } = plot.draw(width);
   if (empty) {
     plot.box.replaceChildren(element("p", { class: "empty" }, empty));
     return;
   }
   const alternative = element("p", { class: "alternative", id: `${plot.box.id}-text` }, text);
   plot.box.replaceChildren(...nodes, alternative);
-  if (plot.box.querySelector("svg[data-name]")) plot.box.append(saveButtons(plot.box));
+  if (plot.box.querySelector("svg[data-name]")) plot.box.append(saveButtons(plot.box, data));
   for (const drawing of plot.box.querySelectorAll("svg[data-name]")) {
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", drawing.dataset.name);

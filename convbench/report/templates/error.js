@@ -33,8 +33,13 @@ function drawError(width) {
   const legends = element("div", {},
     legend("dtype and its bound", dtypes.map((name) => ({ name, colour: styleOf("dtype", name).colour, line: "6 3" }))),
     legend("verdict", verdicts.map((name) => ({ name, shape: VERDICT_SHAPES[name] }))));
-  return { nodes: [legends, drawing], text: `${plural(all.length, "result")}: ${counted}. Lines: bound on the relative L2 error for the verdict ok, u_out + 2·u_acc·√K. ${worstOf(all)}` };
+  return { nodes: [legends, drawing], text: `${plural(all.length, "result")}: ${counted}. Lines: bound on the relative L2 error for the verdict ok, u_out + 2·u_acc·√K. ${worstOf(all)}`, data: () => all.map(errorRecord) };
 }
+
+const errorRecord = (one) => ({
+  configuration: value("label", one.row), method: value("method", one.row), dtype: one.dtype, K: one.length,
+  "relative L2 error": one.error, bound: boundOn(one.dtype, one.length), verdict: one.verdict,
+});
 
 function worstOf(all) {
   const judged = all.filter((one) => finite(value("bound_ratio", one.row)));

@@ -50,7 +50,8 @@ function drawSpread(width) {
   });
   drawing.dataset.name = "Speedups of all configurations shown, by method";
   const text = spread.map((one) => `${one.method}: median ${times(one.median)}, from ${times(one.low)} to ${times(one.high)}, ${plural(one.n, "comparison")}`).join("; ");
-  return { nodes: [drawing], text: `One stroke for each configuration; the symbol is the median. ${text}.` };
+  const data = () => spread.map(({ method, median, low, high, n }) => ({ method, "median speedup": times(median), smallest: times(low), largest: times(high), comparisons: n }));
+  return { nodes: [drawing], text: `One stroke for each configuration; the symbol is the median. ${text}.`, data };
 }
 
 function spreadOf(method, members) {
@@ -105,8 +106,9 @@ function drawForest(width) {
   const first = d3.least(groups[0], EXTREMES[forest.order] ?? (() => 0));
   const text = `${plural(all.length, "comparison")} in ${plural(d3.sum(pages, (page) => page.length), "configuration")}: ${verdictCounts(all)}. ` +
     `Page ${forest.page + 1} of ${pages.length}, ${ORDERS.find(([key]) => key === forest.order)[1]}; first: ${first.label}, ${first.method} ${times(first.speedup)} (${times(first.low)} to ${times(first.high)}).`;
-  if (paper.printing) return { nodes: [forestLegend(pages.flat()), ...drawings], text: text.replace(/Page \d+ of \d+, /, "") };
-  return { nodes: [forestControls(pages.length), forestLegend(groups), ...drawings], text };
+  const data = () => pages.flat(2).map((one) => ({ configuration: one.label, method: one.method, speedup: times(one.speedup), low: times(one.low), high: times(one.high), verdict: one.verdict }));
+  if (paper.printing) return { nodes: [forestLegend(pages.flat()), ...drawings], text: text.replace(/Page \d+ of \d+, /, ""), data };
+  return { nodes: [forestControls(pages.length), forestLegend(groups), ...drawings], text, data };
 }
 
 function verdictCounts(all) {

@@ -61,7 +61,17 @@ function drawHeat(width) {
   const most = d3.max(filled, (cell) => cell.n);
   const extreme = d3.extent(filled, (cell) => cell.v).map((v) => quantity.show(v));
   const merged = most > 1 ? `A cell sums up to ${plural(most, "row")} that differ along the other axes.` : "Every cell is one row.";
-  return { nodes: [controls, stepLegend(steps, quantity), scroll], text: `${quantity.text} over ${heat.x} and ${heat.y}: ${plural(filled.length, "cell")}, from ${extreme[0]} to ${extreme[1]}. ${merged}` };
+  return { nodes: [controls, stepLegend(steps, quantity), scroll], text: `${quantity.text} over ${heat.x} and ${heat.y}: ${plural(filled.length, "cell")}, from ${extreme[0]} to ${extreme[1]}. ${merged}`, data: () => heatRecords(cells, quantity) };
+}
+
+// The map as a table: a record for each place down, with the places across.
+function heatRecords(cells, quantity) {
+  const at = d3.index(cells, (cell) => cell.y, (cell) => cell.x);
+  const across = distinct(heat.x).filter((x) => cells.some((cell) => cell.x === x));
+  const shown = (cell) => (cell === undefined || cell.v === null ? "" : quantity.show(cell.v));
+  return distinct(heat.y).filter((y) => at.has(y)).map((y) => ({
+    [`${heat.y} \\ ${heat.x}`]: formatted(heat.y, y), ...Object.fromEntries(across.map((x) => [`${heat.x} ${formatted(heat.x, x)}`, shown(at.get(y).get(x))])),
+  }));
 }
 
 // Four steps at equal distances on a logarithmic scale where all values are positive, else on a linear one.

@@ -50,8 +50,12 @@ function drawLines(width) {
   const most = d3.max(points, (p) => p.n);
   const merged = most > 1 ? ` A point is the median of up to ${plural(most, "configuration")} that differ along the other axes, its bar from the lowest to the highest end of their intervals.` : " Bars are 95% intervals.";
   const box = element("div", { class: "panels", style: `grid-template-columns: repeat(${across}, minmax(0, 1fr))` }, ...drawings);
-  return { nodes: [controls, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))), box], text: `Speedup over ${lines.x}${lines.panels ? `, a panel for each ${lines.panels}` : ""}.${merged}` };
+  return { nodes: [controls, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))), box], text: `Speedup over ${lines.x}${lines.panels ? `, a panel for each ${lines.panels}` : ""}.${merged}`, data: () => d3.sort(points, (p) => names.indexOf(p.panel), (p) => methods.indexOf(p.method), (p) => p.x).map(lineRecord) };
 }
+
+const lineRecord = (p) => ({
+  ...(lines.panels ? { [lines.panels]: p.panel } : {}), method: p.method, [lines.x]: p.x, speedup: times(p.y), low: times(p.low), high: times(p.high), configurations: p.n,
+});
 
 function linesDrawing(points, methods, { x, y, width, name }) {
   const places = [...new Set(points.map((p) => p.x))].sort(d3.ascending);

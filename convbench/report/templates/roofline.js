@@ -70,7 +70,7 @@ function drawRoofline(width) {
     xs, ys, lines, spots: spotsOn(all, width, height), width, height, name: "Roofline: rate against operations per byte, with the measured ceilings",
     x: { label: "operations per byte moved at least", format: power }, y: { label: `rate (${prefix}FLOP/s)`, format: (v) => significant(v / factor, 2) },
   });
-  return { nodes: [drawing], text: `${plural(all.length, "timed row")}. ${ceilingText(ceilings)} ${shareText(all)}` };
+  return { nodes: [drawing], text: `${plural(all.length, "timed row")}. ${ceilingText(ceilings)} ${shareText(all)}`, data: () => all.map(rateRecord) };
 }
 
 function drawTime(width) {
@@ -85,8 +85,13 @@ function drawTime(width) {
     xs, ys, lines, spots: spotsOn(all, width, height), width, height, name: "Time against operations, with the time at the measured ceiling",
     x: { label: "operations", format: (v) => scaled(v, "FLOP") }, y: { label: "time", format: (v) => scaled(v, "s") },
   });
-  return { nodes: [drawing], text: ceilings.length ? "Lines: the time these operations take at the measured ceiling; the nearer to its line, the better." : "" };
+  return { nodes: [drawing], text: ceilings.length ? "Lines: the time these operations take at the measured ceiling; the nearer to its line, the better." : "", data: () => all.map(rateRecord) };
 }
+
+const rateRecord = (one) => ({
+  configuration: value("label", one.row), method: one.method, dtype: one.dtype, operations: scaled(one.flops, "FLOP"),
+  "operations per byte": one.intensity ?? "", time: scaled(one.time, "s"), rate: scaled(one.rate, "FLOP/s"),
+});
 
 function ceilingText(ceilings) {
   if (!ceilings.length) return "The run measured no ceilings, so none are drawn.";

@@ -30,7 +30,8 @@ function detailOf(row) {
   spread.dataset.name = "Distribution of the times";
   for (const drawing of [overTime, spread]) { drawing.setAttribute("role", "img"); drawing.setAttribute("aria-label", drawing.dataset.name); }
   const box = element("div", { class: "plot", id: "closer" }, element("p", {}, element("b", {}, value("label", row) || value("case", row) || "")), legend("method", series.map(({ method }) => ({ name: method, ...styleOf("method", method) }))), element("div", { class: "closer" }, overTime, spread));
-  box.append(saveButtons(box));
+  box.append(saveButtons(box, () => series.map(({ method, times }) => (
+    { method, samples: times.length, fastest: scaled(d3.min(times), "s"), median: scaled(median(times), "s"), slowest: scaled(d3.max(times), "s") }))));
   return box;
 }
 

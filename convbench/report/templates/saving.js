@@ -1,4 +1,4 @@
-// Plots as SVG and PNG, tables as Markdown and LaTeX: what is shown, for a paper or a message.
+// Plots as SVG and PNG, their data and the tables as Markdown and LaTeX: what is shown, for a paper or a message.
 const PNG_SCALE = 3;
 
 function save(content, type, name) {
@@ -34,40 +34,54 @@ function savePng(drawing, name) {
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(drawing))}`;
 }
 
-// Two small buttons under a plot; several panels become several files.
-function saveButtons(box) {
+// Small buttons under a plot; several panels become several files. `data`: see addPlot.
+function saveButtons(box, data) {
   const drawings = () => [...box.querySelectorAll("svg[data-name]")];
   const name = (i) => `convbench-${box.id}${drawings().length > 1 ? `-${i + 1}` : ""}`;
+  const saver = (kind, text, one) => element("button", { type: "button", "data-save": kind, onclick: () => drawings().forEach(one) }, text);
   return element("p", { class: "saving" },
-    element("button", { type: "button", "data-save": "svg", onclick: () => drawings().forEach((one, i) => save(standalone(one), "image/svg+xml", `${name(i)}.svg`)) }, "SVG"),
-    element("button", { type: "button", "data-save": "png", onclick: () => drawings().forEach((one, i) => savePng(one, name(i))) }, "PNG"));
+    saver("svg", "SVG", (one, i) => save(standalone(one), "image/svg+xml", `${name(i)}.svg`)),
+    saver("png", "PNG", (one, i) => savePng(one, name(i))),
+    ...copyButtons(() => ofRecords(data()), "data as Markdown", "data as LaTeX"));
 }
 
 const MARKDOWN_MARKS = /[\\|`*_[\]~<>]/g;
-const LATEX_MARKS = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", $: "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "×": "$\\times$", "→": "$\\to$", "µ": "\\textmu{}", "·": "$\\cdot$", "–": "--", "✕": "", "−": "$-$" };
+const LATEX_MARKS = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", $: "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "×": "$\\times$", "→": "$\\to$", "µ": "\\textmu{}", "·": "$\\cdot$", "–": "--", "✕": "", "−": "$-$", "∞": "$\\infty$" };
 
-// The cells of an element of the page as texts, a list for each line, the head first.
-const texts2d = (table) => [...table.rows].map((line) => [...line.cells].map((one) => one.innerText.replace(/\s+/g, " ").trim()));
+const NUMBER = /^([−-]?[\d.]+(e[−-]?\d+)?( ?[a-zA-Zµ%×/]+)?|NaN|[−-]?∞|)$/;
 
-function asMarkdown(table) {
-  const [head, ...body] = texts2d(table);
+// What is to be copied: the head, the lines below it, and which columns hold numbers. Of a table of the page as it is shown.
+function ofTable(table) {
+  const [head, ...body] = [...table.rows].map((line) => [...line.cells].map((one) => one.innerText.replace(/\s+/g, " ").trim()));
+  return { head, body, right: [...(table.tBodies[0]?.rows[0]?.cells ?? [])].map((one) => one.classList.contains("number")) };
+}
+
+// The same of a plot's records.
+function ofRecords(records) {
+  const head = Object.keys(records[0]);
+  const body = records.map((one) => head.map((key) => (typeof one[key] === "number" ? significant(one[key], 4) : String(one[key] ?? ""))));
+  return { head, body, right: head.map((_, i) => body.every((line) => NUMBER.test(line[i]))) };
+}
+
+function asMarkdown({ head, body }) {
   const line = (cells) => `| ${cells.map((text) => text.replace(MARKDOWN_MARKS, "\\$&")).join(" | ")} |`;
   return [line(head), `|${"---|".repeat(head.length)}`, ...body.map(line)].join("\n") + "\n";
 }
 
 // A booktabs table; columns of numbers are set to the right, as on the page.
-function asLatex(table) {
-  const [head, ...body] = texts2d(table);
-  const right = [...(table.tBodies[0]?.rows[0]?.cells ?? [])].map((one) => (one.classList.contains("number") ? "r" : "l"));
+function asLatex({ head, body, right }) {
   const line = (cells) => `  ${cells.map((text) => [...text].map((c) => LATEX_MARKS[c] ?? c).join("")).join(" & ")} \\\\`;
-  return [`\\begin{tabular}{${right.join("")}}`, "  \\toprule", line(head), "  \\midrule", ...body.map(line), "  \\bottomrule", "\\end{tabular}"].join("\n") + "\n";
+  const places = head.map((_, i) => (right[i] ? "r" : "l")).join("");
+  return [`\\begin{tabular}{${places}}`, "  \\toprule", line(head), "  \\midrule", ...body.map(line), "  \\bottomrule", "\\end{tabular}"].join("\n") + "\n";
+}
+
+function copyButtons(content, markdown, latex) {
+  const button = (kind, text, write) => element("button", { type: "button", "data-copies": kind, onclick: (event) => copy(write(content()), event.currentTarget) }, text);
+  return [button("markdown", markdown, asMarkdown), button("latex", latex, asLatex)];
 }
 
 function buildTableButtons() {
   for (const bar of document.querySelectorAll("[data-table]")) {
-    const table = () => document.getElementById(bar.dataset.table);
-    bar.append(
-      element("button", { type: "button", "data-copies": "markdown", onclick: (event) => copy(asMarkdown(table()), event.currentTarget) }, "Copy as Markdown"),
-      element("button", { type: "button", "data-copies": "latex", onclick: (event) => copy(asLatex(table()), event.currentTarget) }, "Copy as LaTeX"));
+    bar.append(...copyButtons(() => ofTable(document.getElementById(bar.dataset.table)), "Copy as Markdown", "Copy as LaTeX"));
   }
 }
