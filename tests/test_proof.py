@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from convbench.execution.interrupt import StopNow
 from convbench.facts.case import InvalidValue
 from convbench.proof import checks, command, grid, page, plants, primitives, program, stages, table, timers
 from convbench.proof.asking import Asked, Unanswered
@@ -756,6 +759,24 @@ def test_the_command_writes_its_files_and_goes_on(one_check, tmp_path, capsys):
     found: Mapping[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["exit_code"], found["checks"][0]["verdict"], found["checks"][0]["figures"]) == (0, PASS, {"n": 2})
     assert len((tmp_path / "checks.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_program_that_is_ended_writes_its_page(one_check, tmp_path, monkeypatch):
+    def ended(context: Any) -> Seen:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return judged(True, "never seen")
+
+    one = stages.checks()[0]
+    monkeypatch.setattr(
+        stages, "checks", lambda: [one, replace(one, name="two", run=ended), replace(one, name="three")]
+    )
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StopNow) as stopped:
+        command.main([f"out={tmp_path}"])
+    assert stopped.value.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert "2 not run" in (tmp_path / "proof.html").read_text()
+    assert len((tmp_path / "checks.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_device_that_is_not_there_has_exit_code_4(one_check, tmp_path, monkeypatch, capsys):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..execution.interrupt import StopNow
 from ..facts import units
 from ..facts.case import InvalidValue, did_you_mean
 from ..facts.devices import check_device
@@ -63,7 +66,8 @@ def main(settings: Sequence[str], as_json: bool = False) -> int:
     run = Run(context, lambda result: keep(file, result), made, wanted.budget_s, begun)
     run.done = left(read(file, made), wanted.retry)
     try:
-        run.go(chosen)
+        with terminable():
+            run.go(chosen)
     finally:
         context.release()
         results = [run.done.get(check.name) or not_run(check) for check in chosen]
@@ -73,6 +77,20 @@ def main(settings: Sequence[str], as_json: bool = False) -> int:
     else:
         table.show(results, wanted.device, wanted.out / PAGE)
     return exit_code(results)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends what is done as Ctrl-C does, so that the page is written."""
+
+    def stop(number: int, frame: object) -> None:
+        raise StopNow(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def asked(settings: Sequence[str]) -> Wanted:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..execution.execute import RunOptions, driving, execute
+from ..execution.interrupt import StopNow
 from ..facts.devices import word_of
 from ..facts.record import Record
 from ..facts.spec import Spec
@@ -77,7 +78,7 @@ class Context:
         found = _Rows()
         outcome = execute(list(planned([f"device={self.device}", *words]).sweep), self._options(group), found)
         if outcome.signal is not None:
-            raise KeyboardInterrupt
+            raise StopNow(outcome.signal)
         return found.rows
 
     def row(self, group: str, words: Sequence[str], method: str) -> Record:
