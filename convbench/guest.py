@@ -268,8 +268,8 @@ class Guest(Elsewhere):
         """One call that is marked for a profiler outside."""
         self._ask("profile", "profile")
 
-    def kernels(self) -> dict[str, str | None]:
-        """The names of what a call runs, as its process tells them."""
+    def kernels(self) -> dict[str, Any]:
+        """What a call runs, as its process tells."""
         return self._ask("kernels", "kernels").said
 
     def _call(self, seed: int) -> Result:

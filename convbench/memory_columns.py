@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from .devices import device_of
 from .facts import kernels
@@ -21,12 +22,19 @@ def memory_columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int |
         return _columns(arm, prepare, made)
 
 
-def kernel_columns(arm: Arm, device: str) -> dict[str, str | None]:
-    """The names of what one call runs on the device."""
+def kernel_columns(arm: Arm, device: str) -> dict[str, Any]:
+    """What one call runs on the device, and for how long that is at work on it."""
     used = device_of(device)
     with used.context(), arm.context():
-        names = used.kernels(arm.call)
-    return {"kernels": None if names is None else kernels.told(names)}
+        found = used.kernels(arm.call)
+    return (
+        {"kernels": None, "busy_s": None}
+        if found is None
+        else {
+            "kernels": kernels.told(found.names),
+            "busy_s": found.busy_s,
+        }
+    )
 
 
 def marked_call(arm: Arm, spec: Spec) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
 from convbench.comparison.output_options import of_pairs
@@ -14,7 +16,7 @@ from convbench.comparison.regressions import judge
 from convbench.comparison.result import CellKey, Policy
 from convbench.comparison.underneath import name_kernels
 from convbench.devices import device_of
-from convbench.devices.kernels import operations, primitive_of
+from convbench.devices.kernels import covered, operations, primitive_of
 from convbench.facts.kernels import LONGEST, MOST, changed, plain, told
 from convbench.facts.spec import Switches
 from convbench.measurement.switches import switched
@@ -114,10 +116,20 @@ def test_primitives_of_onednn_are_named_where_it_runs_alone(capfd: pytest.Captur
     assert capfd.readouterr().out == "said meanwhile\n", "others' words stay, oneDNN's come no more"
 
 
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12))
+def test_time_at_work_counts_what_overlaps_once(spans: list[tuple[int, int]]) -> None:
+    ends = [(start, start + length) for start, length in spans]
+    assert covered(ends) == len({at for start, end in ends for at in range(start, end)})
+
+
 @pytest.mark.gpu
 def test_kernels_of_a_gpu() -> None:
     x = torch.randn(64, 64, device="cuda")
-    found = device_of("cuda").kernels(lambda: torch.mm(x, x).fill_(1.0))
+    underneath = device_of("cuda").kernels(lambda: torch.mm(x, x).fill_(1.0))
+    assert underneath is not None
+    found, busy_s = underneath
+    assert busy_s is not None
+    assert 1e-6 < busy_s < 1
     assert found
     assert "FillFunctor" in found[-1]
     assert len(found) >= 2

@@ -18,6 +18,7 @@ from torch import Tensor
 import convbench
 from convbench import runner
 from convbench.devices.cpu import Cpu
+from convbench.devices.device import Underneath
 from convbench.endings import REASON_LENGTH
 from convbench.execution.worker import Measured
 from convbench.facts.record import COLUMNS, Record
@@ -468,6 +469,20 @@ def test_without_its_baseline_a_method_is_timed_but_not_compared(own: ModuleType
     rows, _, _ = run(small("explicit", baseline="own_methods:fails", **TIMED))
     assert rows["explicit"]["time_s"] > 0
     assert "speedup" not in rows["explicit"]
+
+
+@pytest.mark.parametrize(("busy_s", "accuracy"), [(1e-6, "ok"), (1.0, "fail"), (None, "ok")])
+def test_work_that_the_device_alone_knows_of_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, busy_s: float | None, accuracy: str
+) -> None:
+    """On a stream of its own, where the host is slower than the device: nothing is left to wait for after the calls."""
+    monkeypatch.setattr(Cpu, "kernels", lambda device, call: Underneath(["kernel"], busy_s))
+    rows, _, result = run(small("autograd", "explicit", **{**TIMED, "measure__kernels": True}))
+    for row in rows.values():
+        assert (row["accuracy"], row.get("busy_s"), "time_s" in row) == (accuracy, busy_s, accuracy == "ok")
+        if accuracy == "fail":
+            assert row["reason"].startswith("its calls start work that torch's current stream does not wait for, at ")
+    assert bool(result.samples) is (accuracy == "ok")
 
 
 class CapturesNothing(CpuClock):

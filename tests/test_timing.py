@@ -20,10 +20,11 @@ from convbench.facts import statistics
 from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
-from convbench.timing.clocks import Arm, Call
+from convbench.timing.clocks import Arm, Call, Reading
 from convbench.timing.conditions import CONDITIONS, OBSERVED
 from convbench.timing.rounds import ArmFailed
 from convbench.timing.samples import Samples, columns, combine
+from convbench.timing.turns import Elsewhere, Turns
 
 from .fake_clock import FakeClock
 
@@ -628,3 +629,29 @@ def test_merged_passes_hold_every_round_whatever_order_their_arms_were_in():
 def test_passes_with_different_arms_are_refused():
     with pytest.raises(ValueError, match="different arms"):
         Samples.merge([run(gaussian(0.01), 1, names="ab"), run(gaussian(0.01), 1, names="ac")])
+
+
+class Captured(Elsewhere):
+    """A method in another process, whose clock tells whether it could capture it; on a CPU it cannot."""
+
+    def __init__(self, captured: bool) -> None:
+        self.captured = captured
+
+    def ready(self, cuda_graph: bool) -> dict[str, Any]:
+        return {"sample_s": 0.01, "warmup_s": 0.0, "max_calls": 10, "cuda_graph": cuda_graph and self.captured}
+
+    def sample(self, calls: int) -> Reading:
+        raise NotImplementedError
+
+    def host_times(self, calls: int) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("captured", [(True, True), (True, False), (False, False)])
+def test_graphs_are_told_of_all_who_were_captured_wherever_they_are(captured: tuple[bool, bool], here: bool) -> None:
+    """A clock without an arm of its own has captured nothing, and says so of itself alone."""
+    measure = Measure(cuda_graph=True)
+    clock = Turns(measure, FakeClock(lambda call, calls, now: 1.0, measure) if here else None)
+    clock.ready([Arm(str(number), Captured(which)) for number, which in enumerate(captured)])
+    assert clock.conditions()["cuda_graph"] is all(captured)

@@ -12,7 +12,7 @@ from ..facts.spec import Measure
 from ..timing import page_faults
 from ..timing.clocks import Clock
 from ..timing.cpu_clock import CpuClock, last_level_cache_bytes
-from .device import REPEATS, Device, Work
+from .device import REPEATS, Device, Underneath, Work
 
 
 class Cpu(Device):
@@ -69,10 +69,11 @@ class Cpu(Device):
             peak = max(peak, held)
         return peak
 
-    def kernels(self, call: Callable[[], Any]) -> list[str] | None:
+    def kernels(self, call: Callable[[], Any]) -> Underneath | None:
         from .kernels import operations
 
-        return operations(call)
+        names = operations(call)
+        return None if names is None else Underneath(names)
 
     def marked(self, name: str) -> AbstractContextManager[float]:
         from .marks import on_cpu

@@ -26,6 +26,14 @@ class Switch(NamedTuple):
     set: Callable[[Any], None]
 
 
+class Underneath(NamedTuple):
+    """What one call runs: names, in their order; and for how many seconds the device is at work on it, whatever it is
+    that waits for that, None where that is not told."""
+
+    names: list[str]
+    busy_s: float | None = None
+
+
 REPEATS = 5
 """The best of five: a ceiling is what was reached undisturbed."""
 
@@ -136,8 +144,8 @@ class Device(ABC):
         where that is not known."""
         return None
 
-    def kernels(self, call: Callable[[], Any]) -> list[str] | None:
-        """Names of what one call runs on it, in their order; None where that is not known."""
+    def kernels(self, call: Callable[[], Any]) -> Underneath | None:
+        """What one call runs on it; None where that is not known."""
         return None
 
     def marked(self, name: str) -> AbstractContextManager[float]:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Any
 
+from .device import Underneath
+
 _FREE = (
     "empty empty_like empty_strided empty_permuted new_empty new_empty_strided resize_ set_ as_strided as_strided_ "
     "view _unsafe_view _reshape_alias reshape expand expand_as select slice narrow transpose transpose_ t permute "
@@ -122,8 +124,8 @@ def primitive_of(line: str) -> str | None:
     return " ".join(["onednn", kind[0], *(word for word in (kind[2], kind[1]) if word not in ("", "undef"))])
 
 
-def launched(call: Callable[[], Any], synchronize: Callable[[], None]) -> list[str] | None:
-    """Names of the kernels that one call launches on torch's cuda devices, in their order, copies and fills among them.
+def launched(call: Callable[[], Any], synchronize: Callable[[], None]) -> Underneath | None:
+    """The kernels that one call launches on torch's cuda devices, copies and fills among them, on whatever stream.
 
     None where the driver does not tell, as under another profiler.
     """
@@ -138,4 +140,16 @@ def launched(call: Callable[[], Any], synchronize: Callable[[], None]) -> list[s
         call()
         synchronize()
     events = [e for e in profile.kineto_results.events() if e.device_type().name == "CUDA"]
-    return [e.name() for e in sorted(events, key=lambda e: e.start_ns())] or None
+    if not events:
+        return None
+    names = [e.name() for e in sorted(events, key=lambda e: e.start_ns())]
+    return Underneath(names, 1e-9 * covered([(e.start_ns(), e.start_ns() + e.duration_ns()) for e in events]))
+
+
+def covered(spans: list[tuple[int, int]]) -> int:
+    """The length of the union of (start, end): kernels of several streams run at the same time."""
+    length = reached = 0
+    for start, end in sorted(spans):
+        length += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return length

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..facts.spec import Measure
 from ..timing.clocks import Clock
-from .device import REPEATS, Device, Work
+from .device import REPEATS, Device, Underneath, Work
 from .smi import NVIDIA, version_of
 
 LEAST_DRIVER = {13: 580, 12: 525, 11: 450}
@@ -134,7 +134,7 @@ class Nvidia(Device):
         torch.cuda.synchronize(self.name)
         return torch.cuda.max_memory_allocated(self.name) - before
 
-    def kernels(self, call: Callable[[], Any]) -> list[str] | None:
+    def kernels(self, call: Callable[[], Any]) -> Underneath | None:
         from .kernels import launched
 
         return launched(call, self.synchronize)

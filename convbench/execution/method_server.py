@@ -155,7 +155,8 @@ class MethodServer:
         self._was = state.capture(self._functions)
         told = {name: getattr(clock, name) for name in ("sample_s", "warmup_s", "max_calls")}
         told["parts"] = clock.parts if isinstance(clock, Parted) else 0
-        return {**told, "cuda_graph_error": clock.conditions().get("cuda_graph_error")}
+        seen = clock.conditions()
+        return {**told, "cuda_graph": seen["cuda_graph"], "cuda_graph_error": seen.get("cuda_graph_error")}
 
     def draw(self, seed: int, grad_output: int | None = None) -> dict[str, Any]:
         """Makes operands of other values, grad_output's of a seed of its own where one is given.

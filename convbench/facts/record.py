@@ -171,6 +171,7 @@ UNDERNEATH = (
         "",
         "what one untimed call ran: a GPU's kernels; on a CPU torch's operations, and then oneDNN's primitives",
     ),
+    Column("busy_s", float, "s", "CUDA: time that the device is at work on that call, on any stream, by its driver"),
 )
 MEMORY = (
     Column("saved_bytes", int, "B", "kept alive between forward and backward"),

@@ -54,8 +54,20 @@ UNSEEN_S = 1e-4
 UNSEEN_SHARE = 0.1
 """Share of the wall time, likewise: the host's own times vary by about as much."""
 
+HIDDEN, HIDDEN_S = 1.5, 2e-6
+"""So many times as long as its calls took, and this many seconds more, a device may be at work on one of them by its
+driver's account: that call is the only one, and kernels of some microseconds vary."""
+
 HOST_SAMPLES = 5
 """Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
+
+
+def unseen(seconds: float) -> str:
+    """Why a method fails of whose calls so much is not timed."""
+    return (
+        f"its calls start work that torch's current stream does not wait for, at least {seconds * 1e6:.3g} µs a call, "
+        "which is not timed; launch on that stream or let it wait (docs/methods.md, The stream)"
+    )
 
 
 class ArmFailed(Exception):
@@ -196,11 +208,7 @@ class _Session:
         """Raises ArmFailed where the device does work of the arm that its samples do not see, whenever one looks."""
         unseen_s, wall_s = min(t.unseen_s for t in times), median([t.wall_s for t in times])
         if unseen_s * calls > UNSEEN_S and unseen_s > UNSEEN_SHARE * wall_s:
-            reason = (
-                f"its calls start work that torch's current stream does not wait for, at least {unseen_s * 1e6:.3g} "
-                "µs a call, which is not timed; launch on that stream or let it wait (docs/methods.md, The stream)"
-            )
-            raise ArmFailed(name, Lost(accuracy="fail", reason=reason))
+            raise ArmFailed(name, Lost(accuracy="fail", reason=unseen(unseen_s)))
 
     def _rounds(self, samples: Samples, calls: list[int], rounds: int, rng: random.Random) -> None:
         taken = []

@@ -30,7 +30,8 @@ class Elsewhere(ABC):
 
     @abstractmethod
     def ready(self, cuda_graph: bool) -> Mapping[str, Any]:
-        """Gets ready for samples; `sample_s`, `warmup_s`, `max_calls` and `parts` as the clock there has them."""
+        """Gets ready for samples; `sample_s`, `warmup_s`, `max_calls`, `parts` and `cuda_graph` as the clock there has
+        them."""
 
     @abstractmethod
     def sample(self, calls: int) -> Reading:
@@ -59,6 +60,7 @@ class Turns:
         if local is not None:
             self.sample_s, self.warmup_s, self.max_calls = local.sample_s, local.warmup_s, local.max_calls
         self.parts = local.parts if isinstance(local, Parted) else 0
+        self._graphs: list[bool] = []
         self._readings: list[Reading] = []
 
     def now(self) -> float:
@@ -71,6 +73,7 @@ class Turns:
         here = [arm for arm in arms if not isinstance(arm.call, Elsewhere)]
         ready = {arm.name: arm for arm in (self._local.ready(here) if self._local is not None else ())}
         graphs = self._measure.cuda_graph and not self._graph_error()
+        self._graphs = [bool(self._local.conditions()["cuda_graph"])] if here and self._local is not None else []
         for arm in arms:
             if isinstance(arm.call, Elsewhere):
                 try:
@@ -81,6 +84,7 @@ class Turns:
                 self.warmup_s = max(self.warmup_s, float(offered["warmup_s"]))
                 self.max_calls = min(self.max_calls, int(offered["max_calls"]))
                 self.parts = int(offered.get("parts", 0))
+                self._graphs.append(bool(offered.get("cuda_graph", False)))
         return [ready.get(arm.name, arm) for arm in arms]
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
@@ -104,9 +108,8 @@ class Turns:
         return None if self._local is None else self._local.host_times(call, calls)
 
     def conditions(self) -> dict[str, Any]:
-        if self._local is not None:
-            return self._local.conditions()
-        return {"cache": self._measure.cache, "cuda_graph": self._measure.cuda_graph}
+        seen = {"cache": self._measure.cache} if self._local is None else self._local.conditions()
+        return {**seen, "cuda_graph": bool(self._graphs) and all(self._graphs)}
 
     def _graph_error(self) -> str | None:
         return None if self._local is None else self._local.conditions().get("cuda_graph_error")
