@@ -140,6 +140,27 @@ def test_list_is_swept_as_it_stands(folder: Path) -> None:
     assert '"layer": "reflect"' in "".join(table["labels"])
 
 
+# Layer → the gradients that its backward computes together.
+TOGETHER = {
+    "first": "weight+bias", "reflect": "input+weight", "twice": "input+weight", "frozen": "input",
+    "up.0": "input+weight+bias", "line": "input+weight+bias",
+}  # fmt: skip
+
+
+def test_gradients_of_one_call_are_one_line_where_that_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = trace("net:net", "--input", "2,3,8,8", "--together")
+    assert {row["layer"]: row["wrt"] for row in rows} == TOGETHER
+    assert [int(row["count"]) for row in rows] == [1, 1, 3, 1, 1, 1]
+    said = capsys.readouterr().out
+    assert "17 gradients of convolutions (7 with respect to the input, 7 with respect to the weight, 3" in said
+    assert "in 6 lines: layers.csv" in said
+    table = convbench.run("cases=layers.csv", methods=["autograd", "aten"], measure="none", isolation="none")
+    assert (len(table), set(table["accuracy"])) == (12, {"ok"})
+    assert list(table["wrt"][::2]) == list(TOGETHER.values())
+
+
 def test_script_with_its_own_training_step(folder: Path) -> None:
     rows = trace("train.py", "--", "--epochs", "2")
     assert [shape(row) for row in rows] == [(*line[:3], 2 * line[3], *line[4:]) for line in EXPECTED]

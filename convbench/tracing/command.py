@@ -15,6 +15,7 @@ from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.dtypes import DTYPES
 from ..facts.exits import Exit
+from ..facts.wrt import parts_of
 from ..results.files import replacing
 from ..terminal.arguments import Arguments, writing
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--input", action="append", default=[], metavar="SHAPE", help="8,3,224,224; once per argument")
     parser.add_argument("--dtype", default="float32", choices=list(DTYPES), help="of model and inputs (float32)")
     parser.add_argument("--memory-format", default="contiguous", choices=["contiguous", "channels_last"])
+    parser.add_argument("--together", action="store_true", help="a layer's gradients in one line: the whole backward")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.csv", help="where the list goes")
     words = list(sys.argv[1:] if argv is None else argv)
     # argparse itself gives what follows -- to a target only where no option stands between them.
@@ -61,7 +63,7 @@ def _traced(asked: Any, arguments: Sequence[str]) -> Recorder:
     from .recorder import Recorder
     from .targets import step_of
 
-    recorder = Recorder()
+    recorder = Recorder(asked.together)
     try:
         last = asked.memory_format == "channels_last"
         step = step_of(asked.target, asked.input, asked.dtype, last, arguments)
@@ -103,7 +105,8 @@ def _row(wanted: Wanted, seen: Found, network: str) -> dict[str, Any]:
 def _told(recorder: Recorder, out: Path) -> str:
     counts: Counter[str] = Counter()
     for wanted, seen in recorder.found.items():
-        counts[wanted.wrt] += seen.count
+        for wrt in parts_of(wanted.wrt):
+            counts[wrt] += seen.count
     total = units.count(counts.total(), "gradient")
     each = ", ".join(f"{count} with respect to the {wrt}" for wrt, count in counts.items())
     lines = [

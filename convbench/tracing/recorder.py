@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..facts.case import OPS, ConvCase, InvalidValue
 from ..facts.dtypes import DTYPES
+from ..facts.wrt import joined
 
 GRADIENTS = ("input", "weight", "bias")
 """In the order of aten::convolution_backward's output_mask."""
@@ -27,7 +28,7 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 @dataclass(frozen=True)
 class Wanted:
-    """One gradient of one convolution."""
+    """One gradient of one convolution, or all that were asked for in one call."""
 
     case: ConvCase
     dtype: str
@@ -57,10 +58,12 @@ class Found:
 
 
 class Recorder(TorchDispatchMode):
-    """Records while it is entered. `skipped`: why convolutions that were met are not among `found`."""
+    """Records while it is entered; `together`: the gradients of one call as one. `skipped`: why convolutions that were
+    met are not among `found`."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._together = together
         self.found: dict[Wanted, Found] = {}
         self.skipped: list[str] = []
         self._layers = Layers()
@@ -99,7 +102,8 @@ class Recorder(TorchDispatchMode):
         except InvalidValue as error:
             self.skipped.append(f"{layer or 'a convolution'}: {error}")
             return
-        for wrt in (wrt for wrt, wanted in zip(GRADIENTS, output_mask, strict=True) if wanted):
+        wanted = [wrt for wrt, asked in zip(GRADIENTS, output_mask, strict=True) if asked]
+        for wrt in [joined(wanted)] if self._together and wanted else wanted:
             key = Wanted(case, dtype, _memory_format(input, weight), wrt)
             self.found.setdefault(key, Found()).add(layer, place)
 
