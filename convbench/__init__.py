@@ -1,7 +1,8 @@
 """convbench: what convolution gradients cost and how right they are.
 
-`run` is the command line as a function, `check` judges one method, `load(DIR)` reads a finished run, and
-`convbench.testing` is for a test suite of one's own; what they refuse is an `InvalidValue`.
+`run` is the command line as a function, `check` judges one method, `load(DIR)` reads a finished run, `totals` and
+`switches` say what a network takes in it, and `convbench.testing` is for a test suite of one's own; what they refuse is
+an `InvalidValue`.
 `plain`, `gradients`, `together`, `backward_of`, `with_autograd`, `accuracy`, `Unsupported`, `Problem` and `Case` are
 for methods of one's own: see `convbench.methods`. `COLUMNS` describes every column of the table by name. What is named
 here changes only as docs/stability.md says.
@@ -20,6 +21,7 @@ from .methods import Unsupported, accuracy, plain, together, with_autograd
 
 if TYPE_CHECKING:
     from .api.check import Verdict, check
+    from .api.network import switches, totals
     from .api.run import run
     from .measurement.problem import Problem
     from .methods.backward import backward_of
@@ -41,7 +43,9 @@ __all__ = [
     "load",
     "plain",
     "run",
+    "switches",
     "together",
+    "totals",
     "with_autograd",
 ]
 
@@ -53,6 +57,8 @@ _LATER = {
     "gradients": "methods.own",
     "load": "results.table",
     "run": "api.run",
+    "switches": "api.network",
+    "totals": "api.network",
 }
 """Name → the module that has it, imported when it is asked for: importing convbench must not cost torch or pandas."""
 

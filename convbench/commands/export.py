@@ -19,6 +19,9 @@ from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
 from ..facts.timed_as import CALL
+from ..findings import network_words
+from ..findings.network_rows import switch_rows, total_rows
+from ..findings.networks import totals
 from ..results.files import environments, readable, replacing
 from ..results.naming import distinct_names, labels_of
 from ..results.schema import opened
@@ -97,7 +100,36 @@ def as_markdown(run: Run) -> str:
             row["status"] if row["status"] == "ok" else f"{row['status']}: {row.get('reason', '')}",
         )
         lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_networks(run)]) + "\n"
+
+
+def _networks(run: Run) -> list[str]:
+    """A table for each network, where the list of cases says how often its lines occur."""
+    lines = []
+    for total in totals(run.rows):
+        lines += ["", f"**{escape(network_words.heading(total))}**", ""]
+        lines += ["| method | total | speedup | by the baseline |", "|---|--:|---|---|"]
+        cells = [network_words.cells(one, total).values() for one in (*total.methods, total.best)]
+        lines += [f"| {' | '.join(map(escape, row))} |" for row in cells]
+        lines += ["", *(f"{escape(sentence)}." for sentence in network_words.sentences(total))]
+    return lines
+
+
+def as_totals(run: Run) -> str:
+    """What each network takes by each method, and the lines whose method should be another one, as JSON: the rows of
+    `convbench.totals` and `convbench.switches`."""
+    found = totals(run.rows)
+    if not found:
+        raise InvalidValue(
+            "--format",
+            f"{run.path} has no timed line that says how often it occurs; sweep a list of cases with a column count, "
+            "as `trace` writes it",
+        )
+    content = {
+        "totals": [row for total in found for row in total_rows(total)],
+        "switches": [row for total in found for row in switch_rows(total)],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_gha(run: Run) -> str:
@@ -240,4 +272,5 @@ FORMATS: dict[str, Callable[[Path], Iterable[str]]] = {
     "bencher": _whole(as_bencher),
     "csv": as_csv,
     "markdown": _whole(as_markdown),
+    "totals": _whole(as_totals),
 }

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
-from ..findings import finders, tally
+from ..findings import finders, network_words, tally
 from ..findings.evidence import SEVERITIES, Finding
+from ..findings.networks import of as networks_in
 from ..results.rows import Indexes, Rows
 from . import explain, summary
 from .data import Runs
@@ -63,6 +64,7 @@ def render(runs: Runs) -> str:
         lines=lines,
         findings=found_in(runs),
         comparisons=COMPARISONS,
+        networks=networks(runs),
         failures=summary.failures(runs.rows),
         most_reasons=MOST_REASONS,
         baselines=" or ".join(runs.rows.values("baseline")) or "the baseline",
@@ -75,6 +77,19 @@ def render(runs: Runs) -> str:
         most_rows=MOST_ROWS,
         licences=read("vendor/LICENSES.txt"),
     )
+
+
+def networks(runs: Runs) -> list[dict[str, Any]]:
+    """The totals of each run's networks, in words."""
+    return [
+        {
+            "heading": " · ".join([*([name] if len(runs.parts) > 1 else []), network_words.heading(total)]),
+            "rows": [network_words.cells(one, total) for one in (*total.methods, total.best)],
+            "sentences": network_words.sentences(total),
+        }
+        for name, part in zip(runs.names, runs.parts, strict=True)
+        for total in networks_in(part)
+    ]
 
 
 def sections(runs: Runs) -> set[str]:

@@ -142,10 +142,10 @@ def totals(rows: Rows, shown: Content, width: int) -> Lines:
             cells.append(Text(units.count(number), style=f"{column}.{word}") if number else Text(""))
         parts.append([cells])
     table = Aligned([Column("method"), *(Column(word, True) for _, word in words)], parts).kept()
-    return [Text("all configurations", style="heading"), *_fitted(table, width)]
+    return [Text("all configurations", style="heading"), *fitted(table, width)]
 
 
-def _fitted(table: Aligned, width: int) -> Lines:
+def fitted(table: Aligned, width: int) -> Lines:
     """The table's lines, or where they are too long a sentence for each row: `explicit: 191 faster, 12 slower`."""
     if table.width <= width:
         return [*table.lines()]
@@ -173,7 +173,7 @@ def notebook(rows: Rows, width: int) -> Lines:
         parts.append([[Text(f.name), Text(f.printed), Text(f.here), Text(relative), verdict]])
     return [
         Text("the notebook's figures (torch 0.3); the difference is autograd's to explicit's", style="heading"),
-        *_fitted(Aligned(columns, parts).kept(), width),
+        *fitted(Aligned(columns, parts).kept(), width),
     ]
 
 

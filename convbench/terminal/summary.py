@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from ..findings.finders import find
+from ..findings.networks import of as find_networks
 from ..results.files import environments
 from ..results.finished import read_run
 from ..results.origin import damaged_lines
 from ..results.rows import Rows
-from . import screen, sections
+from . import networks, screen, sections
 from .sections import Context, Item
 
 __all__ = ["Context", "picture", "show", "summary"]
@@ -60,6 +61,7 @@ def summary(rows: Rows, console: Console, context: Context) -> None:
         sections.heading(shown, configured, context),
         table,
         sections.totals(rows, shown, width) if configured > len(shown.lines) else [],
+        networks.networks(find_networks(rows), width),
         sections.notebook(rows, width),
         sections.bias(rows),
         sections.attention(find(rows), context),
