@@ -35,6 +35,7 @@ COMMANDS = {
     "show": "convbench.commands.show",
     "history": "convbench.history.command",
     "trace": "convbench.tracing.command",
+    "hunt": "convbench.hunting.command",
 }
 """Subcommand → the module whose `main(argv)` it is; imported only when it is asked for."""
 

@@ -53,7 +53,7 @@ class Block:
         first = (words[words.index("convbench") + 1 :] or [""])[0]
         if first in READING:
             return ""
-        return self.add or ("" if first == "validate" else SHORT)
+        return self.add or ("" if first in ("validate", "hunt") else SHORT)
 
 
 def blocks(page: Path) -> list[Block]:

@@ -60,6 +60,8 @@ MISTAKES = {
     "history": "history needs DIR; see `python -m convbench history --help`",
     "history a": "a does not exist; give the folders of nightly sweeps, or one that holds them",
     "history a --formt json": "history has no option --formt; did you mean --format?",
+    "hunt objective=crush": "objective=crush is not known to hunt; did you mean crash?",
+    "hunt objective=fail kernal=3": "no setting named 'kernal'; did you mean kernel?",
     "trace": "trace needs TARGET and --out FILE.csv; see `python -m convbench trace --help`",
     "trace nowhere:f --out l.csv": "nowhere:f needs its input's shape: --input 8,3,224,224",
 }

@@ -39,6 +39,7 @@ LAYERS = {
         "duet",
         "gate",
         "history",
+        "hunting",
         "nightly",
         "proof",
         "tracing",

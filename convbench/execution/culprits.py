@@ -16,6 +16,8 @@ from ..timing.rounds import PHASES
 TRIES = 3
 """So often a method must live by itself, and die after another, before the other is named: one that dies in half of its
 own runs would look like that in 1 of 64."""
+ELSEWHERE = "a process that had run other configurations before died here"
+"""What the row of a method says that lives by itself, and where a process died that had run others."""
 FIRST = ("prepare", "accuracy")
 """Phases in which the first method of a process is the only one that has run there."""
 
@@ -57,7 +59,7 @@ def find(methods: Sequence[str], first: str, failure: Failure, fresh: bool, tria
         return Findings({marked: again})
     reason = failure["reason"]
     if not fresh:
-        return Findings(notes={marked: f"a process that had run other configurations before died here: {reason}"})
+        return Findings(notes={marked: f"{ELSEWHERE}: {reason}"})
     for suspect in methods:
         if suspect != marked and (died := _brings_down(suspect, marked, trial)):
             return Findings(died)

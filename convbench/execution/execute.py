@@ -48,7 +48,7 @@ class Session:
         self._codes: dict[str, str] = {}
         self._commits = Commits()
         self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
-        self._worker: Worker = Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
+        self._worker: Worker = _worker_of(run, interrupt)
 
     def codes(self, spec: Spec) -> Mapping[str, str]:
         """Method → hash of its source, for the arms of `spec` and whatever was asked for before."""
@@ -72,6 +72,18 @@ class Session:
         """Runs one configuration and keeps nothing. Raises as `measure` does."""
         self._rows.open()
         return self._worker.run(spec, process)
+
+    def afresh(self, specs: Sequence[Spec], times: int) -> tuple[int, Measured]:
+        """As Isolated.afresh; keeps nothing. Raises InvalidValue without child processes, and what `measure` raises."""
+        if not isinstance(self._worker, Isolated):
+            raise InvalidValue("isolation", "isolation=none has no fresh processes; leave it out")
+        self._rows.open()
+        return self._worker.afresh(specs, times)
+
+    def restart(self) -> None:
+        """Ends the processes in use: those to come start with the environment variables of now."""
+        self._worker.close()
+        self._worker = _worker_of(self.run, self.interrupt)
 
     def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
         """Appends the rows of what was measured, and returns them; earlier ones of the configuration count no more."""
@@ -115,6 +127,10 @@ class Session:
         self._worker.close()
         self._rows.close()
         self._samples.close()
+
+
+def _worker_of(run: RunOptions, interrupt: Interrupt) -> Worker:
+    return Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
 
 
 _driving: ContextVar[Session | None] = ContextVar("driving", default=None)

@@ -129,6 +129,37 @@ class Isolated:
         self._ceilings.of(spec).update(answer["ceilings"])
         return {row["method"]: row for row in answer["records"]}
 
+    def afresh(self, specs: Sequence[Spec], times: int) -> tuple[int, Measured]:
+        """Runs configurations one after the other, `times` over, in a process that does nothing else.
+
+        What one of them does to the memory of its process may show in another, and later. Ends with the first that is
+        not well; returns the place of the last that ran, and what was found of it.
+        """
+        self._children.drop()
+        measured = Measured([])
+        try:
+            for _ in range(times):
+                for place, spec in enumerate(specs):
+                    measured = self._only_once(spec)
+                    if any(row["status"] in FAILED or row.get("accuracy") == "fail" for row in measured.found):
+                        return place, measured
+        finally:
+            self._children.drop()
+        return len(specs) - 1, measured
+
+    def _only_once(self, spec: Spec) -> Measured:
+        """A row for every arm; where the process dies, each says how: nothing is run again."""
+        started, result = time.time(), Measured([])
+        self._children.prepare()
+        answer = self._try(Request(spec, spec.arms, 0, self._ceilings.of(spec)))
+        if failure := answer.get("failed"):
+            result.found = [_failed(spec, arm, failure, started) for arm in spec.arms]
+            self._place(spec, result.found)
+        else:
+            result.found = list(self._taken(spec, answer, result).values())
+            result.samples = _samples(answer)
+        return result
+
     def _trial(self, spec: Spec, process: int, methods: Sequence[str]) -> Mapping[str, Any]:
         """The answer for these methods of a fresh child that does nothing else."""
         self._children.drop()

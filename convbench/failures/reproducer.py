@@ -38,7 +38,8 @@ class Reproducer:
     where None. `own_file`: where a method of the user's own was found; `own_copy` the name of its copy beside the
     script. `declared`: the class of bounds that the method says it belongs to. `environment`: variables that torch
     reads when it is loaded. `rival`: a shipped method that the result's time is compared with, which is wrong as well
-    where it takes `slower` times as long.
+    where it takes `slower` times as long. `calls`: so often it is called before its result is looked at, because what
+    a call does to the memory of its process may show later.
     """
 
     spec: Spec
@@ -53,6 +54,7 @@ class Reproducer:
     environment: Mapping[str, str] = field(default_factory=dict)
     rival: str | None = None
     slower: float = 1.0
+    calls: int = 1
     name: str = "reproduce.py"
 
 
@@ -110,6 +112,7 @@ def _values(asked: Reproducer) -> dict[str, Any]:
         "second": texts[-1].name,
         "rival": asked.rival,
         "slower": asked.slower,
+        "calls": asked.calls,
         "terms": _terms(spec),
         "plus": _bias_term(spec),
         "bounds": _bounds(asked),

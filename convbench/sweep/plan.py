@@ -15,6 +15,7 @@ from .config import Settings, folder
 from .grid import LeftOut, Sweep
 
 if TYPE_CHECKING:
+    from .grid import Grid
     from .launched import Launcher
 
 LISTS = (".csv", ".parquet")
@@ -66,6 +67,37 @@ def composed(line: options.Line) -> Plan | Search:
         settings = hydras_words.with_folder(settings, first, sweeping)
         sweep = choose(found, settings)
         return Plan(sweep, settings, hydras_words.launcher(composer, first) if sweeping else None)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a command line decides, for whoever chooses the rest: its `grid`, the settings of the whole, and the keys
+    that it `named` or gave another value than the usual one."""
+
+    grid: Grid
+    settings: Settings
+    named: frozenset[str]
+
+
+def room(arguments: Sequence[str]) -> Room:
+    """What `python -m convbench -m ARGUMENTS` would combine, legal or not. Raises InvalidValue."""
+    from .composing import composing
+    from .messages import explained
+
+    line = options.read(["-m", *arguments])
+    with explained(), composing(line) as composer:
+        from .axes import Given, grids
+        from .config import flat
+
+        given = Given.all_of(composer, line.words)
+        if hydras := [g.line for g in given if g.key.startswith("hydra")]:
+            raise InvalidValue("hydra", f"{hydras[0]} is for sweeps; leave it out here")
+        found, settings = grids(composer, given)
+        usual = flat(composer.composed([]))
+    if len(found) > 1:
+        raise InvalidValue("measure", "one choice of configuration files at a time is possible here; name one")
+    changed = {key for key, value in found[0].base.items() if value != usual.get(key)}
+    return Room(found[0], settings, frozenset(changed | {g.key for g in given} | found[0].axes.keys()))
 
 
 def asked_with(found: Plan | Search, argv: Sequence[str]) -> Plan | Search:

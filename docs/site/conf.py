@@ -46,6 +46,7 @@ NAVIGATION = """
 docs/sweeps
 docs/suites
 docs/trace
+docs/hunt
 docs/methods
 examples/README
 docs/timing

@@ -30,8 +30,8 @@ COMMANDS: dict[str, list[str]] = {
     "cases": ["cases=RUN", "measure=none", "out=again"],
     "sweep": [*SWEEP, "out=RUN"],
 }
-READ_NO_RUN = ("validate", "methods", "duet", "gate", "trace")
-"""Subcommands that read no folder of an earlier run."""
+READ_NO_RUN = ("validate", "methods", "duet", "gate", "trace", "hunt")
+"""Subcommands that read no folder of an earlier run; hunt resumes one as a sweep does."""
 
 
 def flip(rng: random.Random, data: bytes) -> bytes:

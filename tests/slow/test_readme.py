@@ -109,8 +109,9 @@ def test_commands_run_as_they_stand_there(block: Block, folder: Path) -> None:
         (folder / "my_kernels.py").write_text(code, encoding="utf-8")
     for command in block.as_run():
         done = shell(command, folder)
-        # The machine that runs this may be one whose timings cannot be trusted.
-        assert done.returncode in ((0, 4) if " validate" in command else (0,)), done.stdout + done.stderr
+        # The machine that runs this may be one whose timings cannot be trusted; a hunt may find something.
+        allowed = (0, 4) if " validate" in command else (0, 1) if " hunt " in command else (0,)
+        assert done.returncode in allowed, done.stdout + done.stderr
         assert done.stdout or ">" in command or "--out" in command
 
 
