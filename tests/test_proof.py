@@ -466,6 +466,13 @@ def test_a_host_that_is_slower_than_a_flush_is_in_do_benchs_time_and_not_in_ours
     assert not timers.agrees({**quick, "enqueue_s": 1e-5}, "cold", "do_bench")
 
 
+def test_what_our_own_interval_leaves_open_is_no_contradiction():
+    heavy = {"own_s": 7.4e-4, "least_s": 7e-4, "others": {"kernels": 6.9e-4}}
+    assert not timers.agrees(heavy, "hot", "kernels")
+    assert timers.agrees({**heavy, "time_low_s": 7.04e-4, "time_high_s": 7.6e-4}, "hot", "kernels")
+    assert not timers.agrees({**heavy, "time_low_s": 7.3e-4, "time_high_s": 7.6e-4}, "hot", "kernels")
+
+
 def test_a_row_that_says_it_is_launch_bound_may_be_longer_and_never_shorter():
     bound = {"own_s": 9e-4, "least_s": 9e-4, "others": {"kernels": 1e-4}, "launch_bound": True}
     assert timers.agrees(bound, "hot", "kernels")
@@ -496,6 +503,8 @@ def test_a_calls_share_of_what_a_profiler_saw():
     """Two calls of two kernels, and with a flush before each."""
     seen = [(0, 10), (12, 32), (40, 50), (52, 72)]
     assert beside._summed(seen, 2, 0) == pytest.approx({"kernels_s": 3e-8, "launches": 2.0, "span_s": 3.6e-8})
+    beside_each_other = [(0, 10), (5, 25), (40, 50), (45, 65)]
+    assert beside._summed(beside_each_other, 2, 0)["kernels_s"] == pytest.approx(2.5e-8)
     flushed = [(0, 100), (101, 111), (112, 132), (200, 300), (301, 311), (312, 332)]
     assert beside._summed(flushed, 2, 1) == pytest.approx({"kernels_s": 3e-8, "launches": 2.0})
 

@@ -27,6 +27,7 @@ LAUNCHES = 3000
 """More than any driver queues."""
 READ_BYTES = 2**23
 """Of a cache that several machines share, one has no more than a part for itself."""
+WAKING, READS = 5, 15
 FLUSHES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -139,18 +140,18 @@ def flush(device: str) -> dict[str, Any]:
     with cuda.device(device):
         data = torch.ones(elements, device=device)
         where = torch.randperm(elements, device=device)[: elements // 4].to(torch.int64)
-        found = {}
-        for k in FLUSHES:
-            written = torch.empty(max(1, int(k * size)), dtype=torch.uint8, device=device)
-            times = []
-            for _ in range(15):
+        written = torch.empty(int(max(FLUSHES) * size), dtype=torch.uint8, device=device)
+        times: dict[float, list[float]] = {k: [] for k in FLUSHES}
+        # In turns, and the first ones left out: a device that wakes up takes longer, whatever is in its cache.
+        for _ in range(WAKING + READS):
+            for k in FLUSHES:
                 data.take(where)
                 # So that the host is ahead: the device would wait for it between the events.
                 _sleep(cuda, 3e-4)
                 if k:
-                    written.zero_()
-                times.append(_between(cuda, lambda: data.take(where)))
-            found[f"{k:g}"] = median(times)
+                    written[: int(k * size)].zero_()
+                times[k].append(_between(cuda, lambda: data.take(where)))
+        found = {f"{k:g}": median(seconds[WAKING:]) for k, seconds in times.items()}
         own = flush_bytes(cuda.get_device_properties(device)) / size
     return {"read_s": found, "own": own, "cache_bytes": size}
 

@@ -16,6 +16,7 @@ from torch.utils.benchmark import Timer
 
 from ...devices import device_of
 from ...devices.device import Device
+from ...devices.kernels import covered
 from ...facts.case import ConvCase
 from ...facts.spec import Measure, Spec, Switches
 from ...measurement import problem
@@ -155,9 +156,10 @@ def operators(arm: Arm, own_s: float) -> float:
 
 
 def profiled(device: Device, arm: Arm, own_s: float, cold: bool) -> dict[str, Any] | None:
-    """What CUPTI (or its like) tells of the device's work: `kernels_s`, the sum of the kernels' times in one call;
-    `span_s`, from the first one's start to the last one's end, by the number of calls; `launches`, their number. With
-    `cold` a flush is before each call, whose kernel is left out. None where nothing was seen."""
+    """What CUPTI (or its like) tells of the device's work: `kernels_s`, the time in one call in which any kernel runs
+    (cuDNN lets groups run beside each other); `span_s`, from the first one's start to the last one's end, by the number
+    of calls; `launches`, their number. With `cold` a flush is before each call, whose kernel is left out. None where
+    nothing was seen."""
     cuda: Any = device.interface()
     calls = max(FEWEST, min(MOST, int(PROFILED_S / own_s)))
     buffer = None
@@ -183,7 +185,7 @@ def profiled(device: Device, arm: Arm, own_s: float, cold: bool) -> dict[str, An
 def _summed(span: list[tuple[int, int]], calls: int, flushes: int) -> dict[str, float]:
     n = len(span) // calls
     work = [span[i] for i in range(len(span)) if i % n >= flushes]
-    out = {"kernels_s": sum(end - start for start, end in work) * 1e-9 / calls, "launches": float(n - flushes)}
+    out = {"kernels_s": covered(work) * 1e-9 / calls, "launches": float(n - flushes)}
     if not flushes:
         out["span_s"] = (max(end for _, end in work) - work[0][0]) * 1e-9 / calls
     return out
