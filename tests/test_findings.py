@@ -358,3 +358,16 @@ def test_page_faults_that_take_more_than_a_fifth(pages, told):
         assert seen[0].remedy == "allocator=retain keeps it in the process"
         records[1]["allocator"] = "retain"
         assert found(records, "page_faults")[0].remedy == ""
+
+
+def test_methods_that_take_another_time_by_themselves():
+    specs = [spec(kernel=k, methods=("autograd", "explicit")) for k in (3, 5)]
+    records = [r for s in specs for r in timed(s, {"autograd": 1e-3, "explicit": 4.54e-3})]
+    for r in records:
+        r |= {"alone_s": r["time_s"], "alone_low_s": r["time_s"] * 0.98, "alone_high_s": r["time_s"] * 1.02}
+    assert not found(records, "interleaved")
+    records[3] |= {"alone_s": 2.7e-3, "alone_low_s": 2.6e-3, "alone_high_s": 2.8e-3}
+    assert sentence(records, "interleaved") == (
+        "explicit takes another time between the other methods than by itself in 1 of 2 configurations: 4.54 ms "
+        "against 2.70 ms, kernel 5; they leave the caches, the allocator or the clock in another state"
+    )

@@ -145,3 +145,36 @@ def test_binomial_tail_is_the_sum_of_its_terms():
             for k in range(-1, n + 2, max(1, n // 30)):
                 expected = float(sum(terms[max(k, 0) :], Fraction(0)))
                 assert statistics.binomial_tail(k, n, float(share)) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_three_to_five_pairs_have_students_interval():
+    values = [math.log(1 / 470) + d for d in (-0.1, 0.0, 0.1)]
+    found = statistics.pairs_interval(values, [True, False, True])
+    theirs = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(theirs)
+    assert statistics.speed_verdict(math.exp(found.low), math.exp(found.high), 0.03) == "slower"
+    assert statistics.pairs_interval(values, [True] * 3).low is None, "an effect of the order cannot be told from one"
+    assert statistics.pairs_interval(values[:2], [True, False]).low is None
+
+
+def test_six_pairs_that_agree_are_an_interval_of_order_statistics():
+    values = [math.log(1 / 470) + d for d in (-0.1, 0.0, 0.1, 0.02, -0.03, 0.01)]
+    found = statistics.pairs_interval(values, [True] * 6)
+    assert (found.low, found.high) == (min(values), max(values))
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize("kind", ["normal", "heavy", "order"])
+def test_few_pairs_cover_the_truth(n, kind):
+    """By simulation, under an effect of the order within a pair as well."""
+    rng, missed, tried = np.random.default_rng(n), 0, 0
+    for _ in range(3000):
+        first = rng.random(n) < 0.5
+        noise = rng.standard_cauchy(n) if kind == "heavy" else rng.normal(0, 1, n)
+        values = 0.02 * noise + (0.04 * (2 * first - 1) if kind == "order" else 0.0)
+        found = statistics.pairs_interval(list(values), list(first))
+        if found.low is not None and found.high is not None:
+            tried += 1
+            missed += not found.low <= 0 <= found.high
+    assert tried > 2000
+    assert statistics.binomial_tail(missed, tried, 0.05) > 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,3 +155,34 @@ def test_pages_that_a_call_touches_first_are_counted() -> None:
     faults = {name: columns(measured, name, "a", MEASURE)["minor_faults"] for name in "ab"}
     assert 64 <= faults["a"] < 70
     assert faults["b"] < 1
+
+
+class Neighbour:
+    """Two arms of 2 ms of which the second takes 1.68 times as long for 30 ms after the first has run: what that left
+    of the caches or of the allocator's memory."""
+
+    def __init__(self, core: Core) -> None:
+        self.core, self.last = core, -1.0
+
+    def first(self) -> None:
+        self.core.spend(2e-3)
+        self.last = self.core.wall
+
+    def second(self) -> None:
+        self.core.spend(2e-3 * (1.68 if self.core.wall - self.last < 0.03 else 1.0))
+
+
+def test_what_an_arm_takes_by_itself_is_told_where_others_could_show(core: list[Core]) -> None:
+    core.append(Core(0, 0))
+    pair = Neighbour(core[-1])
+    arms = [Arm("a", pair.first), Arm("b", pair.second)]
+    long = replace(MEASURE, sample_s=0.03)
+    taken = measure(arms, "a", long, CpuClock("cpu", long), 0, unmarked)
+    a, b = (columns(taken, name, "a", long) for name in "ab")
+    assert b["time_s"] / b["alone_s"] == pytest.approx(1.68, rel=0.05)
+    assert b["time_low_s"] > 1.1 * b["alone_high_s"]
+    assert a["time_s"] == pytest.approx(a["alone_s"], rel=0.05)
+    core.append(Core(0, 0))
+    short = [Arm(name, lambda: core[-1].spend(1e-5)) for name in "ab"]
+    taken = measure(short, "a", MEASURE, CpuClock("cpu", MEASURE), 0, unmarked)
+    assert columns(taken, "b", "a", MEASURE)["alone_s"] is None

@@ -124,6 +124,15 @@ SPEED = (
     Column("fault_s", float, "s", "CPU: what the first touch of a page takes on this machine"),
     Column("major_faults", float, "", "CPU: pages that one call reads from a disk, mean"),
     Column(
+        "alone_s",
+        float,
+        "s",
+        "CPU: median time of one call in samples with no other method's between them, where others could show in "
+        "its time (calls longer than half a millisecond, or that touch new pages)",
+    ),
+    Column("alone_low_s", float, "s", "the smallest of those samples"),
+    Column("alone_high_s", float, "s", "the largest of those samples"),
+    Column(
         "baseline_slowed",
         float,
         "",
@@ -140,6 +149,14 @@ SPEED = (
     Column("backward_speedup_high", float, "", "upper end of its 95% interval"),
     Column("backward_speed", str, "", " | ".join(SPEEDS)),
     Column("backward_converged", bool, "", "its interval reached the requested precision"),
+    Column(
+        "backward_disturbed", bool, "", "others' work slowed the method and the baseline by different factors there"
+    ),
+    Column("backward_mean_s", float, "s", "mean time of one call there"),
+    Column("backward_mean_speedup", float, "", "baseline's mean over this method's mean there"),
+    Column("backward_mean_speedup_low", float, "", "lower end of its 95% interval"),
+    Column("backward_mean_speedup_high", float, "", "upper end of its 95% interval"),
+    Column("backward_mean_differs", bool, "", "its interval lies apart from that of `backward_speedup`"),
     Column("engine_s", float, "s", "what autograd's engine takes for a node that computes nothing, in this process"),
     Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),

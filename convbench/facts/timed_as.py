@@ -11,7 +11,8 @@ autograd's engine; a method that goes through autograd anyhow is timed as it is.
 
 MEASURED = (
     *("time_s", "time_low_s", "time_high_s"),
-    *("speedup", "speedup_low", "speedup_high", "speed", "converged"),
+    *("speedup", "speedup_low", "speedup_high", "speed", "converged", "disturbed"),
+    *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high", "mean_differs"),
 )
 """Columns of a call that each other way of timing has as well."""
 

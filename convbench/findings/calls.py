@@ -8,6 +8,7 @@ import numpy as np
 
 from ..facts import units
 from ..results.rows import Rows
+from . import lead
 from .evidence import Finding, at, by, share, within, worst_first, worst_of
 
 FAULTS_SHARE = 0.2
@@ -16,12 +17,13 @@ FAULTS_SHARE = 0.2
 
 def disturbed(rows: Rows) -> Iterator[Finding]:
     """Ratios of arms that others' work slowed by different factors."""
-    where = np.flatnonzero(rows.equal("disturbed", True))
+    where = np.flatnonzero(lead.equal(rows, "disturbed", True))
     if not len(where):
         return
-    worst = worst_first(rows.numbers("speedup_high") / rows.numbers("speedup_low"), where)
+    ends = [lead.numbers(rows, f"speedup_{end}") for end in ("low", "high")]
+    worst = worst_first(ends[1] / ends[0], where)
     first = int(worst[0])
-    low, high = (rows.numbers(f"speedup_{end}")[first] for end in ("low", "high"))
+    low, high = (end[first] for end in ends)
     often = share(where, rows.known("disturbed"), "timing")
     sentence = (
         f"other work slowed a method and the baseline by different factors in {often} (marked !): the intervals there "
@@ -33,13 +35,13 @@ def disturbed(rows: Rows) -> Iterator[Finding]:
 
 def means(rows: Rows) -> Iterator[Finding]:
     """Methods whose mean says something else than their median: some calls do what the others do not."""
-    mean, median = rows.numbers("mean_speedup"), rows.numbers("speedup")
+    mean, median = lead.numbers(rows, "mean_speedup"), lead.numbers(rows, "speedup")
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.abs(np.log(mean / median))
-    for (method,), where in by(rows, rows.equal("mean_differs", True), "method"):
+    for (method,), where in by(rows, lead.equal(rows, "mean_differs", True), "method"):
         worst = worst_first(apart, where)
         first = int(worst[0])
-        low, high = (rows.numbers(f"mean_speedup_{end}")[first] for end in ("low", "high"))
+        low, high = (lead.numbers(rows, f"mean_speedup_{end}")[first] for end in ("low", "high"))
         often = within(where, rows.known("mean_differs") & rows.equal("method", method), "configuration")
         by_mean = units.interval(mean[first], low, high)
         sentence = (
@@ -47,6 +49,32 @@ def means(rows: Rows) -> Iterator[Finding]:
             f"median and {by_mean} by the mean, which training pays{at(rows, first, ', ')}"
         )
         yield Finding("warning", "mean_differs", sentence, "", len(where), *worst_of(rows, worst))
+
+
+APART = 1.1
+"""How far apart the intervals of a time by itself and between others must lie before it is worth a sentence."""
+
+
+def interleaved(rows: Rows) -> Iterator[Finding]:
+    """Methods that take another time by themselves than between the others, where it is not an unlucky moment."""
+    time_s, alone_s = rows.numbers("time_s"), rows.numbers("alone_s")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slowed = rows.numbers("time_low_s") / rows.numbers("alone_high_s")
+        helped = rows.numbers("alone_low_s") / rows.numbers("time_high_s")
+    apart = np.fmax(slowed, helped)
+    for (method,), where in by(rows, apart > APART, "method"):
+        worst = worst_first(apart, where)
+        first = int(worst[0])
+        often = within(where, np.isfinite(apart) & rows.equal("method", method), "configuration")
+        sentence = (
+            f"{method} takes another time between the other methods than by itself{often}: "
+            f"{units.time(time_s[first])} against {units.time(alone_s[first])}{at(rows, first, ', ')}; they leave the "
+            "caches, the allocator or the clock in another state"
+        )
+        yield Finding("warning", "interleaved", sentence, REMEDY, len(where), *worst_of(rows, worst))
+
+
+REMEDY = "time it by itself to know what it takes there; allocator=retain leaves no page faults to tell apart"
 
 
 def faults(rows: Rows) -> Iterator[Finding]:

@@ -231,6 +231,7 @@ FINDERS = (
     calls.disturbed,
     calls.means,
     calls.faults,
+    calls.interleaved,
     not_repeatable,
     reduced,
     slow_dtypes,

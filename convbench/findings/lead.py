@@ -31,7 +31,7 @@ def numbers(rows: Rows, name: str) -> npt.NDArray[np.float64]:
     return np.where(where, rows.numbers(of(name, BACKWARD)), calls) if where.any() else calls
 
 
-def equal(rows: Rows, name: str, *wanted: str) -> Mask:
+def equal(rows: Rows, name: str, *wanted: str | bool) -> Mask:
     """Where such a column holds one of `wanted`."""
     where = in_training(rows)
     calls = rows.equal(name, *wanted)

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+ALONE = ("alone_s", "alone_low_s", "alone_high_s")
+
 OBSERVED = (
     *("measured_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"),
+    *ALONE,
     *("enqueue_s", "wall_s", "launch_bound"),
 )
 """Columns of one method that do not follow from its times."""
@@ -27,7 +30,7 @@ _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
     **dict.fromkeys(("enqueue_s", "wall_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"), median),
-    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s", "engine_s"), median),
+    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s", "engine_s", *ALONE), median),
     "throttle": _throttle,
     "launch_bound": any,
     "cuda_graph": all,

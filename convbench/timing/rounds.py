@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from ..facts.spec import Measure
-from . import sample_size
+from . import alone, sample_size
 from .clocks import Arm, Clock, HostTimes, Lost, Parted, Reading
 from .sample import Sample, sample_of
 from .samples import Samples
@@ -192,8 +192,10 @@ class _Session:
 
     def observe(self, samples: Samples, calls: list[int]) -> None:
         """Adds what was counted (tally.py), and where the host is not the device `enqueue_s` and what goes with it."""
-        for arm, n in zip(self.arms, calls, strict=True):
+        for arm in self.arms:
             samples.per_arm[arm.name] = self.seen[arm.name].columns()
+        self._observe_alone(samples, calls)
+        for arm, n in zip(self.arms, calls, strict=True):
             self.stage(arm.name, "timing")
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
@@ -203,6 +205,21 @@ class _Session:
                     wall_s=median([t.wall_s for t in times]),
                     launch_bound=self.seen[arm.name].launch_bound,
                 )
+
+    def _observe_alone(self, samples: Samples, calls: list[int]) -> None:
+        """Adds `alone_s` of the arms that others may have slowed or helped (alone.py)."""
+        clock, arms = self.clock, len(self.arms)
+        if not isinstance(clock, Parted) or not clock.parts or arms < 2:
+            return
+        for a, arm in enumerate(self.arms):
+            seen = self.seen[arm.name]
+            if not alone.wanted(clock.parts, seen) or not alone.fits(seen, arms, self.measure.max_time_s):
+                continue
+            times = []
+            for _ in range(1 + alone.SAMPLES):
+                self._submit(a, calls[a])
+                times.append(self._drain(arm.name)[0].seconds)
+            samples.per_arm[arm.name].update(alone.columns(times[1:]))
 
     def _check_seen(self, name: str, times: Sequence[HostTimes], calls: int) -> None:
         """Raises ArmFailed where the device does work of the arm that its samples do not see, whenever one looks."""

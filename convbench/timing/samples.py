@@ -10,7 +10,7 @@ from typing import Any
 
 from ..facts.configuration_key import ConfigurationKey
 from ..facts.spec import Measure
-from ..facts.statistics import Interval, median_interval, speed_verdict, spread_half_width
+from ..facts.statistics import Interval, median_interval, pairs_interval, speed_verdict, spread_half_width
 from ..facts.timed_as import CALL
 from .conditions import CONDITIONS, OBSERVED, together
 from .disturbance import stretch, widened
@@ -198,7 +198,7 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
         return out | {"speedup": 1.0, "converged": samples.narrow(baseline)}
     if baseline not in samples.arms:
         return out | {"converged": _narrow(_relative(time), measure.half_width)}
-    ratio = median_interval(samples.log_ratios(method, baseline))
+    ratio = pairs_interval(samples.log_ratios(method, baseline), samples.ran_first(method, baseline))
     wide = widened(ratio, [stretch(samples, method, baseline)])
     converged = wide is None and _narrow(samples.spread(method, baseline), measure.half_width)
     out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
