@@ -208,6 +208,8 @@ class _Configuration:
         """Times the baseline before one of the user's own methods is called, for _compare_baseline."""
         guests = [method.guest for method in self.methods if method.guest is not None]
         if self.spec.measure.enabled and baseline.guest is None and baseline.timeable and guests and not self.without:
+            # The baseline's deadline is not for processes that start.
+            self.stage("", "other processes")
             for guest in guests:
                 guest.settle()
             self.without = self._alone(baseline)

@@ -28,6 +28,7 @@ from convbench.measurement.accuracy_columns import same
 from convbench.measurement.problem import Problem
 from convbench.methods.formulas import EXPLICIT
 from convbench.methods.own import load
+from convbench.timing.clocks import Lost
 from convbench.timing.cpu_clock import CpuClock
 from convbench.timing.samples import Samples, columns
 
@@ -634,6 +635,44 @@ def test_times_stand_where_kernels_could_not_be_named(monkeypatch: pytest.Monkey
     assert (row["status"], row["reason"]) == ("ok", "kernels not named: no profiler")
     assert row["time_s"] > 0
     assert "kernels" not in row
+
+
+class _Starting:
+    """A process for an own method that takes its time to start, and then refuses; what was marked meanwhile is kept."""
+
+    idle_cpu_s = 0.0
+
+    def __init__(self, marks: list[Event]) -> None:
+        self._marks, self.meanwhile = marks, list[Event]()
+
+    def of(self, method: str) -> Any:
+        return self
+
+    def start(self) -> bool:
+        return True
+
+    def settle(self) -> None:
+        self.meanwhile.append(self._marks[-1])
+
+    def configure(self, spec: Spec, seed: int, result_bytes: int) -> None: ...
+
+    def close(self) -> None: ...
+
+    def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Any:
+        raise Lost(status="error", reason="it refuses")
+
+
+def test_a_process_that_starts_slowly_is_not_charged_to_the_baseline() -> None:
+    marks: list[Event] = []
+    host = _Starting(marks)
+    spec = small("explicit", "own_methods:right", baseline="explicit", **TIMED)
+    stage = lambda method, phase: marks.append((method, phase))  # noqa: E731
+    found = runner.run(spec, spec.arms, stage, known_ceilings=CEILINGS, hosts=host)
+    assert [(row["method"], row["status"]) for row in found.records] == [
+        ("explicit", "ok"),
+        ("own_methods:right", "error"),
+    ]
+    assert host.meanwhile == [("", "other processes")]
 
 
 @pytest.mark.gpu
