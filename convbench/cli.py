@@ -214,7 +214,9 @@ def _conclude(run: Run) -> int:
     from .terminal import summary as terminal
 
     outcome = run.outcome
-    context = terminal.Context(run.out, illegal=run.illegal, missing=outcome.missing, asked=outcome.total)
+    context = terminal.Context(
+        run.out, illegal=run.illegal, missing=outcome.missing, unfinished=outcome.unfinished, asked=outcome.total
+    )
     terminal.show(run.out, context=context)
     return _refuse(run.refused[0]) if run.refused else exit_code(outcome, run.strict)
 

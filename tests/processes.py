@@ -56,6 +56,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
+        self.passes: list[tuple[int, int, int]] = []
         self.started: list[Spec] = []
         self.finished: list[tuple[Spec, list[Record]]] = []
         self.outcomes: list[Outcome] = []
@@ -64,6 +65,9 @@ class Notes:
 
     def begin(self, total: int, already_done: int) -> None:
         self.begun.append((total, already_done))
+
+    def passing(self, number: int, passes: int, due: int) -> None:
+        self.passes.append((number, passes, due))
 
     def start(self, spec: Spec) -> None:
         self.started.append(spec)

@@ -294,7 +294,7 @@ def test_a_preset_that_is_not_wholly_written_down_is_not_compared(tmp_path: Path
 
 
 def test_six_processes_have_the_spread_between_processes_in_their_intervals(tmp_path: Path) -> None:
-    base, new = (noted(write(tmp_path / name, GOOD)) for name in ("base", "new"))
+    base, new = (noted(write(tmp_path / name, GOOD), **{"measure.processes": 1}) for name in ("base", "new"))
     asked = [Asked.of(base, new).spread(0.01)]
     for folder in (base, new):
         noted(folder, **{"measure.processes": 6})

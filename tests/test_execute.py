@@ -74,7 +74,7 @@ def test_same_command_measures_only_what_is_missing(run: RunOptions) -> None:
 
 def test_other_methods_or_measurement_are_another_run(run: RunOptions) -> None:
     sweep(specs(1), run)
-    outcome, _ = sweep([make_spec("explicit"), make_spec(measure=Measure())], run)
+    outcome, _ = sweep([make_spec("explicit"), make_spec(measure=Measure(processes=1))], run)
     assert measured(outcome) == 2
     assert len(table(run)) == 1 + 2 + 1
 
@@ -247,7 +247,13 @@ def test_failure_in_the_middle_still_merges(run: RunOptions, monkeypatch: pytest
 
 
 def test_samples_are_kept_when_asked_for(run: RunOptions) -> None:
-    sweep([make_spec("explicit", measure=Measure()), make_spec(measure=Measure(samples=False), seed=1)], run)
+    sweep(
+        [
+            make_spec("explicit", measure=Measure(processes=1)),
+            make_spec(measure=Measure(processes=1, samples=False), seed=1),
+        ],
+        run,
+    )
     samples = pd.read_parquet(run.out / "samples.parquet")
     assert len(samples) == 12
     assert samples["run_key"].unique().tolist() == [table(run)["run_key"][0]]

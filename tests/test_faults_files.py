@@ -241,9 +241,9 @@ def test_a_row_whose_file_vanished_is_not_replaced_by_the_one_before_it(tmp_path
 
 
 def test_samples_stay_with_their_rows(run: RunOptions) -> None:
-    sweep(run, range(2), measure=Measure())
+    sweep(run, range(2), measure=Measure(processes=1))
     shutil.rmtree(run.out / "parts")
-    sweep(run, [2], measure=Measure())
+    sweep(run, [2], measure=Measure(processes=1))
     samples = pd.read_parquet(run.out / "samples.parquet")
     assert set(samples["run_key"]) == set(table(run.out)["run_key"])
 
@@ -338,7 +338,7 @@ def test_a_damaged_table_is_one_sentence_for_every_command(
     run: RunOptions, name: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One byte in the middle of the data, another in the file's own description, and a file that is cut off."""
-    sweep(run, range(2), measure=Measure())
+    sweep(run, range(2), measure=Measure(processes=1))
     path = run.out / name
     whole = path.read_bytes()
     told = words[-1] not in ("csv", "show") or name == "results.parquet"

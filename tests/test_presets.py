@@ -52,8 +52,10 @@ def test_preset_of_ones_own(tmp_path: Path, text: str, name: str) -> None:
 
 def test_what_was_measured_before_is_not_measured_again() -> None:
     """The run key goes by the values, which older rows had as well, and not by what they are called."""
-    (spec,) = planned(["measure.margin=0.05"]).sweep
-    (usual,) = planned([]).sweep
+    before = ["measure.looks=[20,30,40,60,80,120,200]", "measure.half_width=0.01", "measure.min_time_s=0.5"]
+    before += ["measure.max_time_s=20.0", "measure.processes=1"]
+    (spec,) = planned([*before, "measure.margin=0.05"]).sweep
+    (usual,) = planned(before).sweep
     assert spec.run_key != usual.run_key
     assert spec.run_key == "7bde84388325f819"
     assert "changes" in COLUMNS["measure"].meaning

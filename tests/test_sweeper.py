@@ -103,8 +103,8 @@ def test_deterministic_takes_three_words() -> None:
 def test_files_are_composed_once_for_each_choice() -> None:
     sweep = swept("measure=none,rigorous", "kernel=3,5", "measure.margin=0.05")
     assert [(s.measure.name, s.measure.processes, s.case.kernel[0]) for s in sweep] == [
-        ("none margin=0.05", 1, 3),
-        ("none margin=0.05", 1, 5),
+        ("none margin=0.05", 4, 3),
+        ("none margin=0.05", 4, 5),
         ("rigorous margin=0.05", 6, 3),
         ("rigorous margin=0.05", 6, 5),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,6 @@ from convbench.execution import time_budget
 from convbench.execution.interrupt import Interrupt
 from convbench.execution.outcome import Outcome
 from convbench.execution.worker import Measured
-from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record, record
 from convbench.facts.spec import Spec
 from convbench.timing.samples import Samples
@@ -37,10 +37,24 @@ class Machine:
         self.rows: dict[int, list[Record]] = {}
         self.samples: dict[int, Samples] = {}
         self.order: list[int] = []
+        self.fresh = 0
+        self.left: list[int] = []
         self.fails_at: tuple[int, int] | None = None
         self.failure: dict[str, str] = {"status": "crash", "reason": "killed"}
 
-    def visit(self, spec: Spec, process: int = 0) -> Measured:
+    def passes(self, spec: Spec) -> int:
+        return spec.measure.passes
+
+    def taken(self, spec: Spec) -> int:
+        return 0
+
+    def earlier(self, spec: Spec, processes: int) -> None:
+        return None
+
+    def begin_pass(self) -> None:
+        self.fresh += 1
+
+    def visit(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured:
         kernel, pairs = spec.case.kernel[0], spec.measure.looks[0]
         assert spec.measure.looks == (pairs,)
         pairs = min(pairs, math.ceil(spec.measure.max_time_s / self.pair_s))
@@ -70,10 +84,11 @@ class Machine:
         samples.counters.update(sampling_s=pairs * self.pair_s, clock_mhz=900.0 if process == 0 else 1800.0)
         return samples
 
-    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
+    def keep(self, position: int, spec: Spec, measured: Measured, left: int = 0) -> list[Record]:
         self.rows[position] = measured.rows(spec)
+        self.left.append(left)
         if measured.samples:
-            (self.samples[position],) = measured.samples
+            self.samples[position] = measured.samples[-1]
         return self.rows[position]
 
 
@@ -84,6 +99,7 @@ class Watcher:
 
     def watch(self, doing: object) -> None: ...
     def begin(self, total: int, already_done: int) -> None: ...
+    def passing(self, number: int, passes: int, due: int) -> None: ...
     def start(self, spec: Spec) -> None: ...
     def end(self, outcome: Outcome) -> None: ...
 
@@ -94,8 +110,11 @@ class Watcher:
         self.warned.append(f"{problem}; {remedy}")
 
 
-def sweep(kernels: list[int]) -> list[tuple[int, Spec]]:
-    return [(n, make_spec(kernel=k, measure__enabled=True, measure__name="default")) for n, k in enumerate(kernels)]
+ONE = {"measure__enabled": True, "measure__looks": [20, 40], "measure__max_time_s": 20.0, "measure__processes": 1}
+
+
+def sweep(kernels: list[int], **settings: Any) -> list[tuple[int, Spec]]:
+    return [(n, make_spec(kernel=k, **{**ONE, **settings})) for n, k in enumerate(kernels)]
 
 
 @pytest.fixture
@@ -195,9 +214,9 @@ def test_a_method_that_deceives_in_a_later_visit_has_failed(machine: Machine) ->
 def test_a_signal_ends_it_between_visits(machine: Machine) -> None:
     keep = machine.keep
 
-    def keep_and_interrupt(position: int, spec: Spec, measured: Measured) -> list[Record]:
+    def keep_and_interrupt(position: int, spec: Spec, measured: Measured, left: int = 0) -> list[Record]:
         machine.interrupt.signal = 15
-        return keep(position, spec, measured)
+        return keep(position, spec, measured, left)
 
     machine.keep = keep_and_interrupt  # type: ignore[method-assign]
     time_budget.run_within(60.0, machine, sweep([1, 2, 3]), Watcher())
@@ -207,7 +226,7 @@ def test_a_signal_ends_it_between_visits(machine: Machine) -> None:
 def test_without_timing_every_configuration_is_visited_once(machine: Machine) -> None:
     visit = machine.visit
 
-    def untimed(spec: Spec, process: int = 0) -> Measured:
+    def untimed(spec: Spec, process: int = 0, arms: object = None) -> Measured:
         return replace(visit(spec, process), samples=[])
 
     machine.visit = untimed  # type: ignore[method-assign]
@@ -215,8 +234,23 @@ def test_without_timing_every_configuration_is_visited_once(machine: Machine) ->
     assert machine.order == [1, 2, 3]
 
 
-def test_fresh_processes_cannot_share_a_budget(machine: Machine) -> None:
-    todo = [(0, make_spec(measure__enabled=True, measure__name="rigorous", measure__processes=6))]
-    with pytest.raises(InvalidValue, match="measure=rigorous takes 6 processes"):
-        time_budget.run_within(60.0, machine, todo, Watcher())
+@pytest.mark.parametrize("processes", [2, 4, 6])
+def test_fresh_processes_share_the_budget(machine: Machine, processes: int) -> None:
+    watcher, begun = Watcher(), machine.now
+    time_budget.run_within(120.0, machine, sweep([1, 2, 3], measure__processes=processes), watcher)
+    assert machine.now - begun == pytest.approx(120.0, rel=0.05)
+    assert machine.fresh == processes
+    assert {row["processes"] for rows in machine.rows.values() for row in rows} == {processes}
+    assert [part.process for part in machine.samples.values()] == [processes - 1] * 3
+    assert machine.left[-1] == 0
+    assert watcher.warned == []
     time_budget.run_within(60.0, machine, [], Watcher())
+
+
+def test_a_budget_that_is_spent_after_one_process_says_so_and_leaves_rows_of_one(machine: Machine) -> None:
+    watcher = Watcher()
+    time_budget.run_within(3.0, machine, sweep([1, 2, 3], measure__processes=4), watcher)
+    assert {row["processes"] for rows in machine.rows.values() for row in rows} == {1}
+    assert machine.left == [3, 3, 3, 0, 0, 0], "the last word on each is that nothing more is to come"
+    (warning,) = watcher.warned
+    assert "had its minimum in one of 4 processes" in warning

@@ -28,7 +28,10 @@ from convbench.timing.turns import Elsewhere, Turns
 
 from .fake_clock import FakeClock
 
-DEFAULT = Measure(min_time_s=0.0, warmup_s=0.0)
+DEFAULT = Measure(
+    looks=(20, 30, 40, 60, 80, 120, 200), half_width=0.01, min_time_s=0.0, max_time_s=20.0, warmup_s=0.0, processes=1
+)
+"""A process of many pairs, in which the rule for stopping has the most to do."""
 RUNS = 600
 
 

@@ -177,15 +177,6 @@ def test_load_runs_only_while_it_measures(said, monkeypatch):
     assert events == ["on", "off"]
 
 
-@pytest.mark.parametrize("processes,allowed", [(1, True), (2, False), (5, False), (6, True), (9, True)])
-def test_as_many_processes_as_give_an_interval(processes, allowed):
-    if allowed:
-        assert Measure(processes=processes).processes == processes
-    else:
-        with pytest.raises(InvalidValue, match="gives no 95% interval"):
-            Measure(processes=processes)
-
-
 def test_a_real_run_from_the_command_line():
     """As a user starts it, for two seconds: too few tries for a judgement, and it says so."""
     done = subprocess.run(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..facts.case import InvalidValue
 from ..results import run_file
 from ..results.finished import read_run
+from ..results.rows import Rows
 from ..results.run_file import latest
 from ..results.table import table_files
 from ..results.unmerged import own_folder, writer
@@ -33,11 +36,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _unfinished(rows: Rows, folder: Path) -> int:
+    """Configurations that were timed in fewer processes than the command asked for that measured last."""
+    settings = run_file.settings_of(folder)
+    if settings.get("budget_s") is not None or settings.get("isolation") == "none":
+        return 0
+    wanted = settings.get("measure.processes")
+    fewer = rows.numbers("processes") < (wanted if isinstance(wanted, int) else 0)
+    return len(np.unique(rows.configuration[fewer])) if settings.get("measure.enabled") else 0
+
+
 def _show(folder: Path, place: Path) -> None:
     """The summary of the tables in `place`; where the sweep has not ended, what its part files hold so far."""
-    asked, there = run_file.configurations(folder), 0
+    asked, there, unfinished = run_file.configurations(folder), 0, 0
     if asked is not None and (place / "results.parquet").is_file():
-        there = int(read_run(place / "results.parquet").configuration.max(initial=-1)) + 1
-    missing = max(0, (asked or 0) - there)
-    context = summary.Context(folder, missing=missing, asked=asked, so_far=place != folder, writer=writer(folder))
+        rows = read_run(place / "results.parquet")
+        there = int(rows.configuration.max(initial=-1)) + 1
+        unfinished = _unfinished(rows, folder)
+    context = summary.Context(
+        folder, missing=max(0, (asked or 0) - there), unfinished=unfinished, asked=asked, so_far=place != folder,
+        writer=writer(folder),
+    )  # fmt: skip
     summary.show(place, context=context)

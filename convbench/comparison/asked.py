@@ -12,7 +12,7 @@ from ..results.run_file import settings_of
 from ..sweep.presets import COMPARED, Preset
 from .measure_again import AS_IT_WAS
 
-ENOUGH_PROCESSES = 6
+ENOUGH_PROCESSES = 2
 """From so many processes on, a row's interval holds what processes of the same code differ by."""
 
 

@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import false_discovery_control
 
 from ..facts.record import Record
+from ..facts.statistics import FEW_PROCESSES, student_quantile
 
 LEVEL = 0.05
 """Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
@@ -39,11 +40,15 @@ def log_ratio_se(row: Record, middle: str, low: str, high: str) -> Estimate | No
     """The log of a row's median with a standard error from its 95% interval; None where the row has no such figure.
 
     se = log(high / low) / (2 · 1.96). The ends are order statistics; the width between two of n that
-    are 95% apart varies by about 0.71 / n^¼ of itself, so that se² has about √n degrees of freedom.
+    are 95% apart varies by about 0.71 / n^¼ of itself, so that se² has about √n degrees of freedom. Of n = 2 to 5
+    processes the interval is Student's, log(high / low) / (2 · t), with n − 1 degrees of freedom.
     """
     ends = [row.get(name) for name in (low, middle, high)]
     if any(end is None or not math.isfinite(end) or end <= 0 for end in ends):
         return None
+    if 1 < row.get("processes", 1) <= FEW_PROCESSES:
+        spread = math.log(row[high] / row[low]) / (2 * student_quantile(row["processes"] - 1))
+        return Estimate(math.log(row[middle]), max(spread, 0.0), row["processes"] - 1.0)
     se = math.log(row[high] / row[low]) / (2 * Z95)
     return Estimate(math.log(row[middle]), max(se, 0.0), math.sqrt(max(row.get("samples", 6), 6)))
 
@@ -68,8 +73,11 @@ def processes_differ(row: Record, again: Record) -> Record:
     """`row` with the scatter of the six processes of `again` in the interval of its speedup.
 
     A row from one process cannot know by how much another would have differed (memory layout, other work on the
-    machine); six that were measured again, whose smallest and largest median their interval names, can.
+    machine); six that were measured again, whose smallest and largest median their interval names, can. A row from
+    several knows it by itself.
     """
+    if row.get("processes", 1) > 1:
+        return row
     own, fresh = (log_ratio_se(r, "speedup", "speedup_low", "speedup_high") for r in (row, again))
     if own is None or fresh is None:
         return row

@@ -49,6 +49,7 @@ JUDGED = (
         "measured_s",
         "kernels",
     ),
+    "processes",
     *FIGURES,
 )
 """Columns that decide; the others are read for the few rows that are shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..facts import units
@@ -14,10 +14,10 @@ from ..facts.record import Record
 from ..facts.spec import Spec
 from ..results import store
 from ..results.merge import merge
-from ..timing.samples import Samples
 from .commits import Commits
-from .interrupt import Interrupt, Interrupted, StopNow
+from .interrupt import Interrupt, StopNow
 from .outcome import Observer, Outcome
+from .passes import joined, left_to_time, run_passes
 from .source import code_key
 from .time_budget import run_within
 from .worker import InProcess, Isolated, Measured, Worker
@@ -42,10 +42,11 @@ class RunOptions:
 class Session:
     """What lasts from the first configuration to the last: the child, the part file, what is known to be done."""
 
-    def __init__(self, run: RunOptions, interrupt: Interrupt) -> None:
-        self.run, self.interrupt = run, interrupt
+    def __init__(self, run: RunOptions, interrupt: Interrupt, owner: bool = False) -> None:
+        self.run, self.interrupt, self._owner = run, interrupt, owner
         self.index = store.Index(run.out)
         self._codes: dict[str, str] = {}
+        self._begun: set[str] = set()
         self._commits = Commits()
         self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
         self._worker: Worker = _worker_of(run, interrupt)
@@ -64,14 +65,51 @@ class Session:
         """Whether this configuration has all its rows and none that is to be measured again."""
         return store.settled(self.entries(spec), self.run.retry)
 
-    def measure(self, position: int, spec: Spec) -> list[Record]:
-        """Runs one configuration and appends its rows. Raises Interrupted, and InvalidValue when it cannot."""
-        return self.keep(position, spec, self.visit(spec))
+    def passes(self, spec: Spec) -> int:
+        """How many processes are to measure a configuration; with isolation=none there is this one alone."""
+        return spec.measure.passes if self.run.isolation == "process" else 1
 
-    def visit(self, spec: Spec, process: int = 0) -> Measured:
-        """Runs one configuration and keeps nothing. Raises as `measure` does."""
+    def taken(self, spec: Spec) -> int:
+        """How many processes have measured it already; 0 where it is to be measured anew."""
+        retry = None if spec.key.unit in self._begun else self.run.retry
+        left = store.passes_left(self.entries(spec), retry)
+        return 0 if not left else max(0, self.passes(spec) - left)
+
+    def begin_pass(self) -> None:
+        """A fresh child for what comes next; before it the tables of what there is, where the folder is our own."""
+        if self._worker.used:
+            if self._owner:
+                self.merge()
+            self._worker.fresh()
+
+    def add(self, position: int, spec: Spec, process: int) -> list[Record]:
+        """Measures one configuration in one more process and appends its rows, which are of all of them so far.
+
+        Raises Interrupted, and InvalidValue when it cannot.
+        """
+        before = self.earlier(spec, process) if process else None
+        if before is None:
+            now, process = self.visit(spec), 0
+            whole = now
+        else:
+            now = self.visit(spec, process, left_to_time(before.found))
+            whole = joined(spec, before, now)
+        return self.keep(position, spec, whole, self.passes(spec) - process - 1 if now.samples else 0)
+
+    def earlier(self, spec: Spec, processes: int) -> Measured | None:
+        """What the first `processes` processes found; None where it cannot be read any more."""
+        found = self.index.earlier(spec, processes)
+        return None if found is None else Measured(found.rows, found.samples, apart=self._worker.apart)
+
+    def visit(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured:
+        """Runs one configuration, or some of its arms, and keeps nothing. Raises as `add` does.
+
+        Memory and kernels are looked at in the first process alone: they are the same in all.
+        """
         self._rows.open()
-        return self._worker.run(spec, process)
+        if process:
+            spec = replace(spec, measure=replace(spec.measure, memory=False, kernels=False))
+        return self._worker.run(spec, process, arms)
 
     def afresh(self, specs: Sequence[Spec], times: int) -> tuple[int, Measured]:
         """As Isolated.afresh; keeps nothing. Raises InvalidValue without child processes, and what `measure` raises."""
@@ -85,25 +123,36 @@ class Session:
         self._worker.close()
         self._worker = _worker_of(self.run, self.interrupt)
 
-    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]:
-        """Appends the rows of what was measured, and returns them; earlier ones of the configuration count no more."""
+    def keep(self, position: int, spec: Spec, measured: Measured, left: int = 0) -> list[Record]:
+        """Appends the rows of what was measured, and returns them; earlier ones of the configuration count no more.
+
+        `left`: further processes that are to measure it.
+        """
         unit, codes = spec.key.unit, self.codes(spec)
         rows = [row | self._commits.columns(row["method"]) for row in measured.rows(spec)]
-        lines = [store.encode(position, unit, codes[row["method"]], row) for row in rows]
+        lines = [store.encode(position, unit, codes[row["method"]], row, left) for row in rows]
+        passing = left > 0 and not spec.measure.samples
+        kept = spec.measure.samples or passing
+        parts = [part.to_dict() for part in measured.samples] if kept else []
+        samples = store.encode_samples(spec, parts, passing) if parts else b""
         with ExitStack() as steps:
             # The last to be entered is done first, and all are done whatever becomes of those before.
             for key, environment in measured.environments.items():
                 steps.callback(store.keep_environment, self.run.out, key, environment, self._rows)
             steps.callback(self._rows.append, b"".join(lines))
             # Before the rows: whoever finds rows finds their samples.
-            if spec.measure.samples and measured.samples:
-                steps.callback(self._keep_samples, spec, measured.samples)
-        self.index.add(unit, rows, codes)
+            if samples:
+                steps.callback(self._keep_samples, samples)
+        self.index.add(unit, rows, codes, left)
+        self._begun.add(unit)
+        places = store.places(self._rows.path, self._rows.end, lines)
+        held = store.places(self._samples.path, self._samples.end, [samples])[0] if samples else None
+        self.index.passed(zip(lines, places, strict=True), held)
         return rows
 
-    def _keep_samples(self, spec: Spec, samples: Sequence[Samples]) -> None:
+    def _keep_samples(self, line: bytes) -> None:
         self._samples.open()
-        self._samples.append(store.encode_samples(spec, [part.to_dict() for part in samples]))
+        self._samples.append(line)
 
     def doing(self) -> str:
         """What the child is at: the method and its phase, or what is done for all of them."""
@@ -143,7 +192,7 @@ def driving(run: RunOptions) -> Iterator[Session]:
     After a signal every further `execute` inside returns at once. Raises InvalidValue("out", …) for a folder
     that cannot be written or that another process is writing to; StopNow at a second signal, without merging.
     """
-    with Interrupt() as interrupt, store.locked(run.out), _session(run, interrupt) as session:
+    with Interrupt() as interrupt, store.locked(run.out), _session(run, interrupt, owner=True) as session:
         token = _driving.set(session)
         try:
             yield session
@@ -161,8 +210,8 @@ def driving(run: RunOptions) -> Iterator[Session]:
 
 
 @contextmanager
-def _session(run: RunOptions, interrupt: Interrupt) -> Iterator[Session]:
-    session = Session(run, interrupt)
+def _session(run: RunOptions, interrupt: Interrupt, owner: bool = False) -> Iterator[Session]:
+    session = Session(run, interrupt, owner)
     try:
         yield session
     finally:
@@ -202,7 +251,7 @@ def execute(
         outcome = Outcome()
         try:
             if run.budget_s is None:
-                _run_all(session, todo, observer)
+                run_passes(session, todo, observer)
             else:
                 run_within(run.budget_s, session, todo, observer)
         finally:
@@ -210,18 +259,6 @@ def execute(
             outcome.already_done = len(specs) - len(todo)
             observer.end(outcome)
         return outcome
-
-
-def _run_all(session: Session, todo: Iterable[tuple[int, Spec]], observer: Observer) -> None:
-    for position, spec in todo:
-        if session.interrupt.signal is not None:
-            return
-        observer.start(spec)
-        try:
-            records = session.measure(position, spec)
-        except Interrupted:
-            return
-        observer.finish(spec, records)
 
 
 def review(specs: Iterable[Spec], run: RunOptions) -> Outcome:
@@ -238,6 +275,7 @@ def _outcome(specs: Iterable[Spec], session: Session) -> Outcome:
         outcome.total += 1
         entries = session.entries(spec)
         outcome.missing += entries is None
+        outcome.unfinished += store.unfinished(entries) > 0
         for entry in entries or ():
             outcome.rows[entry.status] = outcome.rows.get(entry.status, 0) + 1
             outcome.wrong += entry.wrong

@@ -1,7 +1,8 @@
 """A sweep within a time budget: everything is measured a little, then what is least certain a little more.
 
 Each further visit to a configuration adds pairs to those it has; its rows are written anew after each, so that an
-interrupted sweep keeps what it learned.
+interrupted sweep keeps what it learned. Where it is to be measured in several processes, each of them has an equal
+share of the time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples
 from .interrupt import Interrupt, Interrupted
 from .outcome import Observer
-from .worker import Measured, check_budget
+from .passes import joined, left_to_time
+from .worker import Measured
 
 
 class Session(Protocol):
@@ -27,21 +29,43 @@ class Session(Protocol):
 
     interrupt: Interrupt
 
-    def visit(self, spec: Spec, process: int = 0) -> Measured: ...
-    def keep(self, position: int, spec: Spec, measured: Measured) -> list[Record]: ...
+    def passes(self, spec: Spec) -> int: ...
+    def taken(self, spec: Spec) -> int: ...
+    def begin_pass(self) -> None: ...
+    def earlier(self, spec: Spec, processes: int) -> Measured | None: ...
+    def visit(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured: ...
+    def keep(self, position: int, spec: Spec, measured: Measured, left: int = 0) -> list[Record]: ...
+
+
+SEEDS = 1000
+"""Visits of one process that have an order of samples of their own, before they would have that of the next process."""
 
 
 @dataclass(slots=True)
 class _Cell:
-    """One configuration: its place in the table, and what its visits brought; `samples` are its `passes` as
-    one, by what was timed."""
+    """One configuration: its place in the table, and what was found of it. `before` is what earlier processes found,
+    `passes` the visits of the present one and `samples` those as one, by what was timed."""
 
     position: int
     spec: Spec
+    before: Measured | None = None
     found: list[Record] = field(default_factory=list)
     passes: dict[str, list[Samples]] = field(default_factory=dict)
     samples: dict[str, Samples] = field(default_factory=dict)
     visits: int = 0
+    process: int = 0
+
+    @property
+    def measured(self) -> Measured:
+        """All processes so far, the present one included."""
+        now = Measured(self.found, [replace(samples, process=self.process) for samples in self.samples.values()])
+        return now if self.before is None else joined(self.spec, self.before, now)
+
+    def next_process(self) -> None:
+        """What was found counts as an earlier process's from here on."""
+        self.before = self.measured
+        self.found, self.passes, self.samples, self.visits = [], {}, {}, 0
+        self.process += 1
 
     @property
     def widest(self) -> float | None:
@@ -63,41 +87,82 @@ class _Cell:
 
 
 def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec]], observer: Observer) -> None:
-    """Measures all of `todo` for the minimum of pairs, then the widest intervals until `budget_s` is spent.
+    """Measures all of `todo` for the minimum of pairs, then the widest intervals until `budget_s` is spent; the same in
+    each further process, with what is left of the time.
 
-    Warns once where the minimum alone takes longer; it is measured all the same. Raises InvalidValue for
-    configurations that repeat their pairs in fresh processes: those have no single series of pairs that could
-    be continued.
+    Warns once where the minimum alone takes longer; it is measured all the same, in one process.
     """
     if not todo:
         return
-    for _, spec in todo:
-        check_budget(budget_s, spec)
-    begun, warned = time.monotonic(), False
-    cells = {n: _Cell(position, spec) for n, (position, spec) in enumerate(todo)}
-    allotment = Allotment(budget_s, max(spec.measure.looks[0] for _, spec in todo), cells)
+    begun = time.monotonic()
+    cells = [_begun(session, position, spec) for position, spec in todo]
+    last = max(session.passes(cell.spec) for cell in cells)
+    minimum_s = 0.0
+    for number in range(min(cell.process for cell in cells), last):
+        due = [cell for cell in cells if cell.process == number < session.passes(cell.spec)]
+        share_s = (budget_s - (time.monotonic() - begun)) / (last - number)
+        if not due:
+            continue
+        if share_s < minimum_s:
+            _settle(session, due)
+            return
+        if last > 1:
+            session.begin_pass()
+        observer.passing(number, last, len(due))
+        spent_s = _one_pass(share_s, session, due, observer)
+        if session.interrupt.signal is not None or spent_s is None:
+            return
+        if minimum_s == 0.0 and spent_s > share_s:
+            more = f" in one of {last} processes" if last > 1 else ""
+            observer.warn(
+                f"budget_s={budget_s:g} ran out before every configuration had its minimum{more}; "
+                "the minimum is measured anyway",
+                "give more time, fewer configurations, or measure=quick",
+            )
+        minimum_s = spent_s
+        for cell in due:
+            if not cell.samples or number + 1 == session.passes(cell.spec):
+                cell.process = last
+            else:
+                cell.next_process()
+
+
+def _begun(session: Session, position: int, spec: Spec) -> _Cell:
+    """A configuration with what earlier processes found of it."""
+    taken = session.taken(spec)
+    before = session.earlier(spec, taken) if taken else None
+    return _Cell(position, spec, before, process=taken if before is not None else 0)
+
+
+def _settle(session: Session, due: Sequence[_Cell]) -> None:
+    """Writes the rows of these once more, as those of configurations that nothing more is measured of."""
+    for cell in due:
+        if cell.before is not None:
+            session.keep(cell.position, cell.spec, cell.before)
+
+
+def _one_pass(budget_s: float, session: Session, due: Sequence[_Cell], observer: Observer) -> float | None:
+    """Measures all of `due` in one process; returns the seconds that the minimum took, None after an interruption."""
+    begun, minimum_s = time.monotonic(), 0.0
+    cells = dict(enumerate(due))
+    allotment = Allotment(budget_s, max(cell.spec.measure.looks[0] for cell in due), cells)
     while visit := allotment.next(time.monotonic() - begun):
         cell = cells[visit.key]
         if session.interrupt.signal is not None:
-            return
+            return None
         observer.start(cell.spec)
         first = cell.visits == 0
         started = time.monotonic()
         try:
             gain, rows = _visit(session, cell, visit)
         except Interrupted:
-            return
+            return None
         visit_s = time.monotonic() - started - gain.once_s
         allotment.report(visit, gain.pairs, cell.widest, gain.sampling_s, visit_s)
         if first:
+            minimum_s = time.monotonic() - begun
             observer.finish(cell.spec, rows)
-        if first and not warned and time.monotonic() - begun > budget_s:
-            warned = True
-            observer.warn(
-                f"budget_s={budget_s:g} ran out before every configuration had its minimum; "
-                "the minimum is measured anyway",
-                "give more time, fewer configurations, or measure=quick",
-            )
+    return minimum_s
 
 
 class _Gain(NamedTuple):
@@ -118,15 +183,22 @@ def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> tuple[_Gain, lis
         "memory": first and spec.measure.memory,
         "kernels": first and spec.measure.kernels,
     }
-    measured = session.visit(replace(spec, measure=replace(spec.measure, **changes)), cell.visits)
+    changed = replace(spec, measure=replace(spec.measure, **changes))
+    arms = None if cell.before is None else left_to_time(cell.before.found)
+    measured = session.visit(changed, cell.process * SEEDS + cell.visits, arms)
     cell.visits += 1
     added = [samples for samples in measured.samples if cell.add(samples)]
     cell.found = _found(cell, measured.found)
-    kept = list(cell.samples.values())
-    rows = session.keep(cell.position, spec, replace(measured, found=cell.found, samples=kept))
+    left = session.passes(spec) - cell.process - 1 if cell.samples else 0
+    rows = session.keep(cell.position, spec, replace(measured, **_whole(cell)), left)
     pairs = next((samples.rounds for samples in added if samples.timed_as == CALL), 0)
     sampling_s = math.fsum(float(samples.counters.get("sampling_s", samples.measured_s)) for samples in added)
     return _Gain(pairs, sampling_s if pairs else 0.0, measured.once_s), rows
+
+
+def _whole(cell: _Cell) -> dict[str, Any]:
+    whole = cell.measured
+    return {"found": whole.found, "samples": whole.samples}
 
 
 def _found(cell: _Cell, fresh: Sequence[Record]) -> list[Record]:

@@ -17,6 +17,7 @@ from .._version import __version__
 from ..facts.case import InvalidValue
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
+from ..facts.statistics import FEW_PROCESSES
 from ..facts.timed_as import CALL, COLUMN_OF, of
 from ..timing.figures import with_figures
 from ..timing.samples import Samples
@@ -65,9 +66,18 @@ class Ceilings:
 
 
 class Worker(Protocol):
-    """What runs configurations; `process` seeds the order of the samples, so that another pass has another order."""
+    """What runs configurations, or some of their arms; `process` seeds the order of the samples, so that another pass
+    has another order.
 
-    def run(self, spec: Spec, process: int = 0) -> Measured: ...
+    `used`: it has run something since it was last made `fresh`, which a process that is to be another one must not be.
+    `apart`: the user's own methods run in processes of their own.
+    """
+
+    used: bool
+    apart: bool
+
+    def run(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured: ...
+    def fresh(self) -> None: ...
     def doing(self) -> str: ...
     def close(self) -> None: ...
 
@@ -75,15 +85,22 @@ class Worker(Protocol):
 class Isolated:
     """Runs configurations in child processes. Raises Interrupted, and InvalidValue where no child can be started."""
 
+    apart = True
+
     def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
         self._children = Children(memory_limit, interrupt)
+        self.used = False
         self._environments: dict[tuple[str, Switches], str] = {}
         self._ceilings = Ceilings()
 
-    def run(self, spec: Spec, process: int = 0) -> Measured:
-        if spec.measure.enabled and spec.measure.processes > 1:
-            return self._repeated(spec)
-        return self._once(spec, spec.arms, process)
+    def run(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured:
+        self.used = True
+        return self._once(spec, spec.arms if arms is None else arms, process)
+
+    def fresh(self) -> None:
+        """What comes next runs in a child that has run nothing."""
+        self._children.drop()
+        self.used = False
 
     def doing(self) -> str:
         return self._children.doing()
@@ -200,40 +217,17 @@ class Isolated:
             answer["once_s"] += start_s
         return answer
 
-    def _repeated(self, spec: Spec) -> Measured:
-        """The configuration in as many fresh processes as it asks for, its speed columns taken from all of them.
-
-        A method that fails in one of them has its row, and is not given the others' time to fail in as well.
-        """
-        runs: list[Measured] = []
-        arms: Sequence[str] = spec.arms
-        for process in range(spec.measure.processes):
-            self._children.drop()
-            runs.append(self._once(spec, arms, process))
-            arms = [row["method"] for row in runs[-1].found if row["status"] not in FAILED]
-            if not runs[-1].samples:
-                break
-        self._children.drop()
-        return _combined(runs)
-
 
 def check_isolation(isolation: str, spec: Spec) -> None:
-    """Raises InvalidValue where a configuration is to be repeated in fresh processes and there are to be none."""
-    if isolation == "none" and spec.measure.enabled and spec.measure.processes > 1:
+    """Raises InvalidValue where a measurement for publication is to be taken in one process.
+
+    With fewer processes the first alone measures, and the column `processes` says so.
+    """
+    if isolation == "none" and spec.measure.passes > FEW_PROCESSES:
         raise InvalidValue(
             "isolation",
             f"isolation=none runs everything in one process, and measure={spec.measure.name} takes "
             f"{spec.measure.processes} fresh ones; use isolation=process or measure=default",
-        )
-
-
-def check_budget(budget_s: float | None, spec: Spec) -> None:
-    """Raises InvalidValue where a time budget is to be divided among pairs that no single process takes."""
-    if budget_s is not None and spec.measure.processes > 1:
-        raise InvalidValue(
-            "budget_s",
-            f"budget_s={budget_s:g} divides the pairs of one process, and measure={spec.measure.name} takes "
-            f"{spec.measure.processes} processes; use measure=default or leave budget_s out",
         )
 
 
@@ -248,21 +242,27 @@ class InProcess:
     The user's own methods share the interpreter with their judge, and get no verdict on their speed.
     """
 
+    used = apart = False
+
     def __init__(self) -> None:
         self._ceilings = Ceilings()
 
     def doing(self) -> str:
         return ""
 
-    def run(self, spec: Spec, process: int = 0) -> Measured:
+    def fresh(self) -> None:
+        pass
+
+    def run(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured:
         """Raises InvalidValue where the configuration is to be repeated in fresh processes."""
         from ..timing.rounds import ArmFailed
 
         check_isolation("none", spec)
+        wanted = spec.arms if arms is None else arms
         try:
-            return self._once(spec, spec.arms, process)
+            return self._once(spec, wanted, process)
         except ArmFailed:  # one of them
-            each = [self._once(spec, [arm], process) for arm in spec.arms]
+            each = [self._once(spec, [arm], process) for arm in wanted]
             rows = [row for alone in each for row in alone.rows(spec)]
             return Measured(rows, [], each[0].environments, each[0].once_s, apart=False)
 
@@ -301,14 +301,3 @@ def _failed(spec: Spec, method: str, failure: Mapping[str, Any], started: float)
         "elapsed_s": time.time() - started,
     }
     return record({**spec.columns(), **values})
-
-
-def _combined(runs: Sequence[Measured]) -> Measured:
-    """One result from several processes: accuracy of the first, speed of all, and what failed in any."""
-    found = []
-    for first in runs[0].found:
-        rows = [row for run in runs for row in run.found if row["method"] == first["method"]]
-        row = next((r for r in rows if r["status"] != "ok" or r.get("accuracy") == "fail"), rows[0])
-        found.append({**row, "elapsed_s": sum(r.get("elapsed_s", 0.0) for r in rows)})
-    environments = {key: value for run in runs for key, value in run.environments.items()}
-    return Measured(found, [sample for run in runs for sample in run.samples], environments)

@@ -91,10 +91,21 @@ SPEED = (
     Column("time_low_s", float, "s", "lower end of its 95% interval"),
     Column("time_high_s", float, "s", "upper end of its 95% interval"),
     Column("samples", int, "", "pairs measured"),
+    Column(
+        "processes",
+        int,
+        "",
+        "fresh processes that the times, ratios and intervals are of; 1: the intervals are of the pairs of one process "
+        "and say nothing of the next",
+    ),
     Column("calls_per_sample", int, "", "calls in one timed sample"),
     Column("speedup", float, "", "baseline time over this method's time, median of the pairs"),
     Column("speedup_low", float, "", "lower end of its 95% interval"),
     Column("speedup_high", float, "", "upper end of its 95% interval"),
+    Column(
+        "speedup_mode_low", float, "", "speedup in the slower of two groups that its processes fall into, if they do"
+    ),
+    Column("speedup_mode_high", float, "", "speedup in the faster of these two groups"),
     Column("speed", str, "", " | ".join(SPEEDS)),
     Column("margin", float, "", "share either way within which `speed` calls two times equivalent"),
     Column(

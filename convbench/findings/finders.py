@@ -12,6 +12,7 @@ from ..facts.settings import CONFIGURATION
 from ..results.rows import Rows, partners
 from . import calls
 from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
+from .intervals import two_speeds
 from .timings import compressed, engine_bound, launch_bound, launches_wait, not_in_training, throttled, unsettled
 
 SEPARATION = 1.3
@@ -224,6 +225,7 @@ FINDERS = (
     not_in_training,
     engine_bound,
     unsettled,
+    two_speeds,
     launch_bound,
     compressed,
     launches_wait,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
-from ..findings import finders, network_words, tally
+from ..findings import finders, intervals, network_words, tally
 from ..findings.evidence import SEVERITIES, Finding
 from ..findings.networks import of as networks_in
 from ..results.rows import Indexes, Rows
@@ -62,6 +62,7 @@ def render(runs: Runs) -> str:
         shown=sections(runs),
         split=split,
         lines=lines,
+        intervals=intervals.said(runs.rows),
         findings=found_in(runs),
         comparisons=COMPARISONS,
         networks=networks(runs),

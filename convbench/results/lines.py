@@ -26,8 +26,15 @@ IMPOSSIBLE_TIME = b',"speed":"%s"' % IMPOSSIBLE.encode()
 """What a row's line holds as no other part of it can: a quotation mark within a text has a backslash before it."""
 
 
+LEFT = re.compile(rb'"accuracy":(?:null|"[a-z]+"),"left":([0-9]+),')
+"""Where a line says how many processes its configuration is still to be measured in; without it, in none."""
+
+
 class Line(NamedTuple):
-    """What the head of a line says about its row; `unit` is that of its ConfigurationKey."""
+    """What the head of a line says about its row; `unit` is that of its ConfigurationKey.
+
+    `left`: further processes that its configuration was still to be measured in when it was written.
+    """
 
     position: int
     unit: str
@@ -35,9 +42,10 @@ class Line(NamedTuple):
     method: str
     status: str
     wrong: bool
+    left: int = 0
 
 
-def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes:
+def encode(position: int, unit: str, code: str, row: Mapping[str, Any], left: int = 0) -> bytes:
     """One line of a part file: the head in fixed order, then the row's other columns."""
     head = {
         "position": position,
@@ -47,13 +55,17 @@ def encode(position: int, unit: str, code: str, row: Mapping[str, Any]) -> bytes
         "method": row["method"],
         "status": row["status"],
         "accuracy": row.get("accuracy"),
+        **({"left": left} if left else {}),
     }
     return _signed(head | dict(row))
 
 
-def encode_samples(spec: Spec, samples: Sequence[Mapping[str, Any]]) -> bytes:
-    """One line of a samples file: the raw samples of all processes of a configuration."""
-    head = {"written": round(time.time(), 3), "unit": spec.key.unit}
+def encode_samples(spec: Spec, samples: Sequence[Mapping[str, Any]], passing: bool = False) -> bytes:
+    """One line of a samples file: the raw samples of all processes of a configuration.
+
+    `passing`: they are kept for the processes that are still to come, and not for samples.parquet.
+    """
+    head = {"written": round(time.time(), 3), "unit": spec.key.unit, **({"passing": True} if passing else {})}
     return _signed(head | spec.key._asdict() | {"samples": list(samples)})
 
 
@@ -86,6 +98,7 @@ def decode_head(line: bytes) -> Line | None:
         found[6].decode(),
         found[7].decode(),
         found[8] == b'"fail"' or IMPOSSIBLE_TIME in line,
+        int(left[1]) if (left := LEFT.search(line)) else 0,
     )
 
 

@@ -86,6 +86,11 @@ class Part:
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._size = 0
 
+    @property
+    def end(self) -> int:
+        """How long the file is."""
+        return self._size
+
     def give_way(self) -> None:
         """Gives the reserve back to the disk: its bytes, and the place of one file."""
         self._reserve.close()

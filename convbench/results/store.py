@@ -17,18 +17,13 @@ from ..facts.spec import Spec
 from .folder import locked, prepare, refused
 from .lines import Line, decode, decode_head, encode, encode_samples, run_keys_in
 from .origin import generation_of, lost_generation
-from .parts import (
-    ROWS,
-    SAMPLES,
-    Part,
-    keep_environment,
-    part_files,
-    reading,
-)
+from .parts import ROWS, SAMPLES, Part, keep_environment, part_files, reading
+from .passes import Earlier, Place, Unfinished, places
 
 __all__ = [
     "ROWS",
     "SAMPLES",
+    "Earlier",
     "Entry",
     "Index",
     "Line",
@@ -40,19 +35,23 @@ __all__ = [
     "keep_environment",
     "locked",
     "part_files",
+    "passes_left",
+    "places",
     "prepare",
     "refused",
     "settled",
+    "unfinished",
 ]
 
 
 class Entry(NamedTuple):
-    """What is known of one method of one unit."""
+    """What is known of one method of one unit. `left`: further processes that are still to measure the unit."""
 
     method: str
     code: str
     status: str
     wrong: bool
+    left: int = 0
 
 
 class Index:
@@ -66,6 +65,7 @@ class Index:
     def __init__(self, out: Path) -> None:
         self._units: dict[str, tuple[Entry, ...]] = {}
         self._shared: dict[Any, Any] = {}
+        self._unfinished = Unfinished(out)
         lost = lost_generation(out)
         for generation, files in groupby(part_files(out), key=generation_of):
             self._scan_all(list(files))
@@ -76,27 +76,29 @@ class Index:
         """Takes in files of one generation, of which none is known to be later than another."""
         last: dict[tuple[str, str], Path | None] = {}
         for path in files:
-            for line in self._lines(path):
+            for line, place in self._lines(path):
                 if len(files) > 1:
                     key = (line.unit, line.method)
                     if last.setdefault(key, path) != path:
                         last[key] = None
                         self._put(line.unit, [e for e in self._units.get(line.unit, ()) if e.method != line.method])
                         continue
-                self._add(line.unit, [Entry(line.method, line.code, line.status, line.wrong)])
+                self._add(line.unit, [Entry(line.method, line.code, line.status, line.wrong, line.left)])
+                self._unfinished.note(line, place)
 
-    def _lines(self, path: Path) -> Iterator[Line]:
-        """The rows of a file; what a damaged line may have replaced is forgotten before the next one."""
-        damaged = b""
+    def _lines(self, path: Path) -> Iterator[tuple[Line, Place]]:
+        """The rows of a file and their places; what a damaged line may have replaced is forgotten before the next."""
+        damaged, end = b"", 0
         with reading(path) as file:
             for raw in file:
                 line = decode_head(raw)
+                end += len(raw)
                 if line is None:
                     damaged += raw
                     continue
                 self._doubt(damaged)
                 damaged = b""
-                yield line
+                yield line, Place(path, end - len(raw), len(raw))
         # A line without an end was being written when its writer died, before it counted as measured.
         self._doubt(damaged if damaged.endswith(b"\n") else b"")
 
@@ -109,9 +111,21 @@ class Index:
             for unit in [unit for unit in self._units if unit.partition("-")[0] in keys]:
                 del self._units[unit]
 
-    def add(self, unit: str, rows: Iterable[Record], codes: Mapping[str, str]) -> None:
+    def add(self, unit: str, rows: Iterable[Record], codes: Mapping[str, str], left: int = 0) -> None:
         """Takes note of rows that were appended; they replace those of the same methods."""
-        self._add(unit, [Entry(r["method"], codes[r["method"]], r["status"], is_wrong(r)) for r in rows])
+        self._add(unit, [Entry(r["method"], codes[r["method"]], r["status"], is_wrong(r), left) for r in rows])
+
+    def passed(self, lines: Iterable[tuple[bytes, Place]], samples: Place | None) -> None:
+        """Takes note of where the rows and samples of a configuration stand that has processes left, or has no more."""
+        for raw, place in lines:
+            if line := decode_head(raw):
+                self._unfinished.note(line, place)
+                if samples is not None and line.left:
+                    self._unfinished.note_samples(line.unit, samples)
+
+    def earlier(self, spec: Spec, processes: int) -> Earlier | None:
+        """What the first `processes` processes found of a configuration; None where that cannot be read."""
+        return self._unfinished.earlier(spec, processes)
 
     def _add(self, unit: str, entries: Iterable[Entry]) -> None:
         known = {entry.method: entry for entry in self._units.get(unit, ())}
@@ -137,5 +151,23 @@ class Index:
 
 def settled(entries: Sequence[Entry] | None, retry: str) -> bool:
     """Whether nothing needs measuring. `skipped` always does: the device may be there now, and asking costs nothing."""
+    return entries is not None and not unfinished(entries) and not _again(entries, retry)
+
+
+def unfinished(entries: Sequence[Entry] | None) -> int:
+    """How many further processes are to measure a configuration that has rows; 0 where it has none."""
+    return max((entry.left for entry in entries), default=0) if entries else 0
+
+
+def passes_left(entries: Sequence[Entry] | None, retry: str | None) -> int | None:
+    """As `unfinished`; None where the configuration is measured anew, in all of its processes.
+
+    `retry` is None where this very run has measured it.
+    """
+    anew = entries is None or (retry is not None and _again(entries, retry))
+    return None if anew else unfinished(entries)
+
+
+def _again(entries: Sequence[Entry], retry: str) -> bool:
     again = ("skipped", *FAILED) if retry == "failed" else ("skipped",)
-    return entries is not None and not any(entry.status in again for entry in entries)
+    return any(entry.status in again for entry in entries)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, overload
 
-from ..execution.worker import check_budget, check_isolation
+from ..execution.worker import check_isolation
 from ..facts.case import IllegalCase, InvalidValue
 from ..facts.spec import Spec
 from .cases import Cases
@@ -61,6 +61,15 @@ class Grid:
         if self.preset and any(key.startswith("measure.") for key in values):
             values["measure.name"] = self.preset.told({**self.base, **values})
         return values
+
+    @property
+    def passes(self) -> int:
+        """In how many processes its configurations are measured, at most."""
+
+        def values(key: str) -> list[Any]:
+            return [self.base[key], *self.axes.get(key, ())]
+
+        return max(map(int, values("measure.processes"))) if any(values("measure.enabled")) else 1
 
     def own_methods(self) -> Iterator[tuple[str, str]]:
         """(setting, `module:function`) for the user's own methods anywhere in the product."""
@@ -180,7 +189,6 @@ def _legal(grids: Sequence[Grid], order: Sequence[int], settings: Settings, left
             left_out.add(error)
             continue
         check_isolation(settings.isolation, spec)
-        check_budget(settings.budget_s, spec)
         identity = hash((*(getattr(spec, name) for name in _IDENTITY), *sorted(spec.labels.items())))
         if identity in seen:
             left_out.repeated += 1

@@ -72,14 +72,18 @@ class Run:
 
 
 class RecordingProgress(Progress):
-    """Progress that keeps the rows it is shown."""
+    """Progress that keeps the rows it is shown, of each method of a configuration the last."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
-        self.rows: list[Record] = []
+        self._rows: dict[tuple[str, str], Record] = {}
+
+    @property
+    def rows(self) -> list[Record]:
+        return list(self._rows.values())
 
     def finish(self, spec: Spec, records: Sequence[Record]) -> None:
-        self.rows.extend(records)
+        self._rows.update({(spec.key.unit, row["method"]): row for row in records})
         super().finish(spec, records)
 
 
@@ -102,8 +106,9 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
         tell(sweep, progress)
         if changed := measured_anew(before, settings.asked.get("settings", {})):
             progress.warn(f"out={out.name} was measured with {changed[0]}, and now with {changed[1]}", ANEW)
-        # A time budget is divided among all configurations, so that they are one chunk.
-        step = settings.chunk if settings.budget_s is None else max(1, len(sweep))
+        # A time budget is divided among all configurations, and a pass goes over all of them: they are one chunk then.
+        several = any(grid.passes > 1 for grid in sweep.grids)
+        step = max(1, len(sweep)) if several or settings.budget_s is not None else settings.chunk
         for start in range(0, len(sweep), step):
             chunk = sweep[start : start + step]
             outcomes.append(execute(chunk, run, progress, chunk.positions))
@@ -177,6 +182,7 @@ def whole(outcomes: Sequence[Outcome], total: int = 0) -> Outcome:
         already_done=sum(o.already_done for o in outcomes),
         missing=sum(o.missing for o in outcomes) + total - sum(o.total for o in outcomes),
         rows=dict(rows),
+        unfinished=sum(o.unfinished for o in outcomes),
         wrong=sum(o.wrong for o in outcomes),
         signal=next((o.signal for o in outcomes if o.signal is not None), None),
     )

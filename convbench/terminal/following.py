@@ -20,7 +20,7 @@ class Follower:
     """Feeds a Progress with the rows that part files in `out` gain from now on.
 
     As a context manager it looks every LOOK_S seconds, in a thread, and once more at the end. A
-    configuration counts as done with its first row, since the number of its rows is not known here.
+    configuration counts as done with its first row from its last process; how many rows follow is not known here.
     """
 
     def __init__(self, out: Path, progress: Progress, every_s: float = LOOK_S) -> None:
@@ -64,8 +64,9 @@ class Follower:
         head = decode_head(line)
         if head is None:
             return
-        first = head.unit not in self._units
-        self._units.add(head.unit)
+        first = head.unit not in self._units and not head.left
+        if first:
+            self._units.add(head.unit)
         found = ELAPSED.search(line)
         elapsed_s = float(found[1]) if found else 0.0
         if first or head.wrong or head.status in FAILED or elapsed_s > self._progress.tally.slowest_s:

@@ -30,6 +30,7 @@ TIMING = "timing"
 """What a stage is called in which nothing may be drawn."""
 LINE_S = 5.0
 """Shortest time between two plain lines about progress."""
+FIRST_PASS = "measured once; the table is written, and further processes tell how far its ratios hold in the next one"
 FAILURE_LINES = 20
 """Failures that get a line of their own in plain output; the others are counted."""
 
@@ -122,6 +123,8 @@ def frame(tally: Tally, now: float, width: int, doing: str = "") -> Group:
     done = tally.earlier + tally.done
     left = tally.time_left_s(now)
     text = Text(f"{units.count(done)}/{units.count(tally.total)}")
+    if tally.passing:
+        text.append(f" · {tally.passing}")
     if tally.failures:
         text.append(" · ").append(tally.failures, style="severity.bad")
     if left is not None:
@@ -153,6 +156,7 @@ class Lines:
         self._began = clock()
         self._last: float | None = None
         self._failures = 0
+        self._told: set[Any] = set()
         self._announced = False
 
     def changed(self, tally: Tally) -> None:
@@ -169,13 +173,16 @@ class Lines:
             return
         self._last = now
         left = tally.time_left_s(now)
-        parts = [name_of(spec), tally.failures, f"{units.duration(left)} left" if left else ""]
+        parts = [tally.passing, name_of(spec), tally.failures, f"{units.duration(left)} left" if left else ""]
         self.say(f"{self._place(tally)} {' · '.join(filter(None, parts))}")
 
     def _failure(self, tally: Tally, spec: Spec | Record, row: Record) -> None:
         status = row.get("status")
         if status not in FAILED and not is_wrong(row):
             return
+        if (named := (name_of(spec), row.get("method"), status)) in self._told:
+            return
+        self._told.add(named)
         self._failures += 1
         if self._failures > FAILURE_LINES:
             return
@@ -228,6 +235,17 @@ class Progress:
         tally.earlier += already_done
         if not self._whole:
             tally.total += total
+        self._show(lambda view: view.changed(tally))
+
+    def passing(self, number: int, passes: int, due: int) -> None:
+        """The pass `number` of `passes` begins, in which `due` configurations are measured; each pass counts anew."""
+        tally = self.tally
+        if passes > 1:
+            tally.passing, tally.later = f"process {number + 1} of {passes}", (passes - number - 1) * due
+        if number:
+            tally.earlier, tally.done, tally.total = 0, 0, due
+            if number == 1:
+                self.say(FIRST_PASS)
         self._show(lambda view: view.changed(tally))
 
     def watch(self, doing: Callable[[], str]) -> None:

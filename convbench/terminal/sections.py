@@ -61,14 +61,15 @@ class Context:
     """What the rows do not say.
 
     `folder` of the files; `illegal` combinations left out; configurations that are `missing` because the
-    sweep was stopped; how many were `asked` for, where that is known, and how many are `shown`; `damaged`
-    lines of part files that could not be read; the `environments` of the rows by id. `so_far`: the sweep has not ended;
-    `writer`: the process that still measures.
+    sweep was stopped, and `unfinished` ones that lack a process of several; how many were `asked` for, where that is
+    known, and how many are `shown`; `damaged` lines of part files that could not be read; the `environments` of the
+    rows by id. `so_far`: the sweep has not ended; `writer`: the process that still measures.
     """
 
     folder: Path | None = None
     illegal: int = 0
     missing: int = 0
+    unfinished: int = 0
     asked: int | None = None
     shown: int = SHOWN
     damaged: int = 0
@@ -87,8 +88,8 @@ def table(rows: Rows, width: int, most: int) -> tuple[Content, Lines, int]:
     return shown, [*lines], configured
 
 
-def heading(shown: Content, configured: int, context: Context) -> Lines:
-    """What all configurations share, and how to read the numbers."""
+def heading(shown: Content, configured: int, context: Context, intervals: str = "") -> Lines:
+    """What all configurations share, and how to read the numbers; `intervals`: what those are of."""
     shared = [s for s in SETTINGS if s not in shown.settings]
     said = phrases(shown.lines[0].any_row, shared)
     out: Lines = [Text(" · ".join(said), style="heading")]
@@ -100,7 +101,8 @@ def heading(shown: Content, configured: int, context: Context) -> Lines:
         rival = f"{shown.baseline}'s time" if shown.baseline else "the baseline's time"
         what = ", both in a training step (as the backward of an autograd.Function)" if shown.in_training else ""
         call = "; call: the same of the bare calls" if shown.in_training else ""
-        notes.append(f"speedup: {rival} ÷ the method's{what}, timed in pairs, with its 95% interval{call}")
+        ends = f"its 95% interval{f', {intervals}' if intervals else ''}"
+        notes.append(f"speedup: {rival} ÷ the method's{what}, timed in pairs, with {ends}{call}")
     if configured > len(shown.lines):
         notes.append(f"the {len(shown.lines)} worst of {units.count(configured)} configurations, worst first")
     out.extend(Text(note, style="quiet") for note in notes)
@@ -253,11 +255,15 @@ def counts(rows: Rows, configured: int, context: Context) -> Lines:
 def _not_yet(context: Context) -> Lines:
     """What is still to come, and from whom."""
     what = units.count(context.missing, "configuration") if context.missing else ""
+    if context.unfinished:
+        lacking = units.count(context.unfinished, "configuration") + " measured in fewer processes than asked for"
+        what = f"{what} to begin, {lacking}" if what else lacking
     if context.so_far and context.writer:
         return [Text(f"{context.writer} is measuring; {what or 'nothing'} to come", style="severity.warning")]
     if what:
         remedy = _with_out(f"to continue, run the same command with {SAME_OUT}", context)
-        return [Text(f"{what} not measured yet → {remedy}", style="severity.warning")]
+        said = what if context.unfinished else f"{what} not measured yet"
+        return [Text(f"{said} → {remedy}", style="severity.warning")]
     if context.so_far:
         said = f"the sweep was killed before it ended → the same command with {SAME_OUT} measures the rest"
         return [Text(_with_out(said, context), style="severity.warning")]

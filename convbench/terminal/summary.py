@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from ..findings import intervals
 from ..findings.finders import find
 from ..findings.networks import of as find_networks
 from ..results.files import environments
@@ -58,7 +59,7 @@ def summary(rows: Rows, console: Console, context: Context) -> None:
     width = console.width
     shown, table, configured = sections.table(rows, width, context.shown)
     parts = [
-        sections.heading(shown, configured, context),
+        sections.heading(shown, configured, context, intervals.said(rows)),
         table,
         sections.totals(rows, shown, width) if configured > len(shown.lines) else [],
         networks.networks(find_networks(rows), width),

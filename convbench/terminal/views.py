@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from ..facts import units
 from ..facts.record import FAILED, Record, is_wrong
@@ -16,6 +16,7 @@ class Tally:
     """How far a sweep is. `slowest_s` belongs to `slowest`, the configuration that took longest; `last` are the rows of
     the one that ended last.
 
+    `passing` says which of several passes this is, and `later` how many configurations the passes after it have.
     `first_done` configurations were done when the first of them ended, at `first_at`: what came before that (the start
     of a child, the import of torch) will not come again. `first_s` is what the first took by its own account.
     """
@@ -29,9 +30,12 @@ class Tally:
     slowest: Spec | Record | None = None
     slowest_s: float = 0.0
     last: Sequence[Record] = ()
+    passing: str = ""
+    later: int = 0
     first_done: int = 0
     first_at: float = 0.0
     first_s: float | None = None
+    _counted: set[Any] = field(default_factory=set)
 
     def note(self, spec: Spec | Record, records: Sequence[Record], elapsed_s: float, number: int, now: float) -> None:
         """`number` configurations have ended by `now`; `elapsed_s` is what `spec` took, the last of them."""
@@ -44,8 +48,13 @@ class Tally:
             self.slowest, self.slowest_s = spec, elapsed_s
 
     def count(self, records: Iterable[Record]) -> None:
-        """Adds the rows of one configuration that failed or are not to be believed."""
+        """Adds the rows of one configuration that failed or are not to be believed, each once."""
         for row in records:
+            named = (row.get("run_key"), row.get("labels"), row.get("method"))
+            if named[0] is not None and named in self._counted:
+                continue
+            if row.get("status") in FAILED or is_wrong(row):
+                self._counted.add(named)
             if row.get("status") in FAILED:
                 self.failed += 1
             elif is_wrong(row):
@@ -55,11 +64,13 @@ class Tally:
         """What is left at the average pace since the first configuration; None before that is done."""
         later = self.done - self.first_done
         pace_s = (now - self.first_at) / later if later else self.first_s
-        return None if pace_s is None or not self.done else pace_s * (self.total - self.earlier - self.done)
+        return (
+            None if pace_s is None or not self.done else pace_s * (self.total - self.earlier - self.done + self.later)
+        )
 
     @property
     def complete(self) -> bool:
-        return self.earlier + self.done >= self.total
+        return self.earlier + self.done >= self.total and not self.later
 
     @property
     def failures(self) -> str:

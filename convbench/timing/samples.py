@@ -10,11 +10,20 @@ from typing import Any
 
 from ..facts.configuration_key import ConfigurationKey
 from ..facts.spec import Measure
-from ..facts.statistics import Interval, median_interval, pairs_interval, speed_verdict, spread_half_width
+from ..facts.statistics import (
+    FEW_PROCESSES,
+    Interval,
+    median_interval,
+    pairs_interval,
+    processes_interval,
+    speed_verdict,
+    spread_half_width,
+)
 from ..facts.timed_as import CALL
 from .conditions import CONDITIONS, OBSERVED, together
 from .disturbance import stretch, widened
 from .means import differing, mean_columns
+from .modes import two_modes
 from .sample import KEPT, Sample, sample_from
 
 
@@ -206,16 +215,15 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
 
 
 def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
-    """The speed columns from several fresh processes: medians of their medians.
+    """The speed columns from several fresh processes, of which each counts with its medians.
 
-    The intervals are order-statistic intervals of the processes' medians: with six, the smallest and the
-    largest (96.9%). They include what differs from process to process (memory layout), which no number of
-    pairs within one process can show.
+    The intervals are statistics.processes_interval of the processes' medians. They include what differs from process
+    to process (memory layout), which no number of pairs within one process can show.
     """
     if len(parts) == 1:
         return columns(parts[0], method, baseline, measure)
     out = _observed(parts, method, measure)
-    time = median_interval([median(part.of(method)) for part in parts])
+    time = _over_processes([median(part.of(method)) for part in parts])
     out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
     out.update(mean_columns(parts, method, baseline))
     own = {"converged": _narrow(_relative(time), measure.half_width)}
@@ -225,11 +233,19 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     if method == baseline:
         rows = [combine(parts, arm, baseline, measure) for arm in shared - {baseline}]
         return out | {"speedup": 1.0} | ({"converged": all(row["converged"] for row in rows)} if rows else own)
-    ratio = median_interval([median(part.log_ratios(method, baseline)) for part in parts])
+    pairs = [part.log_ratios(method, baseline) for part in parts]
+    ratio = processes_interval([median(process) for process in pairs])
     wide = widened(ratio, [stretch(part, method, baseline) for part in parts])
     converged = wide is None and _narrow(_half_width(ratio), measure.half_width)
     out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
-    return out | differing(out)
+    return out | two_modes(pairs) | differing(out)
+
+
+def _over_processes(times_s: Sequence[float]) -> Interval:
+    """The time over processes with its interval: of few of them on the log scale, like the ratios."""
+    if len(times_s) > FEW_PROCESSES:
+        return processes_interval(times_s)
+    return _exp(processes_interval([math.log(t) for t in times_s]))
 
 
 def _time_columns(time: Interval) -> dict[str, Any]:
@@ -252,6 +268,7 @@ def _observed(parts: Sequence[Samples], method: str, measure: Measure) -> dict[s
     own = together([part.per_arm.get(method, {}) for part in parts])
     calls = sorted(row[part.arms.index(method)] for part in parts for row in part.calls)
     return {
+        "processes": len(parts),
         "calls_per_sample": calls[len(calls) // 2],
         "cache": conditions.get("cache", measure.cache),
         "cuda_graph": conditions.get("cuda_graph", False),
