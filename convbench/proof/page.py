@@ -13,6 +13,7 @@ from .._version import __version__
 from ..facts import units
 from .checks import STAGES, VERDICTS, Result
 from .table import IN_SHORT, in_short, told
+from .timers import ours
 from .verdict import exit_code, sentence
 
 TITLES = {
@@ -46,7 +47,7 @@ def render(results: Sequence[Result], device: str, environment: Mapping[str, Any
         in_short=in_short,
         in_short_verdicts=IN_SHORT,
         time=units.time,
-        ratio=lambda a, b: units.MISSING if not a or not b else f"{a / b:.3f}",
+        ratio=lambda times, timer: f"{ours(times, timer) / times['others'][timer]:.3f}",
         timed=[
             (result.name, name, times) for result in results for name, times in result.figures.get("times", {}).items()
         ],

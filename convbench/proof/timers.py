@@ -125,8 +125,7 @@ def off(tries: Sequence[Mapping[str, Any]], mode: str) -> list[tuple[str, str]]:
 def agrees(times: Mapping[str, Any], mode: str, timer: str) -> bool:
     """Whether our time of one method is within the tolerance of another timer's."""
     tolerance, their_s = TOLERANCES[mode, timer], times["others"].get(timer)
-    # The least against the least: on a busy machine medians tell of the others' work.
-    own_s = times["least_s"] if timer in LEAST else times["own_s"]
+    own_s = ours(times, timer)
     if their_s is None or own_s < tolerance.least_s:
         return True
     # Heavy work lowers the clock and lets it go again: what our own interval leaves open is no contradiction.
@@ -143,6 +142,12 @@ def agrees(times: Mapping[str, Any], mode: str, timer: str) -> bool:
     return tolerance.fits(min(ends), max(ends), their_s, most_s)
 
 
+def ours(times: Mapping[str, Any], timer: str) -> float:
+    """What of our own times another timer's figure is held against: the least against the least, because on a busy
+    machine medians tell of the others' work."""
+    return float(times["least_s"] if timer in LEAST else times["own_s"])
+
+
 def restless(tries: Sequence[Mapping[str, Any]], method: str, mode: str, timer: str) -> bool:
     """Whether one timer's times of a method differ among the tries by as much as two timers' may."""
     tolerance = TOLERANCES[mode, timer]
@@ -154,4 +159,5 @@ def restless(tries: Sequence[Mapping[str, Any]], method: str, mode: str, timer: 
 def told(name: str, times: Mapping[str, Any]) -> str:
     others = ", ".join(f"{timer} {time(seconds)}" for timer, seconds in times["others"].items())
     bound = " (launch-bound)" if times.get("launch_bound") else ""
-    return f"{name} {time(times['own_s'])}{bound}" + (f" ({others})" if others else "")
+    least = f", least {time(times['least_s'])}" if any(timer in LEAST for timer in times["others"]) else ""
+    return f"{name} {time(times['own_s'])}{least}{bound}" + (f" ({others})" if others else "")
