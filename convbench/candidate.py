@@ -14,7 +14,7 @@ from typing import Any
 from .devices import device_of
 from .endings import failure, sentence
 from .facts.spec import Spec
-from .facts.timed_as import BACKWARD, CALL
+from .facts.timed_as import BACKWARD, CALL, WALL
 from .failures.wrong import Wrong
 from .guest import Guest, Hosts
 from .measurement import problem, reference
@@ -29,6 +29,9 @@ from .methods.own import Prepare, context_of, declared_accuracy, is_own, load
 from .operand_sets import Sets
 from .timing.clocks import Arm, Call, Lost
 from .timing.rounds import Stage
+
+SAID = {WALL: "by the host's clock", BACKWARD: "as the backward of an autograd.Function"}
+"""Ways of timing in words."""
 
 Further = dict[str, tuple[Problem, Truth]]
 """The other kinds of data that a configuration names, made when the first method is judged on them."""
@@ -74,7 +77,7 @@ class Candidate:
         """What is timed of it in this way; None where nothing is."""
         if not self.timeable or timed_as in self.left_out:
             return None
-        if timed_as == CALL or (self.guest is None and self.context is nullcontext):
+        if timed_as == CALL or (self.guest is None and (timed_as == WALL or self.context is nullcontext)):
             return self.arm
         if self.guest is not None:
             return Arm(self.name, self.guest.timed_as(timed_as))
@@ -136,7 +139,7 @@ class Candidate:
     def _leave_out(self, timed_as: str, why: str) -> None:
         self.left_out.add(timed_as)
         if not self.row.get("reason"):
-            self.row["reason"] = f"not timed as the backward of an autograd.Function: {sentence(why)}"
+            self.row["reason"] = f"not timed {SAID[timed_as]}: {sentence(why)}"
 
     def _judge_on_further_data(self, prepare: Prepare, further: Further) -> None:
         """On every other kind of data that the configuration names; the accuracy columns are those of the worst."""

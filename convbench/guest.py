@@ -194,7 +194,7 @@ class Guest(Elsewhere):
 
     def timed_as(self, timed_as: str) -> Elsewhere:
         """What samples it in another way than by its calls; the way that was made ready last is the one that counts."""
-        return self if self._has_autograd else OtherWay(self, timed_as)
+        return self if self._has_autograd and self._device.is_host else OtherWay(self, timed_as)
 
     def ready(self, cuda_graph: bool, timed_as: str = CALL) -> Mapping[str, Any]:
         self._taken, self._kept = [], None  # a measurement may start again, without an arm that failed

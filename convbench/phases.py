@@ -5,7 +5,6 @@ This is the child's side. Each way of timing has rounds of its own, with the bas
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +13,9 @@ from statistics import median
 from typing import Any
 
 from .candidate import Candidate
-from .facts.spec import Spec
-from .facts.timed_as import BACKWARD, CALL
+from .devices import device_of
+from .facts.spec import Measure, Spec
+from .facts.timed_as import BACKWARD, CALL, DEVICE_TIME, WALL, WALL_TIME
 from .measurement.meddling import Watch
 from .measurement.problem import Problem
 from .methods.in_training import empty_backward
@@ -26,6 +26,10 @@ from .timing.turns import Turns
 
 BATCHES, BATCH_CALLS = 15, 20
 """Of calls of autograd's engine alone, some 20 µs each: 6 ms, whose median leaves out what is disturbed."""
+
+
+STILL_WARM = 0.2
+"""Share of the warm-up that is enough where the same work has just been timed."""
 
 
 @dataclass(slots=True)
@@ -41,24 +45,36 @@ class Phases:
 
     def run(self, clock: clocks.Clock) -> list[Samples]:
         """The samples of every way of timing, those of the calls first; none where no call could be timed."""
-        calls = self._timed(CALL, clock)
+        spec, device = self.spec, device_of(self.spec.device)
+        calls = self._timed(CALL, clock if spec.measure.time == DEVICE_TIME else None, spec.measure)
         if calls is None:
             return []
-        if not self.spec.measure.backward or self.spec.order != 1:
-            return [calls]
-        alike = all(m.timed_as(BACKWARD) == m.timed_as(CALL) for m in self.methods)
-        used = replace(calls, timed_as=BACKWARD) if alike else self._timed(BACKWARD, clock, self._left_s(calls))
-        return [calls] if used is None else [calls, self._with_engine(used)]
+        found, again = [calls], self._again(calls)
+        if not device.is_host:
+            waited = calls.counters.get("time") == WALL_TIME
+            wall = replace(calls, timed_as=WALL) if waited else self._timed(WALL, None, again)
+            found += [] if wall is None else [wall]
+        if spec.measure.backward and spec.order == 1:
+            alike = all(m.timed_as(BACKWARD) == m.timed_as(CALL) for m in self.methods)
+            used = replace(found[-1], timed_as=BACKWARD) if alike else self._timed(BACKWARD, None, again)
+            found += [] if used is None else [self._with_engine(used)]
+        return found
 
-    def _left_s(self, calls: Samples) -> float:
-        """Of `max_time_s`, what the calls have left, and half of it at least."""
-        most_s = self.spec.measure.max_time_s
-        return max(most_s - float(calls.counters["sampling_s"]), most_s / 2)
+    def _again(self, calls: Samples) -> Measure:
+        """How what has just been timed is timed in another way: it is warm, and of `max_time_s` it has what the calls
+        have left, or half of it."""
+        measure = self.spec.measure
+        return replace(
+            measure,
+            max_time_s=max(measure.max_time_s - float(calls.counters["sampling_s"]), measure.max_time_s / 2),
+            warmup_s=measure.warmup_s * STILL_WARM,
+            gpu_warmup_s=measure.gpu_warmup_s * STILL_WARM,
+        )
 
-    def _timed(self, timed_as: str, clock: clocks.Clock, most_s: float = math.inf) -> Samples | None:
+    def _timed(self, timed_as: str, clock: clocks.Clock | None, measure: Measure) -> Samples | None:
         """Samples of all methods that can be timed so; one that fails meanwhile drops out and the rest start again."""
         spec = self.spec
-        measure = replace(spec.measure, max_time_s=min(spec.measure.max_time_s, most_s))
+        clock = device_of(spec.device).clock_of(measure, timed_as) if clock is None else clock
         if any(method.guest is not None for method in self.methods):
             clock = Turns(measure, clock)
         watch = Watch(())

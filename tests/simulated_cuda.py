@@ -16,6 +16,7 @@ from typing import Any
 
 from convbench.facts.spec import Measure
 from convbench.timing.event_clock import EventClock
+from convbench.timing.wall_clock import WallClock
 
 CYCLES_PER_S = 1.5e9
 RECORD_S = 1e-6
@@ -173,3 +174,7 @@ class SimulatedClock(EventClock):
 
     def _flush_buffer(self, size: int) -> Any:
         return SimpleNamespace(zero_=self.machine.kernel(f"flush {size}", 3e-6, 5e-5))
+
+
+class SimulatedWallClock(SimulatedClock, WallClock):
+    """The clock of wall time on a simulated machine."""

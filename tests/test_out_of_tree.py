@@ -103,6 +103,29 @@ def test_it_is_proved_as_far_as_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decides", ["device", "wall"])
+def test_where_launching_takes_longer_than_computing_both_times_are_told(tmp_path: Path, decides: str) -> None:
+    """autograd takes the host three milliseconds to launch, and the device as long as ever."""
+    words = ("device=turtle", "measure=quick", f"measure.time={decides}")
+    done = sweep(tmp_path, *words, TURTLE_LAUNCH="autograd:0.003")
+    assert done.returncode == 0, done.stderr + done.stdout
+    rows = pd.read_parquet(tmp_path / "results.parquet").set_index("method")
+    explicit = rows.loc["explicit"]
+    assert explicit.wall_speed == "faster"
+    assert explicit.wall_speedup_low > 3
+    assert explicit.backward_speed == "faster", "a training step waits for the host as well"
+    assert rows.wall_s["autograd"] > 0.003
+    assert (rows.latency_s > 0).all()
+    assert set(rows.time) == {decides}
+    if decides == "wall":
+        assert explicit.speedup == explicit.wall_speedup
+    else:
+        assert explicit.speedup < explicit.wall_speedup / 2
+        assert rows.time_s["autograd"] < 0.003
+        assert "wall" in done.stdout
+
+
+@pytest.mark.slow
 def test_it_is_skipped_where_it_is_away(tmp_path: Path) -> None:
     done = sweep(tmp_path, "device=turtle", "measure=none", "strict=true", TURTLE_AWAY="it went home")
     assert done.returncode == 3

@@ -29,6 +29,7 @@ OTHER: dict[str, Any] = {
     "padding": 1, "dilation": 2, "groups": 2, "output_padding": 1, "bias": True, "dtype": "float64",
     "device": "cuda", "memory_format": "channels_last", "wrt": "weight", "order": 2, "fill": "integer", "seed": 1,
     "allocator": "retain",
+    "time": "wall",
 }  # fmt: skip
 """Another value than the notebook's case has, where it cannot be made up from the type."""
 BESIDES: dict[str, dict[str, Any]] = {
@@ -74,7 +75,13 @@ def test_a_row_records_it(name: str) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_it_is_said_in_words(name: str) -> None:
     one, other = (
-        {**spec.columns(), "cache": spec.measure.cache, "cuda_graph": spec.measure.cuda_graph} for spec in pair(name)
+        {
+            **spec.columns(),
+            "cache": spec.measure.cache,
+            "cuda_graph": spec.measure.cuda_graph,
+            "time": spec.measure.time,
+        }
+        for spec in pair(name)
     )
     assert naming.phrases(one, [name]) != naming.phrases(other, [name])
     values = [naming.say(name, naming.value_of(name, row)) for row in (one, other)]

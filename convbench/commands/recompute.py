@@ -13,7 +13,7 @@ from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.rates import RATES
 from ..facts.spec import Measure
-from ..facts.timed_as import CALL, OF_OTHERS
+from ..facts.timed_as import CALL, COLUMN_OF, OF_OTHERS
 from ..results import store
 from ..results.arrow import for_people
 from ..results.files import readable, replacing
@@ -30,7 +30,6 @@ FOLLOWS = (
     *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
     *("speedup", "speedup_low", "speedup_high", "speed", "margin", "disturbed"),
     *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high", "mean_differs"),
-    *OF_OTHERS,
 )
 """Columns that follow from the samples alone."""
 
@@ -97,7 +96,7 @@ def recompute(out: Path) -> Recomputed:
 
     with readable(out / "results.parquet", "run the sweep again, which writes it anew"):
         table = opened(out / "results.parquet").read()
-        names = [name for name in dict.fromkeys((*READ, *FOLLOWS, *RATES)) if name in table.column_names]
+        names = [name for name in dict.fromkeys((*READ, *FOLLOWS, *OF_OTHERS, *RATES)) if name in table.column_names]
         rows = table.select(names).to_pylist()
     found = Recomputed()
     with readable(out / "samples.parquet", "run the sweep again, which writes it anew"):
@@ -119,7 +118,12 @@ def speed_columns(row: Mapping[str, Any], parts: Sequence[Samples]) -> dict[str,
     measure = Measure(margin=parts[0].margin, half_width=parts[0].half_width)
     known = {name: row[name] for name in READ if name in row}
     columns = with_figures(known, parts, row["baseline"], measure)
-    return {name: columns.get(name) for name in (*FOLLOWS, *RATES)}
+    others = [name for way, names in COLUMN_OF.items() if _sampled(parts, way) for name in names.values()]
+    return {name: columns.get(name) for name in (*FOLLOWS, *others, *RATES)}
+
+
+def _sampled(parts: Sequence[Samples], timed_as: str) -> bool:
+    return any(part.timed_as == timed_as for part in parts)
 
 
 def _samples(path: Path) -> dict[ConfigurationKey, list[Samples]]:
@@ -149,7 +153,7 @@ def _same(a: Any, b: Any) -> bool:
 def _with_columns(table: pa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
-    for name in (*FOLLOWS, *RATES):
+    for name in (*FOLLOWS, *OF_OTHERS, *RATES):
         if name in table.column_names:
             place = table.schema.get_field_index(name)
             wanted = table.schema.field(place)

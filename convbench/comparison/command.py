@@ -56,7 +56,7 @@ JUDGED = (
 
 USUAL = Policy()
 
-NAMING = tuple(dict.fromkeys([*(c.name for c in (*CASE, *SETTING)), "cache", "cuda_graph"]))
+NAMING = tuple(dict.fromkeys([*(c.name for c in (*CASE, *SETTING)), "cache", "cuda_graph", "time"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from ..results.table import load
 if TYPE_CHECKING:
     import pandas as pd
 
-CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false")
+CAREFULLY = ("measure=default", "measure.processes=6", "measure.memory=false", "measure.backward=false")
 """Six fresh processes, whatever the run itself used: what differs from process to process is then in the interval. Each
 may be as short as usual, for many pairs in one process say nothing about the others."""
 
-DECIDED = ("name", "enabled", "processes", "memory", "kernels", "samples", "cache", "cuda_graph")
+DECIDED = ("name", "enabled", "processes", "memory", "kernels", "samples", "backward", "cache", "cuda_graph", "time")
 """Settings of a measurement that CAREFULLY or the table decide."""
 AS_IT_WAS = ("timeout_s", "memory_limit", "reference.max_flops", "reference.max_bytes")
 """Settings that no row names."""
@@ -88,13 +88,13 @@ def _groups(rows: pd.DataFrame, further: list[str]) -> Iterator[tuple[pd.DataFra
     cell = ["config_id", "baseline"]
     keyed = rows.assign(methods=rows.groupby(cell)["method"].transform(lambda names: ",".join(sorted(set(names)))))
     keyed = keyed.drop_duplicates(cell)
-    by = ["methods", "baseline", "cache", "cuda_graph", "measure"]
+    by = ["methods", "baseline", "cache", "cuda_graph", "time", "measure"]
     for key, group in keyed.groupby(by, dropna=False, sort=False):
         yield group.drop(columns="methods"), _settings(key, further)
 
 
 def _settings(key: Any, further: list[str]) -> list[str]:
-    methods, baseline, cache, cuda_graph, measure = key
+    methods, baseline, cache, cuda_graph, time, measure = key
     # What differs between the run's own rows is in the preset's name, which says what was changed.
     changed = [word for word in (measure.split()[1:] if _known(measure) else ()) if "=" in word]
     own = {
@@ -104,6 +104,8 @@ def _settings(key: Any, further: list[str]) -> list[str]:
     words = [f"methods=[{methods}]", f"baseline={baseline}", *CAREFULLY, *own.values()]
     if _known(cache):
         words.append(f"measure.cache={cache}")
+    if _known(time):
+        words.append(f"measure.time={time}")
     if _known(cuda_graph):
         words.append(f"measure.cuda_graph={str(bool(cuda_graph)).lower()}")
     return words

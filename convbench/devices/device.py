@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..facts.devices import word_of
 from ..facts.spec import Measure
+from ..facts.timed_as import CALL, DEVICE_TIME
 from ..timing.clocks import Clock
 from ..timing.waiting_clock import WaitingClock
 
@@ -174,6 +175,16 @@ class Device(ABC):
     def clock(self, measure: Measure) -> Clock:
         """What times it; by itself batches of calls by the host's clock, waited for."""
         return WaitingClock(self.synchronize, measure)
+
+    def wall_clock(self, measure: Measure) -> Clock | None:
+        """What times batches of calls by the host's clock, waited for; None where the host is the device."""
+        return None if self.is_host else WaitingClock(self.synchronize, measure)
+
+    def clock_of(self, measure: Measure, timed_as: str) -> Clock:
+        """What takes the samples of a way of timing (facts/timed_as.py)."""
+        device_time = timed_as == CALL and measure.time == DEVICE_TIME
+        wall = None if device_time else self.wall_clock(measure)
+        return self.clock(measure) if wall is None else wall
 
     def fastest(self, call: Callable[[], Any]) -> float:
         """Seconds of the fastest of REPEATS calls, after one that is not counted."""

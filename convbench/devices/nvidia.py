@@ -8,12 +8,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..facts.spec import Measure
 from ..timing.clocks import Clock
 from .device import REPEATS, Device, Underneath, Work
 from .smi import NVIDIA, version_of
+
+if TYPE_CHECKING:
+    from ..timing.event_clock import EventClock
 
 LEAST_DRIVER = {13: 580, 12: 525, 11: 450}
 """CUDA's major version → the oldest driver that runs it, by its release notes."""
@@ -158,7 +161,15 @@ class Nvidia(Device):
     def clock(self, measure: Measure) -> Clock:
         from ..timing.event_clock import EventClock
 
-        return EventClock(self.name, measure, waiting=("CUDA_LAUNCH_BLOCKING",))
+        return self._on_stream(EventClock, measure)
+
+    def wall_clock(self, measure: Measure) -> Clock:
+        from ..timing.wall_clock import WallClock
+
+        return self._on_stream(WallClock, measure)
+
+    def _on_stream(self, kind: type[EventClock], measure: Measure) -> Clock:
+        return kind(self.name, measure, waiting=("CUDA_LAUNCH_BLOCKING",))
 
     def fastest(self, call: Callable[[], Any]) -> float:
         import torch

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..facts.spec import Measure
 from ..timing.clocks import Clock
 from .nvidia import VARIABLES, Nvidia
 from .smi import AMD
+
+if TYPE_CHECKING:
+    from ..timing.event_clock import EventClock
 
 INFINITY_CACHE_BYTES = 2**28
 """Of an MI300, in front of its memory and behind the L2 cache, which is all that torch tells; the largest in use."""
@@ -57,9 +60,7 @@ class Rocm(Nvidia):
         """Not unless hipBLASLt is told to, and then not everywhere."""
         return False
 
-    def clock(self, measure: Measure) -> Clock:
-        from ..timing.event_clock import EventClock
-
+    def _on_stream(self, kind: type[EventClock], measure: Measure) -> Clock:
         # The sleep of gfx11 and later counts a clock of 100 MHz, which is not the one that torch tells.
         waiting = ("HIP_LAUNCH_BLOCKING", "CUDA_LAUNCH_BLOCKING")
-        return EventClock(self.name, measure, cache_bytes=INFINITY_CACHE_BYTES, counts_cycles=False, waiting=waiting)
+        return kind(self.name, measure, cache_bytes=INFINITY_CACHE_BYTES, counts_cycles=False, waiting=waiting)

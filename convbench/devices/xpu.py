@@ -61,3 +61,10 @@ class Xpu(Accelerator):
         from ..timing.event_clock import EventClock
 
         return EventClock(self.name, measure, torch.xpu)
+
+    def wall_clock(self, measure: Measure) -> Clock:
+        import torch
+
+        from ..timing.wall_clock import WallClock
+
+        return WallClock(self.name, measure, torch.xpu)

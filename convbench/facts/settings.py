@@ -132,6 +132,7 @@ _TABLE = (
         "allocator", "switch", str, "freed memory: system (as the C library does) or retain (kept in the process)",
         "system", _after("allocator"),
     ),
+    Setting("time", "measure", str, "device or wall time", "device", lambda v: f"{v} time", observed=True),
     Setting("cache", "measure", str, "hot or cold caches", "hot", _before("caches"), observed=True),
     Setting(
         "cuda_graph", "measure", bool, "replayed as a CUDA graph", False, _switch("CUDA graph"), observed=True

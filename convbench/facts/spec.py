@@ -102,6 +102,7 @@ class Measure:
     processes: int = 4
     cache: str = "hot"
     cuda_graph: bool = False
+    time: str = "device"
     backward: bool = True
     memory: bool = True
     kernels: bool = True
@@ -135,6 +136,7 @@ class Measure:
                 "measure.profile=true marks calls for a profiler, which slows them; time them in a run of its own "
                 "(measure=profile alone times nothing)",
             )
+        one_of("measure.time", self.time, ("device", "wall"))
 
     @property
     def passes(self) -> int:
@@ -245,10 +247,11 @@ class Spec:
         everything["budget"] = everything.pop("reference_limits")
         if not self.fixed_weight:
             del everything["fixed_weight"]
-        if self.measure.backward:
-            del everything["measure"]["backward"]
         if self.switches.allocator == "system":
             del everything["switches"]["allocator"]
+        for name, usual in (("backward", True), ("time", "device")):  # runs from before they could be set resume
+            if everything["measure"][name] == usual:
+                del everything["measure"][name]
         # Its values decide; what a changed preset is called began to say so later.
         everything["measure"]["name"] = self.measure.name.partition(" ")[0]
         # Rows from before kernels were named are not measured again for their names.

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-CALL, BACKWARD = "call", "backward"
-"""`call`: what the method returns, called by itself. `backward`: the same as the backward of an autograd.Function, by
-autograd's engine; a method that goes through autograd anyhow is timed as it is."""
+CALL, WALL, BACKWARD = "call", "wall", "backward"
+"""`call`: what the method returns, called by itself. `wall`: the same calls by the host's clock, from an idle device
+until it has finished them, on devices with a queue. `backward`: the same as the backward of an autograd.Function, by
+autograd's engine and, on devices with a queue, by the host's clock; a method that goes through autograd anyhow is timed
+as it is."""
+
+DEVICE_TIME, WALL_TIME = "device", "wall"
+"""Values of measure.time: which of the two a call's figures and verdict are of."""
 
 MEASURED = (
     *("time_s", "time_low_s", "time_high_s"),
@@ -16,7 +21,15 @@ MEASURED = (
 )
 """Columns of a call that each other way of timing has as well."""
 
-COLUMN_OF = {BACKWARD: {name: f"backward_{name}" for name in MEASURED}}
+COLUMN_OF = {
+    WALL: {
+        "time_s": "wall_s",
+        "time_low_s": "wall_low_s",
+        "time_high_s": "wall_high_s",
+        **{name: f"wall_{name}" for name in ("speedup", "speedup_low", "speedup_high", "speed")},
+    },
+    BACKWARD: {name: f"backward_{name}" for name in MEASURED},
+}
 """Way of timing → the columns that hold its figures."""
 
 OF_OTHERS = tuple(column for names in COLUMN_OF.values() for column in names.values())

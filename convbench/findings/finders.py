@@ -13,7 +13,16 @@ from ..results.rows import Rows, partners
 from . import calls
 from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
 from .intervals import two_speeds
-from .timings import compressed, engine_bound, launch_bound, launches_wait, not_in_training, throttled, unsettled
+from .timings import (
+    compressed,
+    engine_bound,
+    host_decides,
+    launch_bound,
+    launches_wait,
+    not_in_training,
+    throttled,
+    unsettled,
+)
 
 SEPARATION = 1.3
 """How far apart two intervals of unpaired timings must lie (the nearer ends' ratio) before they are told apart.
@@ -222,6 +231,7 @@ FINDERS = (
     wrong,
     impossible,
     failed,
+    host_decides,
     not_in_training,
     engine_bound,
     unsettled,

@@ -11,6 +11,8 @@ from ..results.rows import Mask, Rows
 from . import lead
 from .evidence import Finding, at, by, share, within, worst_first, worst_of
 
+DECIDED = ("faster", "slower", "equivalent")
+
 ENGINE_SHARE = 0.5
 """Of the baseline's time from which most of what is compared is autograd's engine, which every method pays."""
 
@@ -49,6 +51,38 @@ def not_in_training(rows: Rows) -> Iterator[Finding]:
             f"{units.times(trained[first])}{at(rows, first, ' (', ')')}"
         )
         yield Finding("warning", "not_in_training", sentence, LEAVE_IT_OUT, len(where), *worst_of(rows, worst))
+
+
+HOST_SHARE = 1.2
+"""How many times as long as its device time the wall time of one of two methods is where the host decides."""
+
+TAKE_THE_HOST_OUT = (
+    "a CUDA graph (measure.cuda_graph=true) or torch.compile of the step takes the host out, a larger batch makes it "
+    "count less; where the step stays as it is, go by wall time (measure.time=wall)"
+)
+
+
+def host_decides(rows: Rows) -> Iterator[Finding]:
+    """Methods that are faster by one time and not by the other, as launching them takes longer than computing."""
+    device, wall = rows.numbers("speedup"), rows.numbers("wall_speedup")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mine = rows.numbers("wall_s") / rows.numbers("time_s")
+        theirs = mine * wall / device  # the baseline's own
+        apart = np.abs(np.log(wall / device))
+    compared = np.isfinite(device) & np.isfinite(wall) & ~rows.agree("method", "baseline")
+    settled = rows.equal("speed", *DECIDED) & rows.equal("wall_speed", *DECIDED)
+    other = compared & settled & ~rows.agree("speed", "wall_speed") & (np.fmax(mine, theirs) >= HOST_SHARE)
+    for (name,), where in by(rows, other, "device"):
+        worst = worst_first(apart, where)
+        first = int(worst[0])
+        among = compared & rows.equal("device", name)
+        sentence = (
+            f"on {name} the host decides, not the device{within(where, among, 'comparison')}: "
+            f"{rows.value('method', first)} is {rows.value('speed', first)} by device time "
+            f"({units.times(device[first])}) and {rows.value('wall_speed', first)} by wall time "
+            f"({units.times(wall[first])}){at(rows, first, ', ')}, launched call by call"
+        )
+        yield Finding("warning", "host_decides", sentence, TAKE_THE_HOST_OUT, len(where), *worst_of(rows, worst))
 
 
 def unsettled(rows: Rows) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from ..facts.case import InvalidValue, did_you_mean
 from ..facts.spec import Measure
 from .config import folder
 
-COMPARED = tuple(f.name for f in fields(Measure) if f.name not in ("name", "cache", "cuda_graph"))
+COMPARED = tuple(f.name for f in fields(Measure) if f.name not in ("name", "cache", "cuda_graph", "time"))
 """What a changed preset's name says; the other two have columns of their own."""
 
 Values = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.text import Text
 
@@ -12,6 +12,7 @@ from ..facts.configuration_key import ConfigurationKey
 from ..facts.marks import marks
 from ..facts.record import IMPOSSIBLE, Record
 from ..facts.settings import SETTINGS
+from ..facts.timed_as import WALL_TIME
 from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
 from .aligned import Aligned, Column
 
@@ -31,7 +32,8 @@ class Line:
 class Content:
     """What the table shows. `settings` are those that vary; `accuracy` is the one verdict of all rows, if it is one.
 
-    `in_training`: some rows have the figures of a training step in the places of a call's (facts/timed_as.led).
+    `in_training`: some rows have the figures of a training step in the places of a call's (facts/timed_as.led). `wall`:
+    some have the wall time of their calls beside the device's.
     """
 
     lines: Sequence[Line]
@@ -42,6 +44,7 @@ class Content:
     accuracy: str | None = None
     labels: Sequence[str] = field(default_factory=tuple)
     in_training: bool = False
+    wall: bool = False
 
 
 Setting = tuple[str, Callable[[Record], str]]
@@ -103,6 +106,21 @@ def call_cell(row: Record) -> Text:
     return Text(units.times(row["call_speedup"]), style="quiet")
 
 
+def wall_cell(row: Record) -> Text:
+    """The speedup of the calls by wall time, where the call's own is of device time."""
+    if row.get("wall_speedup") is None or row.get("time") == WALL_TIME or row.get("method") == row.get("baseline"):
+        return Text("")
+    return Text(units.times(row["wall_speedup"]), style="quiet")
+
+
+def wall_interval_cell(row: Record) -> Text:
+    """The same with its interval and its verdict."""
+    if not wall_cell(row).plain:
+        return Text("")
+    said = units.interval(row["wall_speedup"], row.get("wall_speedup_low"), row.get("wall_speedup_high"))
+    return Text(f"{said} {row.get('wall_speed', '')}".rstrip(), style="quiet")
+
+
 def speed_cell(row: Record) -> Text:
     """The verdict on speed, or the status where the row could not be measured."""
     status = row.get("status")
@@ -145,10 +163,17 @@ def verdicts(row: Record, content: Content) -> Text:
     return Text(" · ").join([w for w in words if w.plain])
 
 
-def with_call(text: Text, row: Record) -> Text:
-    """`text` and, where a training step's speedup stands in its place, that of the bare calls."""
-    call = call_cell(row)
-    return Text(" · ").join([text, Text("call ", style="quiet") + call]) if call.plain else text
+def with_others(text: Text, row: Record) -> Text:
+    """`text` and the speedups by the other ways of timing: of the bare calls, and of their wall time."""
+    cells = (("call", call_cell(row)), ("wall", wall_cell(row)))
+    said = [Text(f"{word} ", style="quiet") + cell for word, cell in cells if cell.plain]
+    return Text(" · ").join([text, *said])
+
+
+def others(content: Content) -> list[tuple[Column, Cell]]:
+    """Columns of the speedups by the other ways of timing."""
+    call = [(Column("call", True), call_cell)] if content.in_training else []
+    return [*call, *([(Column("wall"), wall_interval_cell)] if content.wall else [])]
 
 
 def wide(content: Content) -> Aligned:
@@ -174,7 +199,7 @@ def _method_columns(content: Content, method: str) -> list[Column]:
         time = Column("time", True, method)
         return [time] if content.accuracy else [time, Column("accuracy", group=method)]
     heads = [Column("time", True, method), Column("speedup", group=method), Column("", group=method)]
-    heads += [Column("call", True, method)] if content.in_training else []
+    heads += [replace(column, group=method) for column, _ in others(content)]
     return heads if content.accuracy else [*heads, Column("accuracy", group=method)]
 
 
@@ -184,7 +209,7 @@ def _method_cells(content: Content, method: str) -> list[Cell]:
     if method == content.baseline:
         return [_time_or_status] if content.accuracy else [time_cell, outcome_cell]
     cells: list[Cell] = [time_cell, speedup_cell, speed_cell]
-    cells += [call_cell] if content.in_training else []
+    cells += [cell for _, cell in others(content)]
     return cells if content.accuracy else [*cells, accuracy_cell]
 
 
@@ -210,7 +235,7 @@ def paired(content: Content) -> Aligned:
 
 def _pair(row: Record, content: Content, baseline: bool) -> tuple[list[Text], list[Text]]:
     """A method's cells in the first and in the second row; words move up where there are no numbers."""
-    words = with_call(verdicts(row, content), row)
+    words = with_others(verdicts(row, content), row)
     numbers = [time_cell(row)] if baseline else [time_cell(row), speedup_cell(row)]
     blank = [Text("") for _ in numbers[1:]]
     if any(cell.plain for cell in numbers):
@@ -225,7 +250,7 @@ def listed(content: Content) -> Aligned:
             (Column("time", True), time_cell),
             (Column("speedup"), _speedup_or_baseline),
             (Column(""), speed_cell),
-            *([(Column("call", True), call_cell)] if content.in_training else []),
+            *others(content),
             (Column("accuracy"), accuracy_cell),
             (Column("err/bound", True), error_cell),
         ]
@@ -244,7 +269,7 @@ def terse(content: Content) -> Aligned:
     if content.timed:
         cells = [] if content.accuracy else cells
         cells = [(Column("time", True), time_cell), (Column("speedup"), _speedup_or_baseline), *cells]
-        cells[2:2] = [(Column(""), speed_cell), *([(Column("call", True), call_cell)] if content.in_training else [])]
+        cells[2:2] = [(Column(""), speed_cell), *others(content)]
     return _listed(content, cells)
 
 
@@ -302,7 +327,7 @@ def _stack(method: str, row: Record, content: Content) -> list[Text]:
     first = Text(f"  {method}  ", no_wrap=True)
     if row.get("time_s") is not None:
         first += Text(f"{units.time(row['time_s']):>7}  ")
-    below = with_call(_speedup_or_baseline(row), row) if content.timed else error_cell(row)
+    below = with_others(_speedup_or_baseline(row), row) if content.timed else error_cell(row)
     if not content.timed and below.plain:
         below = Text("error/bound ") + below
     indent = " " * (len(method) + 4)

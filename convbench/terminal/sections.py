@@ -101,6 +101,7 @@ def heading(shown: Content, configured: int, context: Context, intervals: str = 
         rival = f"{shown.baseline}'s time" if shown.baseline else "the baseline's time"
         what = ", both in a training step (as the backward of an autograd.Function)" if shown.in_training else ""
         call = "; call: the same of the bare calls" if shown.in_training else ""
+        call += "; wall: of the calls by the host's clock" if shown.wall else ""
         ends = f"its 95% interval{f', {intervals}' if intervals else ''}"
         notes.append(f"speedup: {rival} ÷ the method's{what}, timed in pairs, with {ends}{call}")
     if configured > len(shown.lines):

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..facts.record import FAILED, IMPOSSIBLE
-from ..facts.timed_as import BACKWARD, CALL, led
+from ..facts.timed_as import BACKWARD, CALL, WALL_TIME, led
 from ..findings import lead, tally
 from ..results.naming import varying
 from ..results.rows import Codes, Rows
@@ -67,5 +67,6 @@ def content(rows: Rows, limit: int) -> tuple[Content, int]:
         accuracy=verdicts[0] if len(verdicts) == 1 and shared else None,
         labels=label_names(lines),
         in_training=bool(trained[where].any()),
+        wall=bool((rows.known("wall_speedup") & ~rows.equal("time", WALL_TIME))[where].any()),
     )
     return shown, tally.configurations(rows)

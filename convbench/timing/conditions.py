@@ -12,7 +12,7 @@ ALONE = ("alone_s", "alone_low_s", "alone_high_s")
 OBSERVED = (
     *("measured_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"),
     *ALONE,
-    *("enqueue_s", "wall_s", "launch_bound"),
+    *("enqueue_s", "wall_s", "latency_s", "launch_bound"),
 )
 """Columns of one method that do not follow from its times."""
 
@@ -29,7 +29,7 @@ def _throttle(values: Sequence[str]) -> str:
 _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
-    **dict.fromkeys(("enqueue_s", "wall_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"), median),
+    **dict.fromkeys(("enqueue_s", "wall_s", "latency_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"), median),
     **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s", "engine_s", *ALONE), median),
     "throttle": _throttle,
     "launch_bound": any,

@@ -188,7 +188,7 @@ class EventClock:
         seen_s = self.drain()[0].spent_s
         self._cuda.synchronize(self._device)
         start = self.now()
-        _repeated(call, calls)
+        repeated(call, calls)
         enqueued = self.now()
         self._stream.synchronize()
         ended = self.now()
@@ -207,7 +207,7 @@ class EventClock:
         with self._cuda.stream(default):
             self._sleep(max(self._backlog_s(call, calls), SHORT_SLEEP_S))
             asleep.record(default)
-        _repeated(call, calls)
+        repeated(call, calls)
         late = bool(asleep.query())
         after.record(default)
         self._cuda.synchronize(self._device)
@@ -230,7 +230,7 @@ class EventClock:
     def _part(self, call: Call, calls: int) -> tuple[tuple[Any, Any], Any]:
         start, end = self._event(), self._event()
         start.record(self._stream)
-        last = call.many(calls) if isinstance(call, Replay) else _repeated(call, calls)
+        last = call.many(calls) if isinstance(call, Replay) else repeated(call, calls)
         end.record(self._stream)
         return (start, end), last
 
@@ -303,7 +303,7 @@ class EventClock:
         return torch.empty(size, dtype=torch.int8, device=self._device)
 
 
-def _repeated(call: Call, calls: int) -> Any:
+def repeated(call: Call, calls: int) -> Any:
     """What the last of so many calls returns; what the others do is given back at once."""
     for _ in repeat(None, calls - 1):
         call()

@@ -58,6 +58,9 @@ HIDDEN, HIDDEN_S = 1.5, 2e-6
 """So many times as long as its calls took, and this many seconds more, a device may be at work on one of them by its
 driver's account: that call is the only one, and kernels of some microseconds vary."""
 
+LATENCIES = 11
+"""Calls by themselves, after the pairs, whose median is the latency of one."""
+
 HOST_SAMPLES = 5
 """Samples of the host's own times per arm, after the pairs; a plain median without an interval."""
 
@@ -200,7 +203,9 @@ class _Session:
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
                 self._check_seen(arm.name, times, n)
+                alone = [t for _ in range(LATENCIES) if (t := self._host_times(arm, 1)) is not None]
                 samples.per_arm[arm.name].update(
+                    latency_s=median([t.wall_s for t in alone]),
                     enqueue_s=median([t.enqueue_s for t in times]),
                     wall_s=median([t.wall_s for t in times]),
                     launch_bound=self.seen[arm.name].launch_bound,

@@ -19,7 +19,7 @@ from ..facts.statistics import (
     speed_verdict,
     spread_half_width,
 )
-from ..facts.timed_as import CALL
+from ..facts.timed_as import CALL, DEVICE_TIME
 from .conditions import CONDITIONS, OBSERVED, together
 from .disturbance import stretch, widened
 from .means import differing, mean_columns
@@ -270,6 +270,7 @@ def _observed(parts: Sequence[Samples], method: str, measure: Measure) -> dict[s
     return {
         "processes": len(parts),
         "calls_per_sample": calls[len(calls) // 2],
+        "time": conditions.get("time", DEVICE_TIME),
         "cache": conditions.get("cache", measure.cache),
         "cuda_graph": conditions.get("cuda_graph", False),
         **{key: conditions.get(key) for key in CONDITIONS},

@@ -108,7 +108,8 @@ class Turns:
         return None if self._local is None else self._local.host_times(call, calls)
 
     def conditions(self) -> dict[str, Any]:
-        seen = {"cache": self._measure.cache} if self._local is None else self._local.conditions()
+        here = {"cache": self._measure.cache, "time": self._measure.time}
+        seen = here if self._local is None else self._local.conditions()
         return {**seen, "cuda_graph": bool(self._graphs) and all(self._graphs)}
 
     def _graph_error(self) -> str | None:

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from time import perf_counter, sleep
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from convbench.devices.device import Device, Sharing, Switch, Work
 from convbench.facts.spec import Measure
 from convbench.timing.clocks import Arm, Call, HostTimes, Reading, Take
+from convbench.timing.waiting_clock import WaitingClock
 
 FULL_SPEED = [False]
 """What the switch `tf32` means here."""
@@ -93,6 +95,9 @@ class Turtle(Device):
     def clock(self, measure: Measure) -> TurtleClock:
         return TurtleClock(measure)
 
+    def wall_clock(self, measure: Measure) -> TurtleWallClock:
+        return TurtleWallClock(self.synchronize, measure)
+
 
 class TurtleClock:
     """Times what its queue does, from when a sample begins there to when it ends.
@@ -161,3 +166,31 @@ class TurtleClock:
 
     def conditions(self) -> dict[str, Any]:
         return {"cache": "hot", "cuda_graph": False, "throttle": "none"}
+
+
+class TurtleWallClock(WaitingClock):
+    """From an idle queue to an idle queue, by the host's clock.
+
+    TURTLE_LAUNCH=METHOD:SECONDS is what launching one call of a method takes the host.
+    """
+
+    def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
+        method, _, seconds = os.environ.get("TURTLE_LAUNCH", "").partition(":")
+        return [replace(arm, call=launched(arm.call, float(seconds) if arm.name == method else 0.0)) for arm in arms]
+
+
+def launched(call: Call, seconds: float) -> Call:
+    """The call handed to the queue, which takes the host so long."""
+
+    def launch() -> None:
+        inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+        def work() -> None:
+            with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+                call()
+
+        if seconds:
+            sleep(seconds)
+        the_queue().put(work)
+
+    return launch
