@@ -75,6 +75,12 @@ site: $(VENV)/site.stamp ## build the documentation as a site with search into b
 	$(BIN)/python -m sphinx -W --keep-going -q -E -b html -c docs/site . build/site
 	@echo "build/site/README.html"
 
+.PHONY: headline
+headline: $(VENV)/dev.stamp ## write the README's table and the paragraph below it anew (three minutes of a quiet machine)
+	rm -rf results/headline
+	$(BIN)/python -m convbench -m kernel=3,5,9 device=cpu,cuda out=results/headline
+	$(BIN)/python docs/headline.py results/headline
+
 .PHONY: findings
 findings: $(VENV)/dev.stamp ## write docs/findings.md anew: what is wrong in the torch at hand
 	$(BIN)/python -m tests.findings

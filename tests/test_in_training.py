@@ -8,6 +8,7 @@ from contextlib import closing
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ from convbench.measurement import problem
 from convbench.methods.formulas import EXPLICIT
 from convbench.methods.in_training import as_backward, empty_backward
 from convbench.methods.own import load
+from convbench.report.summary import Figures, others
 from convbench.results.rows import Rows
 from convbench.timing.figures import with_figures
 from convbench.timing.samples import Samples
@@ -295,3 +297,16 @@ def test_a_runner_without_measuring_prepares_no_backward(own: ModuleType) -> Non
     of = small("autograd", "own_in_training:method")
     runner.run(of, of.arms, lambda method, phase: None)
     assert set(events) == {-1}
+
+
+def test_the_report_leads_with_the_training_step_and_shows_the_calls_beside_it() -> None:
+    rows = Rows.of(trained(kernel=3))
+    line = Figures(rows).line(("explicit",), np.flatnonzero(rows.equal("method", "explicit")))
+    assert line.speedup == pytest.approx((0.8, 0.8, 0.8))
+    assert line.speed == {"slower": 1}
+    assert line.others["the calls' own"] == pytest.approx(4.0)
+    assert others([line]) == ["the calls' own"]
+    calls = Rows.of(timed(spec(methods=("autograd", "explicit")), CALLS))
+    line = Figures(calls).line(("explicit",), np.flatnonzero(calls.equal("method", "explicit")))
+    assert line.speedup == pytest.approx((4.0, 4.0, 4.0))
+    assert others([line]) == []

@@ -36,9 +36,3 @@ def equal(rows: Rows, name: str, *wanted: str | bool) -> Mask:
     where = in_training(rows)
     calls = rows.equal(name, *wanted)
     return np.where(where, rows.equal(of(name, BACKWARD), *wanted), calls) if where.any() else calls
-
-
-def converged(rows: Rows) -> Mask:
-    """Where the interval of the leading figures reached the requested precision."""
-    where = in_training(rows)
-    return np.where(where, rows.equal(of("converged", BACKWARD), True), rows.equal("converged", True))

@@ -90,7 +90,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
     ends = {end: lead.numbers(rows, f"speedup_{end}") for end in ("low", "high")}
     ratio = ends["high"] / ends["low"]
     timed = np.isfinite(lead.numbers(rows, "time_s")) & rows.known("converged") & ~rows.agree("method", "baseline")
-    where = np.flatnonzero(timed & ~lead.converged(rows))
+    where = np.flatnonzero(timed & lead.equal(rows, "converged", False))
     if not len(where):
         return
     worst = worst_first(ratio, where)

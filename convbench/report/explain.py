@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..facts import units
-from ..findings import tally
+from ..findings import lead, tally
 from ..results.naming import say
 from ..results.rows import Mask, Rows
 from .data import Runs
@@ -49,22 +49,22 @@ def headlines(runs: Runs) -> list[Headline]:
 
 def _compared(rows: Rows) -> Mask:
     """Rows with a speedup over another method."""
-    speedups = rows.numbers("speedup")
+    speedups = lead.numbers(rows, "speedup")
     found: Mask = tally.compared(rows) & np.isfinite(speedups) & (speedups > 0)
     return found
 
 
 def _of_method(runs: Runs, where: Mask) -> str:
     rows = runs.rows
-    speedups = rows.numbers("speedup")[where]
+    speedups = lead.numbers(rows, "speedup")[where]
     n = len(speedups)
-    counts = {word: int((rows.equal("speed", word) & where).sum()) for word in ("faster", "slower", "impossible")}
+    counts = {word: int((lead.equal(rows, "speed", word) & where).sum()) for word in ("faster", "slower", "impossible")}
     most = max(("faster", "slower"), key=lambda word: counts[word])
     other = "slower" if most == "faster" else "faster"
     median = units.times(float(np.median(speedups)))
     parts = [f"{most} in {units.count(counts[most])} of {units.count(n)}, median {median}"]
     if counts[other]:
-        condition = described(runs, where, rows.equal("speed", other) & where)
+        condition = described(runs, where, lead.equal(rows, "speed", other) & where)
         parts.append(f"{other} in {units.count(counts[other])}{f', {condition}' if condition else ''}")
     if counts["impossible"]:
         parts.append(f"impossible in {units.count(counts['impossible'])}")
@@ -154,7 +154,7 @@ def explaining(runs: Runs, where: Mask | None = None) -> list[tuple[str, float]]
     """
     rows = runs.rows
     among = _compared(rows) if where is None else _compared(rows) & where
-    logs = np.log(rows.numbers("speedup")[among])
+    logs = np.log(lead.numbers(rows, "speedup")[among])
     if len(logs) < FEWEST:
         return []
     if where is None:
@@ -173,9 +173,8 @@ def _split(runs: Runs, where: Mask) -> str:
     axis, share = found[0]
     rows = runs.rows
     codes, values = rows.codes(axis)
-    medians = {
-        values[c]: float(np.median(rows.numbers("speedup")[where & (codes == c)])) for c in np.unique(codes[where])
-    }
+    speedups = lead.numbers(rows, "speedup")
+    medians = {values[c]: float(np.median(speedups[where & (codes == c)])) for c in np.unique(codes[where])}
     ends = _ends(medians)
     said = ", ".join(f"{units.times(medians[value])} {_at(axis, value)}" for value in ends)
     return f"{units.share(share)} of the spread follows {axis.replace('_', ' ')}: {said}"

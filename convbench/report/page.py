@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..facts import units
-from ..findings import finders, intervals, network_words, tally
+from ..findings import finders, intervals, lead, network_words, tally
 from ..findings.evidence import SEVERITIES, Finding
 from ..findings.networks import of as networks_in
 from ..results.rows import Indexes, Rows
@@ -63,6 +63,7 @@ def render(runs: Runs) -> str:
         split=split,
         lines=lines,
         intervals=intervals.said(runs.rows),
+        others=summary.others(lines),
         findings=found_in(runs),
         comparisons=COMPARISONS,
         networks=networks(runs),
@@ -98,7 +99,7 @@ def sections(runs: Runs) -> set[str]:
     rows = runs.rows
     axes = [axis for axis in runs.axes if len(rows.values(axis)) > 1]
     numeric = [axis for axis in axes if all(isinstance(v, (int, float)) for v in rows.values(axis))]
-    speed = bool(np.isfinite(rows.numbers("speedup")[tally.compared(rows)]).any())
+    speed = bool(np.isfinite(lead.numbers(rows, "speedup")[tally.compared(rows)]).any())
     found = {
         "speed": speed,
         "lines": speed and any(len(rows.values(axis)) > 1 for axis in numeric),

@@ -58,7 +58,11 @@ def payload(runs: Runs) -> dict[str, Any]:
         "samples": dict(runs.samples),
         "margin": margin(rows),
         "bounds": BOUNDS,
-        "order": {"status": STATUSES, "accuracy": VERDICTS, "speed": SPEEDS},
+        "order": {
+            "status": STATUSES,
+            "accuracy": VERDICTS,
+            **dict.fromkeys(("speed", "backward_speed", "wall_speed"), SPEEDS),
+        },
     }
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..facts.record import FAILED, IMPOSSIBLE, STATUSES
-from ..findings import tally
+from ..facts.timed_as import WALL_TIME
+from ..findings import lead, tally
 from ..results.rows import Indexes, Rows
 from .data import AXES, Runs
 
@@ -39,7 +41,7 @@ class Axis:
 class MethodLine:
     """How one method did on one device in one dtype. `speedup`: (lowest, median, highest) of its medians, over the
     configurations that were timed; None for the baseline and where none was. `outcomes`: how many rows have each
-    status, with `wrong` for those whose gradient is.
+    status, with `wrong` for those whose gradient is. `others`: the medians of the speedups that stand beside it.
     """
 
     group: tuple[str, ...]
@@ -49,6 +51,7 @@ class MethodLine:
     accuracy: dict[str, int]
     speed: dict[str, int]
     speedup: tuple[float, float, float] | None
+    others: dict[str, float | None]
     timed: int
     unconverged: int
 
@@ -78,6 +81,7 @@ class Overview:
     statuses: dict[str, int]
     accuracy: dict[str, int]
     speed: dict[str, int]
+    in_training: bool
     swept: tuple[Axis, ...]
     fixed: tuple[Axis, ...]
     first: str | None
@@ -101,6 +105,7 @@ def overview(runs: Runs) -> Overview:
         statuses=tally.counts(rows, "status", STATUSES, every),
         accuracy=tally.accuracies(rows, every),
         speed=tally.speeds(rows, every),
+        in_training=bool(lead.in_training(rows).any()),
         swept=tuple(axis_of(rows, axis) for axis in runs.axes),
         fixed=tuple(axis_of(rows, axis) for axis in fixed),
         first=min(started, default=None),
@@ -159,9 +164,11 @@ class Figures:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._speedup = np.where(tally.compared(rows), rows.numbers("speedup"), np.nan)
-        self._timed = rows.known("time_s")
-        self._unconverged = rows.equal("converged", False)
+        self._speedup = np.where(tally.compared(rows), lead.numbers(rows, "speedup"), np.nan)
+        self._others = {"the calls' own": np.where(lead.in_training(rows), rows.numbers("speedup"), np.nan)}
+        self._others["by wall time"] = np.where(rows.equal("time", WALL_TIME), np.nan, rows.numbers("wall_speedup"))
+        self._timed = np.isfinite(lead.numbers(rows, "time_s"))
+        self._unconverged = lead.equal(rows, "converged", False)
         self._compared, self._ok = tally.compared(rows), rows.equal("status", "ok")
 
     def line(self, group: tuple[str, ...], where: Indexes) -> MethodLine:
@@ -177,9 +184,21 @@ class Figures:
             accuracy=tally.accuracies(self._rows, among),
             speed=tally.speeds(self._rows, among),
             speedup=(float(known.min()), float(np.median(known)), float(known.max())) if len(known) else None,
+            others={name: self._median(values, where) for name, values in self._others.items()},
             timed=int(np.count_nonzero(self._timed[where])),
             unconverged=int(np.count_nonzero(self._unconverged[where])),
         )
+
+    def _median(self, values: npt.NDArray[np.float64], where: Indexes) -> float | None:
+        known = values[where][self._compared[where] & np.isfinite(values[where])]
+        return float(np.median(known)) if len(known) else None
+
+
+def others(lines: Sequence[MethodLine]) -> list[str]:
+    """The names of the speedups beside the leading one that some line has."""
+    return [
+        name for name in dict.fromkeys(n for line in lines for n in line.others) if any(o.others[name] for o in lines)
+    ]
 
 
 def failures(rows: Rows) -> list[Reason]:

@@ -8,21 +8,25 @@ const ORDERS = [
 ];
 // What the first configuration has least of, by order.
 const EXTREMES = { slow: (one) => one.speedup, fast: (one) => -one.speedup, wide: (one) => one.low / one.high };
-const forest = { order: "slow", page: 0 };
+// How the compared times were taken; the first that the table has answers the first question. Prefixes of columns.
+const WAYS = [["backward_", "in a training step"], ["", "of the calls"], ["wall_", "of the calls, by wall time"]].filter(([prefix]) => has(`${prefix}speedup`));
+const forest = { order: "slow", page: 0, way: WAYS[0]?.[0] ?? "" };
+const wayShown = () => (WAYS.length > 1 ? `Speedups ${WAYS.find(([prefix]) => prefix === forest.way)[1]}. ` : "");
+const compared = (name, row) => value(forest.way + name, row);
 const VERDICT_MARK = { faster: "faster", slower: "slower", equivalent: "equivalent", inconclusive: "inconclusive", impossible: "impossible" };
 
 function comparisons() {
   return filter.rows
-    .filter((row) => !isBaseline(row) && finite(value("speedup", row)) && value("speedup", row) > 0)
+    .filter((row) => !isBaseline(row) && finite(compared("speedup", row)) && compared("speedup", row) > 0)
     .map((row) => ({
-      row, method: value("method", row), verdict: value("speed", row), label: value("label", row), run: value("run", row),
-      speedup: value("speedup", row), low: value("speedup_low", row) ?? value("speedup", row), high: value("speedup_high", row) ?? value("speedup", row),
+      row, method: value("method", row), verdict: compared("speed", row), label: value("label", row), run: value("run", row),
+      speedup: compared("speedup", row), low: compared("speedup_low", row) ?? compared("speedup", row), high: compared("speedup_high", row) ?? compared("speedup", row),
     }));
 }
 
 function nothingTimed() {
   if (!filter.rows.length) return nothingShown();
-  if (!has("speedup")) return "No speedup was measured: accuracy only (measure=none), or nothing could be timed.";
+  if (!WAYS.length) return "No speedup was measured: accuracy only (measure=none), or nothing could be timed.";
   return "None of the rows shown has a speedup: they are baselines, were not timed, or could not be run.";
 }
 
@@ -51,7 +55,7 @@ function drawSpread(width) {
   drawing.dataset.name = "Speedups of all configurations shown, by method";
   const text = spread.map((one) => `${one.method}: median ${times(one.median)}, from ${times(one.low)} to ${times(one.high)}, ${plural(one.n, "comparison")}`).join("; ");
   const data = () => spread.map(({ method, median, low, high, n }) => ({ method, "median speedup": times(median), smallest: times(low), largest: times(high), comparisons: n }));
-  return { nodes: [drawing], text: `One stroke for each configuration; the symbol is the median. ${text}.`, data };
+  return { nodes: [drawing], text: `${wayShown()}One stroke for each configuration; the symbol is the median. ${text}.`, data };
 }
 
 function spreadOf(method, members) {
@@ -98,13 +102,14 @@ function pagesOf(groups) {
 
 function drawForest(width) {
   const all = comparisons();
-  if (!all.length) return { empty: nothingTimed() };
+  // With the controls, where another way of timing may have something to show.
+  if (!all.length) return WAYS.length > 1 ? { nodes: [forestControls(1), element("p", { class: "empty" }, nothingTimed())] } : { empty: nothingTimed() };
   const pages = pagesOf(groupsInOrder(all));
   forest.page = Math.min(forest.page, pages.length - 1);
   const groups = pages[forest.page];
   const drawings = paper.printing ? pages.slice(0, paper.pages).map((page) => forestDrawing(page, all, width)) : [forestDrawing(groups, all, width)];
   const first = d3.least(groups[0], EXTREMES[forest.order] ?? (() => 0));
-  const text = `${plural(all.length, "comparison")} in ${plural(d3.sum(pages, (page) => page.length), "configuration")}: ${verdictCounts(all)}. ` +
+  const text = `${wayShown()}${plural(all.length, "comparison")} in ${plural(d3.sum(pages, (page) => page.length), "configuration")}: ${verdictCounts(all)}. ` +
     `Page ${forest.page + 1} of ${pages.length}, ${ORDERS.find(([key]) => key === forest.order)[1]}; first: ${first.label}, ${first.method} ${times(first.speedup)} (${times(first.low)} to ${times(first.high)}).`;
   const data = () => pages.flat(2).map((one) => ({ configuration: one.label, method: one.method, speedup: times(one.speedup), low: times(one.low), high: times(one.high), verdict: one.verdict }));
   if (paper.printing) return { nodes: [forestLegend(pages.flat()), ...drawings], text: text.replace(/Page \d+ of \d+, /, ""), data };
@@ -118,13 +123,14 @@ function verdictCounts(all) {
 
 function forestControls(pages) {
   const turn = (by) => () => { forest.page += by; redraw(forestPlot); document.querySelector(`#forest button[data-turn="${by}"]:not([disabled])`)?.focus(); };
-  const order = select("order", ORDERS, forest.order, (v) => { Object.assign(forest, { order: v, page: 0 }); redraw(forestPlot); document.querySelector("#forest select").focus(); });
+  const way = WAYS.length > 1 ? [select("speedups", WAYS, forest.way, (v) => { Object.assign(forest, { way: v, page: 0 }); refreshPlots(); document.querySelector("#forest select").focus(); })] : [];
+  const order = select("order", ORDERS, forest.order, (v) => { Object.assign(forest, { order: v, page: 0 }); redraw(forestPlot); document.querySelectorAll("#forest select")[way.length].focus(); });
   const buttons = pages > 1 ? [
     element("button", { type: "button", "data-turn": -1, disabled: forest.page === 0, onclick: turn(-1) }, "Previous"),
     element("span", {}, `page ${forest.page + 1} of ${pages}`),
     element("button", { type: "button", "data-turn": 1, disabled: forest.page === pages - 1, onclick: turn(1) }, "Next"),
   ] : [];
-  return element("div", { class: "controls" }, order, element("span", { class: "pager" }, ...buttons));
+  return element("div", { class: "controls" }, ...way, order, element("span", { class: "pager" }, ...buttons));
 }
 
 function forestLegend(groups) {
@@ -160,15 +166,20 @@ function forestDrawing(groups, all, width) {
 }
 
 const clamp = (x, [low, high]) => Math.min(high, Math.max(low, x));
-const caveats = (row) => (value("converged", row) === false ? "*" : "") + (value("disturbed", row) === true ? "!" : "") + (value("mean_differs", row) === true ? "^" : "");
+// What is said of the calls alone is no caveat of another way of timing.
+const flagged = (name, row) => (has(forest.way + name) ? compared(name, row) : forest.way === "" ? value(name, row) : null);
+const caveats = (row) => (flagged("converged", row) === false ? "*" : "") + (flagged("disturbed", row) === true ? "!" : "") + (flagged("mean_differs", row) === true ? "^" : "");
 const forestNote = (one) => `${times(one.speedup)}  [${ratio(one.low)}, ${ratio(one.high)}]${caveats(one.row)} ${VERDICT_MARK[one.verdict] ?? ""}`;
+
+const timeOf = (row) => value({ backward_: "backward_time_s", wall_: "wall_s" }[forest.way] ?? "time_s", row);
 
 function forestTip(one) {
   return [one.label, `${one.method}: ${times(one.speedup)} [${times(one.low)} to ${times(one.high)}]`, `verdict: ${one.verdict ?? "none"}`,
-    `time: ${formatted("time_s", value("time_s", one.row))} · pairs: ${value("samples", one.row) ?? "?"}`,
-    ...(value("converged", one.row) === false ? ["interval wider than requested (not converged)"] : []),
-    ...(value("disturbed", one.row) === true ? ["other work slowed the method and the baseline by different factors"] : []),
-    ...(value("mean_differs", one.row) === true ? [`by the mean: ${times(value("mean_speedup", one.row))}`] : [])].join("\n");
+    ...WAYS.filter(([prefix]) => prefix !== forest.way && finite(value(`${prefix}speedup`, one.row))).map(([prefix, text]) => `${text}: ${times(value(`${prefix}speedup`, one.row))}`),
+    `time: ${formatted("time_s", timeOf(one.row))} · pairs: ${value("samples", one.row) ?? "?"}`,
+    ...(flagged("converged", one.row) === false ? ["interval wider than requested (not converged)"] : []),
+    ...(flagged("disturbed", one.row) === true ? ["other work slowed the method and the baseline by different factors"] : []),
+    ...(flagged("mean_differs", one.row) === true ? [`by the mean: ${times(value("mean_speedup", one.row))}`] : [])].join("\n");
 }
 
 // Pixel positions from the top: a configuration's lines below one another, its label beside or (narrow) above them.

@@ -1,7 +1,9 @@
 // One quantity over any two swept axes. Colours come in steps, so that paper and both themes can show them.
 const RATIO_STEPS = [0.5, 0.8, 1 / (1 + payload.margin), 1 + payload.margin, 1.25, 2];
 const QUANTITIES = [
-  { name: "speedup", text: "speedup (median)", reduce: median, steps: RATIO_STEPS, kind: "diverging", show: times },
+  { name: "backward_speedup", text: "speedup in a training step (median)", reduce: median, steps: RATIO_STEPS, kind: "diverging", show: times },
+  { name: "speedup", text: has("backward_speedup") ? "speedup of the calls (median)" : "speedup (median)", reduce: median, steps: RATIO_STEPS, kind: "diverging", show: times },
+  { name: "wall_speedup", text: "speedup of the calls by wall time (median)", reduce: median, steps: RATIO_STEPS, kind: "diverging", show: times },
   { name: "bound_ratio", text: "error over its bound (largest)", reduce: d3.max, steps: [0.03, 0.1, 0.3, 1], kind: "bound", show: (v) => significant(v, 2) },
   { name: "rel_l2_err", text: "relative L2 error (largest)", reduce: d3.max, kind: "sequential", show: (v) => significant(v, 2) },
   { name: "time_s", text: "time (median)", reduce: median, kind: "sequential", show: (v) => scaled(v, "s") },
@@ -39,7 +41,7 @@ function heatControls() {
 function cellsOf(quantity) {
   const oneMethod = heat.method && heat.x !== "method" && heat.y !== "method";
   const of = quantity.of ?? ((row) => value(quantity.name, row));
-  const kept = filter.rows.filter((row) => (!oneMethod || value("method", row) === heat.method) && (quantity.name !== "speedup" || !isBaseline(row)));
+  const kept = filter.rows.filter((row) => (!oneMethod || value("method", row) === heat.method) && (!quantity.name.endsWith("speedup") || !isBaseline(row)));
   const groups = d3.groups(kept.filter((row) => value(heat.x, row) !== null && value(heat.y, row) !== null), (row) => value(heat.x, row), (row) => value(heat.y, row));
   return groups.flatMap(([x, inner]) => inner.map(([y, rows]) => {
     const values = rows.map(of).filter(finite);

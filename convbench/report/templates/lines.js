@@ -50,7 +50,7 @@ function drawLines(width) {
   const most = d3.max(points, (p) => p.n);
   const merged = most > 1 ? ` A point is the median of up to ${plural(most, "configuration")} that differ along the other axes, its bar from the lowest to the highest end of their intervals.` : " Bars are 95% intervals.";
   const box = element("div", { class: "panels", style: `grid-template-columns: repeat(${across}, minmax(0, 1fr))` }, ...drawings);
-  return { nodes: [controls, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))), box], text: `Speedup over ${lines.x}${lines.panels ? `, a panel for each ${lines.panels}` : ""}.${merged}`, data: () => d3.sort(points, (p) => names.indexOf(p.panel), (p) => methods.indexOf(p.method), (p) => p.x).map(lineRecord) };
+  return { nodes: [controls, legend("method", methods.map((name) => ({ name, ...styleOf("method", name) }))), box], text: `${wayShown()}Speedup over ${lines.x}${lines.panels ? `, a panel for each ${lines.panels}` : ""}.${merged}`, data: () => d3.sort(points, (p) => names.indexOf(p.panel), (p) => methods.indexOf(p.method), (p) => p.x).map(lineRecord) };
 }
 
 const lineRecord = (p) => ({

@@ -1,5 +1,5 @@
 // The rows: sorted by a click on a heading, in pages, with the columns one chooses; downloaded as they are shown.
-const USUAL = ["method", "status", "accuracy", "bound_ratio", "rel_l2_err", "time_s", "speedup", "speedup_low", "speedup_high", "speed", "converged", "tflops"];
+const USUAL = ["method", "status", "accuracy", "bound_ratio", "rel_l2_err", "backward_time_s", "backward_speedup", "backward_speed", "time_s", "speedup", "speedup_low", "speedup_high", "speed", "wall_speedup", "wall_speed", "converged", "tflops"];
 const table = { columns: [], sort: "", descending: false, page: 0, size: 25, rows: [] };
 
 function chooseColumns() {
@@ -66,7 +66,7 @@ const RAN_WRONG = "status=ok: the method ran to its end; accuracy=fail: its grad
 function cell(name, row) {
   const v = value(name, row);
   const text = formatted(name, v);
-  if (["status", "accuracy", "speed"].includes(name) && v !== null) {
+  if (["status", "accuracy", "speed", "backward_speed", "wall_speed"].includes(name) && v !== null) {
     const ranWrong = name === "status" && v === "ok" && isWrong(row);
     const shown = ranWrong ? "wrong" : v;
     const sign = VERDICT_SIGNS[shown];
