@@ -244,7 +244,7 @@ def test_second_measurement_is_one_command_per_set_of_methods(monkeypatch: pytes
     again = measure_again(typed(pd.DataFrame(rows)), {})
     assert again["config_id"].tolist() == [config_id(i) for i in (0, 1, 2, 0, 3)]
     assert [command[:4] for command in commands] == [[sys.executable, "-m", "convbench", "-m"]] * 5
-    carefully = ["measure=default", "measure.processes=6", "measure.memory=false"]
+    carefully = ["measure=default", "measure.processes=6", "measure.memory=false", "measure.backward=false"]
     assert [command[6:] for command in commands] == [
         ["methods=[explicit,unfold]", "baseline=autograd", *carefully, "measure.cache=hot", "measure.cuda_graph=false"],
         ["methods=[explicit]", "baseline=autograd", *carefully, "measure.cache=cold", "measure.cuda_graph=false"],

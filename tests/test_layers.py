@@ -108,7 +108,7 @@ CHILDS_SIDE = {
     "validation.proofs",
     *(f"proof.figures.{m}" for m in ("of_device", "primitives", "references", "timers")),
     *(f"proof.planted.{m}" for m in ("faults", "streams", "tf32_flags", "tf32_words", "work")),
-    *("timing.event_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
+    *("timing.event_clock", "timing.wall_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
     *("failures.explain", "failures.mistakes", "failures.pattern", "failures.wrong"),
     *("api.judging", "tracing.recorder", "tracing.targets"),
     # Methods, some of which do harm when they are imported.

@@ -8,7 +8,7 @@ from typing import Any
 from ..facts.rates import Work
 from ..facts.record import IMPOSSIBLE
 from ..facts.spec import Measure
-from ..facts.timed_as import BACKWARD, CALL, COLUMN_OF, of
+from ..facts.timed_as import BACKWARD, CALL, COLUMN_OF, WALL, of
 from .conditions import together
 from .samples import Samples, combine
 
@@ -33,6 +33,7 @@ def with_figures(row: Mapping[str, Any], parts: Sequence[Samples], baseline: str
         # What keeps more cores busy than it may does so either way; a row knows how many for its calls alone.
         also.update(work.verdict({**also, "cpus": found["cpus"]}) if also else {})
         figures |= {columns[name]: value for name, value in also.items() if name in columns}
+        figures |= {name: value for name, value in also.items() if name == "latency_s" and timed_as == WALL}
         if also.get("speed") == IMPOSSIBLE:
             figures |= {"speed": IMPOSSIBLE, "reason": also["reason"]}
     if figures.get("speed") == IMPOSSIBLE:  # one clock told the truth as little as the other

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from ..facts.spec import Measure
+from ..facts.timed_as import WALL_TIME
 from . import alone, sample_size
 from .clocks import Arm, Clock, HostTimes, Lost, Parted, Reading
 from .sample import Sample, sample_of
@@ -198,14 +199,15 @@ class _Session:
         for arm in self.arms:
             samples.per_arm[arm.name] = self.seen[arm.name].columns()
         self._observe_alone(samples, calls)
-        for arm, n in zip(self.arms, calls, strict=True):
+        waits = self.clock.conditions().get("time") == WALL_TIME
+        for a, (arm, n) in enumerate(zip(self.arms, calls, strict=True)):
             self.stage(arm.name, "timing")
+            if waits:
+                samples.per_arm[arm.name]["latency_s"] = self._latency_s(a)
             times = [t for _ in range(HOST_SAMPLES) if (t := self._host_times(arm, n)) is not None]
             if times:
                 self._check_seen(arm.name, times, n)
-                alone = [t for _ in range(LATENCIES) if (t := self._host_times(arm, 1)) is not None]
                 samples.per_arm[arm.name].update(
-                    latency_s=median([t.wall_s for t in alone]),
                     enqueue_s=median([t.enqueue_s for t in times]),
                     wall_s=median([t.wall_s for t in times]),
                     launch_bound=self.seen[arm.name].launch_bound,
@@ -225,6 +227,14 @@ class _Session:
                 self._submit(a, calls[a])
                 times.append(self._drain(arm.name)[0].seconds)
             samples.per_arm[arm.name].update(alone.columns(times[1:]))
+
+    def _latency_s(self, a: int) -> float:
+        """Of one call by itself, from an idle device to an idle device, by a clock that waits."""
+        single = []
+        for _ in range(LATENCIES):
+            self._submit(a, 1)
+            single.append(self._drain(self.arms[a].name)[0].seconds)
+        return median(single)
 
     def _check_seen(self, name: str, times: Sequence[HostTimes], calls: int) -> None:
         """Raises ArmFailed where the device does work of the arm that its samples do not see, whenever one looks."""
