@@ -156,7 +156,8 @@ def test_later_settings_name_only_what_differs_from_usual() -> None:
     spec = make_spec()
     other = {
         "order": 2, "tf32": True, "cudnn_benchmark": True, "deterministic": True, "onednn": False,
-        "measure__time": "wall", "measure__cache": "cold", "measure__cuda_graph": True, "fixed_weight": True, "allocator": "retain",
+        "measure__time": "wall", "measure__cache": "cold", "measure__cuda_graph": True, "fixed_weight": True,
+        "allocator": "retain",
     }  # fmt: skip
     assert {key.replace("measure__", "") for key in other} == set(IDENTITY_SINCE)
     names = {spec.config_id, *(make_spec(**{key: value}).config_id for key, value in other.items())}
