@@ -30,7 +30,7 @@ LIBRARIES = ("ONEDNN_", "OMP_", "MKL_", "CUBLAS_", "CUDNN_", "TORCH_")
 """What the names of environment variables begin with that libraries read."""
 CALLS = 100
 """In the script of a crash: a dozen calls in a fresh process are what confirmed it."""
-SCRIPT_S = 120.0
+SCRIPT_S = 60.0
 """Seconds that a script may take when it is tried."""
 VERSIONS = ("torch", "python", "system", "architecture", "cpu", "cores", "numpy", "torch_config")
 """What an environment's file says that decides what a library computes."""

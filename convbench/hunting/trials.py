@@ -106,6 +106,7 @@ class Trials:
         return specs[0] if specs and self._deadly(specs) else None
 
     def _deadly(self, specs: Sequence[Spec]) -> bool:
+        self.stop()
         _, measured = self._guarded(lambda: self.session.afresh(specs, ALONE))
         return any(row["status"] in FAILED for row in measured.found)
 
