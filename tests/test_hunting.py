@@ -273,7 +273,7 @@ def test_hits_of_one_kind_are_one_region_simplified_and_written_down(tmp_path: P
     compile(script.read_text(), str(script), "exec")
     text = issue.read_text()
     assert "ONEDNN_MAX_CPU_ISA" in text
-    assert "goes away with another `stride` than 2" in text
+    assert "goes away with a smaller stride than 2" in text
     assert script.read_text() in text
 
 

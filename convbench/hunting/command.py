@@ -20,7 +20,7 @@ from ..results import run_file
 from ..sweep import cases, running
 from ..sweep.config import SPEC_KEYS, Settings, folder
 from ..sweep.plan import Room, room
-from ..sweep.presets import preset
+from ..sweep.presets import Preset, preset
 from ..terminal.arguments import Arguments
 from .hunt import Hunt
 from .issue import Writer
@@ -120,8 +120,13 @@ def _measuring(objective: Objective, named: frozenset[str]) -> dict[str, Any]:
         return {f"measure.{key}": value for key, value in _settings(preset("none")).items()}
     if any(key.startswith("measure") for key in named):
         return {}
-    quick = _settings(preset("quick")) | {"name": "quick looks=[10] max_time_s=2", "looks": (10,), "max_time_s": 2.0}
-    return {f"measure.{key}": value for key, value in quick.items()}
+    return _changed("quick", looks=(10,), max_time_s=2.0, kernels=False)
+
+
+def _changed(name: str, **changes: Any) -> dict[str, Any]:
+    """A preset with changes, as flat settings, called as the table calls it."""
+    values = {f"measure.{key}": value for key, value in (_settings(preset(name)) | changes).items()}
+    return values | {"measure.name": Preset.of(name, ()).told(values)}
 
 
 def _settings(measure: Measure) -> dict[str, Any]:
@@ -197,9 +202,8 @@ def _made(
             raise Stopped
 
     trials = Trials(session, objective, stop, rows_of(out))
-    confirming = _settings(preset("default")) | {"max_time_s": 5.0, "memory": False}
-    confirming["name"] = "default max_time_s=5 memory=false"
-    believed = {f"measure.{key}": value for key, value in confirming.items()} if objective.timed else {}
+    # Several fresh processes are asked one by one, so that how many of them say the same is known.
+    believed = _changed("default", processes=1, max_time_s=5.0, memory=False) if objective.timed else {}
     writer = Writer(out, objective, space, argv)
     return Hunt(objective, space, trials, lines.say, writer.write, believed)
 

@@ -180,12 +180,10 @@ class Hunt:
         return known is not found and known.same(found) and not self.objective.worse(found.hit, known.hit)
 
     def _simplify(self, region: Region, asked: Asked) -> None:
-        first = region.hit
-
         def does(point: Point) -> bool:
             region.steps += 1
-            hit = self._hit_in(self._again(asked, point, "simplify"), asked, first.method)
-            return hit is not None and self.objective.kept(hit, first)
+            hit = self._hit_in(self._again(asked, point, "simplify"), asked, region.hit.method)
+            return hit is not None and self.objective.kept(hit, region.hit)
 
         search = Simplifier(region.point, does, asked.legal, self.space.allowed())
         try:
@@ -204,15 +202,17 @@ class Hunt:
 
     def _settle(self, region: Region, asked: Asked) -> None:
         """Runs the simplest place in fresh processes, for its figures and to see how often it does it."""
-        seen, number = 0, 1 if self.objective.timed else CONFIRMED
-        for turn in range(number):
+        found: list[tuple[Hit, list[Record]]] = []
+        for turn in range(CONFIRMED):
             rows = self.trials.alone(asked, region.point, f"confirm {turn + 1}", **self.confirming)
             hit = self._hit_in(rows, asked, region.hit.method)
             if hit is not None:
-                seen += 1
-                region.hit, region.rows = hit, rows
-        region.times = seen, number
-        if not seen:  # what only others' company brought about: back to where it was first confirmed
+                found.append((hit, rows))
+        region.times = len(found), CONFIRMED
+        if found:
+            found.sort(key=lambda one: one[0].value or 0.0)
+            region.hit, region.rows = found[len(found) // 2]
+        else:  # what only others' company brought about: back to where it was first confirmed
             region.point = region.origin
 
     def _asked_of(self, hit: Hit) -> Asked:

@@ -20,7 +20,7 @@ from ..facts.spec import Spec
 from ..failures.reproducer import Reproducer, can_draw, script
 from ..results.files import replacing
 from .objective import Objective
-from .output import axis, name_of, title
+from .output import axis, name_of, other, title
 from .point import environment_of
 from .region import Region
 from .space import Space
@@ -162,7 +162,7 @@ def _figures(region: Region) -> str:
             said.append(f"relative error {row['rel_l2_err']:.2e}")
         if row.get("time_s") is not None:
             ends = f"{units.time(row.get('time_low_s'))} to {units.time(row.get('time_high_s'))}"
-            said.append(f"{units.time(row['time_s'])} a call, 95% interval {ends}")
+            said.append(f"{units.time(row['time_s'])} a call, 95% interval in this process {ends}")
         if row.get("speedup") is not None and row["method"] != row["baseline"]:
             ratio = units.interval(row["speedup"], row.get("speedup_low"), row.get("speedup_high"))
             said.append(f"{row['baseline']} takes {ratio} as long")
@@ -173,7 +173,7 @@ def _figures(region: Region) -> str:
 def depends(region: Region) -> list[str]:
     """Which axes matter, in lines of Markdown."""
     point = region.point
-    goes = [f"- goes away with another `{axis(key)}` than {point[key]}" for key in region.matters]
+    goes = [f"- goes away with {other(key, point)}" for key in region.matters]
     stays = [f"- stays with `{axis(key)}` = {value}" for key, value in region.stays.items()]
     more = [f"- simplified from: {name_of(region.origin)}"] if region.point != region.origin else []
     if region.worst is not None:

@@ -11,8 +11,8 @@ from ..facts import units
 from ..results.naming import configuration_name
 from ..terminal import screen
 from .objective import Objective
-from .point import VARIABLE, Point, environment_of
-from .region import Region
+from .point import NUMBERS, VARIABLE, Point, environment_of
+from .region import Region, above_least
 
 if TYPE_CHECKING:
     from .hunt import Hunt
@@ -110,7 +110,7 @@ def details(region: Region) -> list[str]:
     if region.elsewhere:
         lines.append("found because a process died in a later configuration: this one damages its process's memory")
     if region.matters:
-        lines.append(f"goes away with other {', '.join(saidaxis(k, region.point) for k in region.matters)}")
+        lines.append(f"goes away with {', '.join(other(key, region.point) for key in region.matters)}")
     if region.stays:
         lines.append(f"stays with {', '.join(f'{axis(k)}={v}' for k, v in region.stays.items())}")
     if region.point != region.origin:
@@ -123,9 +123,13 @@ def details(region: Region) -> list[str]:
     return [*lines, *region.files, *([region.script] if region.script else [])]
 
 
-def saidaxis(key: str, point: Point) -> str:
-    return f"{axis(key)} (here {point[key]})"
+def other(key: str, point: Point) -> str:
+    """Without which values of an axis it goes away: `a smaller stride than 2`, `another wrt than weight`."""
+    if key not in NUMBERS:
+        return f"another {axis(key)} than {point[key]}"
+    return f"a {'smaller' if above_least(key, point) else 'larger'} {axis(key)} than {point[key]}"
 
 
 def axis(key: str) -> str:
+    """What an axis is called: a variable of the environment by its name."""
     return key.removeprefix(VARIABLE)

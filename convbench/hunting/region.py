@@ -60,10 +60,11 @@ def alike(key: str, one: Point, other: Point) -> bool:
     """The same word, or both at the least number or both above it."""
     if key not in NUMBERS:
         return str(one[key]) == str(other[key])
-    return _above(key, one) == _above(key, other)
+    return above_least(key, one) == above_least(key, other)
 
 
-def _above(key: str, point: Point) -> bool:
+def above_least(key: str, point: Point) -> bool:
+    """Whether a number is above its least, along any axis of space."""
     values = per_axis(point, key) if key in PER_AXIS else (point[key],)
     return any(value > LEAST[key] for value in values)
 
@@ -78,7 +79,7 @@ def others(point: Point, environments: Mapping[str, Sequence[str | None]]) -> di
         if other is not None:
             found[key] = with_value(point, **{key: other})
     for key in NUMBERS:
-        if key in point and not _above(key, point) and key != "groups":
+        if key in point and not above_least(key, point) and key != "groups":
             found[key] = with_value(point, **{key: LEAST[key] + (1 if key != "kernel" else 2)})
     for key, values in environments.items():
         if key.startswith(VARIABLE) and point.get(key) is None:
@@ -93,7 +94,7 @@ def probe(region: Region, places: Mapping[str, Point], does: Callable[[Point], b
     moved one at a time."""
     point = region.point
     for key, value in point.items():
-        above = _above(key, point) if key in NUMBERS else _not_first(key, value)
+        above = above_least(key, point) if key in NUMBERS else _not_first(key, value)
         if above:
             region.matters[key] = value
     for key, other in places.items():
