@@ -20,6 +20,8 @@ REASON_LENGTH = 400
 
 DEVICE_ERROR = re.compile(r"(CUDA|HIP) error: ")
 """What a device's error begins with; torch's advice on how to debug it follows in further lines."""
+OUT_OF_DEVICE_MEMORY: type[Exception] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+"""Since torch 2.5 it goes by the first name; a duet measures older ones as well."""
 NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parent, Path(os.__file__).parent)
 """torch, convbench and Python itself."""
 
@@ -36,7 +38,7 @@ def failure(error: BaseException) -> dict[str, Any]:
     if DEVICE_ERROR.match(message):
         message = message.partition("\n")[0]
     text = f"{type(error).__name__}: {message}" if not isinstance(error, CannotLoad) else str(error)
-    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or OUT_OF_MEMORY.search(str(error))
+    exhausted = isinstance(error, (OUT_OF_DEVICE_MEMORY, MemoryError)) or OUT_OF_MEMORY.search(str(error))
     if exhausted:
         return {"status": "oom", "reason": sentence(text)}
     return {"status": "error", "reason": sentence(text) + _place(error)}

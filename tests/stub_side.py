@@ -3,7 +3,7 @@
 Run as `python tests/stub_side.py BEHAVIOUR -c BOOT HOME` and child_main's arguments. BEHAVIOUR is JSON: `factor` by
 which every time is longer, `methods` with a factor of their own, `layout` (spread of the times between processes), and
 `does`: method → what it does instead of working (die, throw, close, hang, raise, wrong);
-`kernels`: what it says it ran.
+`kernels`: what it says it ran; `built_for`: what its torch says it was built for.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def sample(calls: int, parts: int, warm: bool) -> dict[str, Any]:
 
 
 ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
-    "hello": lambda: {"torch": "9.9", "python": "3.99"},
+    "hello": lambda: {"torch": "9.9", "python": "3.99", "built_for": behaviour.get("built_for", "CPU")},
     "run": run,
     "configure": lambda spec, cores: {},
     "prepare": prepare,

@@ -21,6 +21,7 @@ from convbench.duet import command as duet
 from convbench.duet import passes
 from convbench.duet.duel import Duel
 from convbench.duet.rows import rows_of, show
+from convbench.duet.sides import interpreter
 from convbench.execution.child import BOOT
 from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
@@ -200,7 +201,7 @@ def test_compare_torch_is_the_same_command(tmp_path: Path) -> None:
 def test_environment_is_known_by_the_link_it_is_called_through(tmp_path: Path) -> None:
     (tmp_path / "env" / "bin").mkdir(parents=True)
     (tmp_path / "env" / "bin" / "python").symlink_to(sys.executable)
-    assert duet.interpreter("--a", str(tmp_path / "env")) == str(tmp_path / "env" / "bin" / "python")
+    assert interpreter("--a", str(tmp_path / "env")) == str(tmp_path / "env" / "bin" / "python")
 
 
 def test_one_pair_of_processes_gives_no_interval() -> None:
@@ -225,8 +226,7 @@ def test_layers_of_one_shape_have_a_line_each(tmp_path: Path, capsys: pytest.Cap
             known = {key: value for key, value in fight.spec.columns().items() if value is not None}
             fight.rows = {side: {**known, "method": method, "status": "ok", "accuracy": "ok"} for side in "ab"}
             rows += rows_of(fight)
-    greetings = {side: {"torch": "2", "python": "3"} for side in "ab"}
-    show(rows, tmp_path, greetings, ["/a", "/b"])
+    show(rows, tmp_path, ["a: torch 2", "b: torch 2"])
     said = capsys.readouterr().out
     assert [said.count(layer) for layer in ("conv1 ·", "conv2 ·")] == [2, 2]
 

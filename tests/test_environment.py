@@ -63,16 +63,37 @@ def test_neither_clock_nor_name_nor_load_nor_place_changes_the_fingerprint(
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
-def test_cores_that_may_be_used_are_listed_and_change_no_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_cores_than_there_are_change_it_and_which_ones_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
     before = fingerprint()
-    assert collect("cpu", USUAL)["affinity"] == sorted(os.sched_getaffinity(0))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {9, 4})
-    assert fingerprint() == before
+    limited = fingerprint()
     found = collect("cpu", USUAL)
     assert (found["affinity"], found["usable_cores"]) == ([4, 9], 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 2})
+    assert fingerprint() == limited != before
     monkeypatch.delattr(os, "sched_getaffinity")
     assert fingerprint() == before
-    assert (collect("cpu", USUAL)["affinity"], collect("cpu", USUAL)["usable_cores"]) == (None, os.cpu_count())
+    assert (collect("cpu", USUAL)["affinity"], collect("cpu", USUAL)["usable_cores"]) == (None, 4)
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "KMP_AFFINITY", "MALLOC_ARENA_MAX"])
+def test_what_limits_instructions_threads_and_memory_changes_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name, raising=False)
+    before = fingerprint()
+    monkeypatch.setenv(name, "avx2")
+    assert fingerprint() != before
+    assert f"{name}=avx2" in collect("cpu", USUAL)["variables"]
+
+
+def test_what_only_logs_does_not_and_no_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint()
+    monkeypatch.setenv("ONEDNN_VERBOSE", "1")
+    assert fingerprint() == before
+    monkeypatch.setenv("LD_PRELOAD", "/home/me/lib/libjemalloc.so:/opt/lib/other.so")
+    assert fingerprint() != before
+    assert "LD_PRELOAD=libjemalloc.so:other.so" in collect("cpu", USUAL)["variables"]
 
 
 def test_nothing_private_is_kept() -> None:

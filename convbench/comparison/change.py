@@ -86,7 +86,7 @@ def processes_differ(row: Record, again: Record) -> Record:
     return {**row, "speedup_low": math.exp(own.value - half), "speedup_high": math.exp(own.value + half)}
 
 
-def _added(*errors: tuple[float, float]) -> tuple[float, float]:
+def added(*errors: tuple[float, float]) -> tuple[float, float]:
     """The standard error of a sum and its degrees of freedom, from those of the independent parts."""
     total = sum(se**2 for se, _ in errors)
     spent = sum(se**4 / freedom for se, freedom in errors)
@@ -121,12 +121,12 @@ class Change:
     @classmethod
     def of(cls, what: str, log: float, was: Estimate, now: Estimate) -> Change:
         """The change between two estimates: se² = Σ seᵢ², with Welch's and Satterthwaite's degrees of freedom."""
-        se, freedom = _added((was.se, was.freedom), (now.se, now.freedom))
+        se, freedom = added((was.se, was.freedom), (now.se, now.freedom))
         return cls(what, log, se, freedom)
 
     def widened(self, between: Between) -> Change:
         """The same change where the runs differ by more than their own intervals show."""
-        se, freedom = _added((self.se, self.freedom), (between.spread, between.freedom))
+        se, freedom = added((self.se, self.freedom), (between.spread, between.freedom))
         return replace(self, se=se, freedom=freedom)
 
     @property

@@ -50,6 +50,7 @@ JUDGED = (
         "kernels",
     ),
     "processes",
+    "control_s",
     *FIGURES,
 )
 """Columns that decide; the others are read for the few rows that are shown."""

@@ -19,6 +19,7 @@ WORDS = {
     "nothing": "NOTHING TO COMPARE",
     "untrusted": "INCONCLUSIVE (too noisy)",
     "elsewhere": "INCONCLUSIVE (another environment)",
+    "unexplained": "INCONCLUSIVE (all times changed)",
     "first": "nothing to compare with yet",
     "good": "no regression",
 }
@@ -98,6 +99,8 @@ class Comparison:
                 f" For {' and '.join(j.coarse)}, {least} would have been detected in half of the cells, which is too "
                 "coarse to judge by: measure longer (measure=rigorous) or on a quieter machine."
             )
+        if j.unexplained:
+            text += f" {j.unexplained[0].upper()}{j.unexplained[1:]}; `duet` measures both sides at once and can tell."
         if j.drifted:
             text += (
                 f" {count(j.drifted, 'time')} that no ratio covers became longer in another environment, and none "

@@ -27,6 +27,7 @@ WORDS = {
     "cores": "cores",
     "usable_cores": "usable cores",
     "threads": "threads",
+    "variables": "",
 }
 """What tells environments apart, in the order in which it is said; any other key that differs follows by its name."""
 

@@ -76,6 +76,10 @@ def junit(comparison: Comparison) -> str:
             word = row["status"] if row["status"] != "ok" else "accuracy is fail, as it was"
             Xml.SubElement(case, "skipped", message=_clean(f"{word}: {row.get('reason', '')}".removesuffix(": ")))
     whole = Xml.SubElement(suite, "testcase", classname="convbench", name="the comparison as a whole", time="0")
+    for finding in j.failures:
+        if finding.key not in rows:
+            text = _clean(f"{finding.key.method}: {finding.text}")
+            Xml.SubElement(whole, "failure", type=finding.kind, message=text).text = text
     if j.exit_code == Exit.UNTRUSTED:
         Xml.SubElement(whole, "error", type=j.verdict, message=_clean(comparison.summary))
     counts = {"failures": len(failures), "errors": int(j.exit_code == Exit.UNTRUSTED), "skipped": skipped}

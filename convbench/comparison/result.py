@@ -66,12 +66,14 @@ class Judgement:
     `changes`: how much slower each of the judged cells is. `doubtful`: suspects that a second measurement could neither
     confirm nor clear. `fresh`: rows of cells that only the new run has. `rows`: the new run's rows by cell. `no_base`:
     why there is no BASE, which is no fault; `absent`: methods that BASE does not have, with a sentence each.
+    `unexplained`: a common change of all times that may be the machine's as well as the code's, in a sentence.
     `drifted`: cells of another environment whose times all became noticeably longer, where most of them did.
     """
 
     margin: float
     no_base: str | None = None
     drifted: int = 0
+    unexplained: str | None = None
     cells: int = 0
     measured: int = 0
     asked: int = 0
@@ -91,7 +93,8 @@ class Judgement:
     @property
     def verdict(self) -> str:
         """regression; nothing (no cell that is ok in both runs, or times of which none could be compared); untrusted
-        (too coarse, or a suspect is left in doubt); elsewhere (all slower, in another environment); first (nothing to
+        (too coarse, or a suspect is left in doubt); elsewhere (all slower, in another environment); unexplained
+        (all slower, by the code or by the machine); first (nothing to
         compare with, as is to be expected); or good."""
         if self.failures and (self.cells or self.absent):
             return "regression"
@@ -99,6 +102,8 @@ class Judgement:
             return "untrusted"
         if self.drifted:
             return "elsewhere"
+        if self.unexplained:
+            return "unexplained"
         if self.no_base or (self.absent and not self.cells):
             return "first"
         return "good" if self.measured and (self.timed or not self.asked) else "nothing"
@@ -110,5 +115,8 @@ class Judgement:
 
     @property
     def exit_code(self) -> Exit:
-        codes = {"regression": Exit.WRONG, **dict.fromkeys(("nothing", "untrusted", "elsewhere"), Exit.UNTRUSTED)}
+        codes = {
+            "regression": Exit.WRONG,
+            **dict.fromkeys(("nothing", "untrusted", "elsewhere", "unexplained"), Exit.UNTRUSTED),
+        }
         return codes.get(self.verdict, Exit.GOOD)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 from ..facts.record import Record
 from .change import LEVEL, Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times, with_q
 from .result import CellKey, Finding, Judgement, Policy
-
-NOTICEABLE = 1.10
-"""From this factor on, a change that decides nothing is still worth a line."""
-
-UNEVEN = 0.2
-"""A machine that runs at another speed does not slow all code alike. Share of the change of the baseline's own time
-(as a log ratio, in the same environment) that counts as standard deviation of a ratio. Between twelve runs of the
-same code, where that time moved by 0.4 to 0.6, ratios moved by 0.072 in the median; by 0.2 to 0.4: 0.020; by less
-than 0.01: 0.008 (docs/compare.md)."""
+from .whole import NOTICEABLE, UNEVEN, Whole
 
 ENOUGH_TIMES = 10
 """From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
@@ -54,24 +46,47 @@ def judge_speed(pairs: Mapping[CellKey, tuple[Record, Record]], policy: Policy, 
         for method in dict.fromkeys(key.method for key in shown):
             own_cells = [log for key, log in shown.items() if key.method == method]
             result.resolutions[method] = math.exp(median(own_cells))
-    own = _own_changes(pairs)
+    whole = Whole.of({k: p for k, p in pairs.items() if _same_environment(*p)}, changes)
+    whole.report(margin, result)
+    own = _Own(_own_changes(pairs), whole, margin)
     for (key, change), q in with_q(slower, [c.p_above(margin) for c in slower.values()]):
         if q <= LEVEL and change.low > margin:
-            _report(Finding("slower", key, pairs[key][1], str(change), change, q), own.get(key), result)
+            _report(Finding("slower", key, pairs[key][1], str(change), change, q), own, result)
     for (key, change), q in with_q(faster, [c.p_below(-margin) for c in faster.values()]):
         if q <= LEVEL and change.high < -margin:
-            _report(Finding("faster", key, pairs[key][1], str(change), change, q), own.get(key), result)
+            _report(Finding("faster", key, pairs[key][1], str(change), change, q), own, result)
 
 
-def _report(finding: Finding, own: tuple[float, float] | None, result: Judgement) -> None:
-    """Notes a change, as advice where the method's own time went the other way: the baseline's has changed then.
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """How the methods' own times changed, outright and against the common change of the baselines', and what changed
+    as a whole."""
 
-    `own` is the change of that time, outright and against the common change of the baselines' times.
-    """
+    changes: Mapping[CellKey, tuple[float, float]]
+    whole: Whole
+    margin: float
+
+    def baselines(self, finding: Finding) -> str | None:
+        """Why a changed ratio is the baseline's doing and not the method's; None where it is not."""
+        own, slower = self.changes.get(finding.key), finding.kind == "slower"
+        if own is not None and (max(own) <= 0 if slower else min(own) >= 0):
+            return f"but its own time is {math.exp(own[0]):.2f}× that of BASE: the baseline's has changed"
+        rival = self.whole.faster(finding.key.baseline, self.margin)
+        if (
+            slower
+            and rival is not None
+            and finding.change is not None
+            and finding.change.low + rival.log <= self.margin
+        ):
+            return f"but {finding.key.baseline} is, as a whole, {rival.told('than the control says')}"
+        return None
+
+
+def _report(finding: Finding, own: _Own, result: Judgement) -> None:
+    """Notes a change, as advice where the baseline's time explains it."""
     slower = finding.kind == "slower"
-    if own is not None and (max(own) <= 0 if slower else min(own) >= 0):
-        text = f"{finding.text}, but its own time is {math.exp(own[0]):.2f}× that of BASE: the baseline's has changed"
-        result.advice.append(replace(finding, kind="advisory", text=text))
+    if (why := own.baselines(finding)) is not None:
+        result.advice.append(replace(finding, kind="advisory", text=f"{finding.text}, {why}"))
     else:
         (result.failures if slower else result.improvements).append(finding)
 

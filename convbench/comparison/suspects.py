@@ -9,11 +9,13 @@ from ..facts.record import FAILED, Record
 from .change import processes_differ
 from .regressions import judge
 from .result import CellKey, Finding, Judgement, Policy
+from .whole import EVERY
 
 
 def suspects(result: Judgement) -> list[Finding]:
     """The failures that a second measurement could clear: slowdowns, and configurations that died or were late."""
-    return [f for f in result.failures if f.kind == "slower" or (f.kind == "unmeasured" and f.row["status"] in FAILED)]
+    cells = [f for f in result.failures if f.key.config_id != EVERY]
+    return [f for f in cells if f.kind == "slower" or (f.kind == "unmeasured" and f.row["status"] in FAILED)]
 
 
 def confirm(result: Judgement, base: Sequence[Record], again: Sequence[Record], policy: Policy) -> Judgement:

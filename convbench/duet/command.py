@@ -8,8 +8,6 @@ interval is the order-statistic interval of the processes' medians, as in measur
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +16,16 @@ from ..comparison.output_options import add_margin, add_output, of_pairs, tell
 from ..comparison.result import Policy
 from ..execution.commits import Commits
 from ..execution.outcome import Outcome, exit_code
-from ..execution.process import Place
 from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import is_wrong
-from ..results.files import named
 from ..sweep import running
 from ..terminal.arguments import Arguments
 from .duel import Duel
 from .pair import NAMES, Pair
 from .passes import fight
 from .rows import rows_of, show
+from .sides import different_builds, place, said
 
 LEAST = 6
 """Fresh processes: the smallest and largest of fewer medians enclose the truth less often than 95% of the time."""
@@ -50,6 +47,13 @@ def parser() -> Arguments:
     for name in NAMES:
         out.add_argument(
             f"--{name}", required=True, metavar="PYTHON", help="an interpreter, or the folder of its environment"
+        )
+        out.add_argument(
+            f"--{name}-env",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help=f"an environment variable of {name}'s processes; may be given several times",
         )
     add_processes(out)
     out.add_argument(
@@ -88,11 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args, words = parser().parse_known_args(argv)
     check_words("duet", words, args.processes)
-    places = [Place(interpreter(f"--{name}", getattr(args, name))) for name in NAMES]
+    variables = {name: getattr(args, f"{name}_env") for name in NAMES}
+    places = [place(name, getattr(args, name), variables[name]) for name in NAMES]
     plan = planned(words)
     sweep, settings = plan.sweep, plan.settings
     with Pair(places) as pair:
         greetings = pair.hello()
+    sides = [said(name, greetings[name], variables[name]) for name in NAMES]
+    unlike = different_builds(greetings)
     out = settings.out or running.fresh_folder(Path("results").absolute())
     commits = Commits()
     duels = [
@@ -103,14 +110,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal = fight(places, duels, out, args.processes)
     rows = [row for duel in duels for row in rows_of(duel)]
     if args.out or args.format in (None, "terminal"):
-        show(rows, out, greetings, [place.python for place in places])
+        show(rows, out, [f"{side} · {place.python}" for side, place in zip(sides, places, strict=True)], unlike)
     statuses = Counter(row["status"] for row in rows)
     wrong = sum(map(is_wrong, rows))
     own = exit_code(Outcome(rows=statuses, wrong=wrong, signal=signal), settings.strict)
     if not (args.fail_if_slower or args.format or args.out):
         return own
-    sides = [f"{name}: torch {said['torch']} · Python {said['python']}" for name, said in greetings.items()]
     comparison = of_pairs(rows, (sides[0], sides[1]), Policy(args.margin))
+    comparison.judgement.notes.extend([unlike] if unlike else [])
     tell(comparison, args.format or "terminal", args.out)
     return _worst(own, comparison.judgement.exit_code) if args.fail_if_slower else own
 
@@ -118,13 +125,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _worst(own: int, judged: int) -> int:
     """One exit code of a duet's own and its judgement's: an interruption first, then wrong, unmeasured, untrusted."""
     return judged if own == Exit.GOOD or (judged == Exit.WRONG and own == Exit.UNMEASURED) else own
-
-
-def interpreter(option: str, word: str) -> str:
-    """The path of an interpreter: `word` itself, a command, or the folder of an environment. Raises InvalidValue."""
-    path = named(word)
-    found = shutil.which(str(path / "bin" / "python")) if path.is_dir() else shutil.which(str(path))
-    if found is None:
-        raise InvalidValue(option, f"{option} {word} is not a Python interpreter; give one, or an environment's folder")
-    # Not resolved: an environment is known by the link it is called through.
-    return os.path.abspath(found)

@@ -53,11 +53,16 @@ def _timed(duel: Duel, row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def show(rows: Sequence[Record], out: Path, greetings: Mapping[str, Mapping[str, Any]], pythons: Sequence[str]) -> None:
-    """One line per configuration and method: both times, the speedup of b over a, both accuracies."""
+def show(rows: Sequence[Record], out: Path, sides: Sequence[str], unlike: str | None = None) -> None:
+    """One line per configuration and method: both times, the speedup of b over a, both accuracies.
+
+    `sides` are what the two say they are, `unlike` that they are not of one kind.
+    """
     terminal = console()
-    for (name, greeting), python in zip(greetings.items(), pythons, strict=True):
-        terminal.print(Text(f"{name}: torch {greeting['torch']} · Python {greeting['python']} · {python}"))
+    for side in sides:
+        terminal.print(Text(side))
+    if unlike is not None:
+        terminal.print(Text(f"warning: {unlike}", style="severity.warning"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("configuration", "method", "a", "b", "b against a", "accuracy"):
         table.add_column(head, overflow="fold")

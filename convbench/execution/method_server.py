@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from ..devices import cpu, cuda, device_of, mps, xpu
 from ..facts.spec import Spec
@@ -45,6 +44,14 @@ LOADED = (cpu, cuda, mps, xpu, cpu_clock, event_clock, waiting_clock, wall_clock
 """Before any method is, so that what one changes in them is seen (identities.py)."""
 
 
+def built_for() -> str:
+    """What this torch was built for: CUDA or ROCm with their version, or the CPU alone."""
+    for name, version in (("CUDA", torch.version.cuda), ("ROCm", getattr(torch.version, "hip", None))):
+        if version:
+            return f"{name} {version}"
+    return "CPU"
+
+
 class MethodServer:
     """What is prepared at the moment: a configuration's tensors, and one method that can be called and sampled."""
 
@@ -66,7 +73,7 @@ class MethodServer:
 
     def hello(self) -> dict[str, Any]:
         """What the environment is."""
-        return {"torch": str(torch.__version__), "python": platform.python_version()}
+        return {"torch": str(torch.__version__), "python": platform.python_version(), "built_for": built_for()}
 
     def close(self) -> dict[str, Any]:
         """Gives back what is prepared, and the switches of before."""
@@ -233,8 +240,8 @@ class MethodServer:
         assert self._next is not None
         values = operands_of(self._next)
         for name, tensor in operands_of(self._configured()[1]).items():
-            with torch.no_grad(), _unsafe_preserve_version_counter(tensor):
-                tensor.copy_(values[name])
+            # Through .data, which a graph's version counter does not see (torch's own guard for that is of 2.1).
+            tensor.data.copy_(values[name])
         self._next = None
 
     def host_times(self, calls: int) -> dict[str, Any]:

@@ -188,6 +188,12 @@ SPEED = (
     Column("clock_mhz", float, "MHz", "CUDA: median SM clock while sampling"),
     Column("highest_mhz", float, "MHz", "CUDA: the highest SM clock of the device"),
     Column(
+        "control_s",
+        float,
+        "s",
+        "CPU: a fixed matrix product of numpy's, timed in every round: how fast the machine was, whatever torch does",
+    ),
+    Column(
         "preempted", int, "", "CPU: times the process was taken off its core while the methods were judged and timed"
     ),
     Column("flops", int, "", "operations of the direct algorithm, multiply-adds × 2"),

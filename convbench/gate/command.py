@@ -20,11 +20,12 @@ from ..comparison.output import markdown
 from ..comparison.output_options import add_margin, add_output, of_pairs, tell
 from ..comparison.pairs import Sides
 from ..comparison.result import Judgement, Policy
-from ..duet.command import PASSED_ON, add_processes, check_words, interpreter
+from ..duet.command import PASSED_ON, add_processes, check_words
 from ..duet.duel import Duel
 from ..duet.pair import Pair
 from ..duet.passes import fight
 from ..duet.rows import rows_of
+from ..duet.sides import interpreter
 from ..execution.commits import Commits, columns
 from ..execution.git import State
 from ..execution.process import Place

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,9 @@ FINGERPRINT = (*MACHINE, *(setting.name for setting in SETTINGS.values() if sett
 LATER = {"allocator": "system"}
 """Settings that came to the fingerprint later, and their values that rename no older environment."""
 
+VARIABLES = ("ATEN_", "DNNL_", "ONEDNN_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "GLIBC_TUNABLES")
+"""How environment variables begin that choose the libraries' instructions, threads and memory; and LD_PRELOAD."""
+
 _NO_VALUE = object()
 
 
@@ -36,6 +40,9 @@ def collect(device: str, switches: Switches) -> dict[str, Any]:
     usual = {key: found.get(key) for key in FINGERPRINT if found.get(key) != LATER.get(key, _NO_VALUE)}
     # What a device adds counts where it says anything, so that a new name among them renames no older environment.
     own = {key: found[key] for key in on.fingerprint if found.get(key)}
+    # So do limits: which variables are set, and how many cores of the machine's there are for this process.
+    own |= {"variables": found["variables"]} if found["variables"] else {}
+    own |= {"usable_cores": found["usable_cores"]} if found["usable_cores"] != found["cores"] else {}
     identity = json.dumps(usual | own, sort_keys=True)
     return {"environment_id": hashlib.sha256(identity.encode()).hexdigest()[:12], **found}
 
@@ -58,9 +65,18 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "usable_cores": os.cpu_count() if affinity is None else len(affinity),
         "affinity": affinity,
+        "variables": variables(),
         "memory_bytes": _memory_bytes(),
         "executable": Path(sys.executable).name,
     }
+
+
+def variables() -> str | None:
+    """Those of VARIABLES that are set, as a shell would have them; None where none is. What only logs is not told, nor
+    in which folders files lie."""
+    names = [n for n in sorted(os.environ) if n.startswith(VARIABLES) or n == "LD_PRELOAD"]
+    said = {name: re.sub(r"[^\s:=]*/", "", os.environ[name]) for name in names if not name.endswith("VERBOSE")}
+    return " ".join(f"{name}={value}" for name, value in said.items()) or None
 
 
 def cpu_model() -> str:

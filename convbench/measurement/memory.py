@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 
 def saved_bytes(forward: Callable[[], Any]) -> int:
@@ -86,7 +86,7 @@ class _Reads(TorchDispatchMode):
 
 def _storages(values: Any) -> list[torch.UntypedStorage]:
     """Of the tensors among `values` that hold anything."""
-    return [v.untyped_storage() for v in tree_leaves(values) if isinstance(v, torch.Tensor) and v.numel()]
+    return [v.untyped_storage() for v in tree_flatten(values)[0] if isinstance(v, torch.Tensor) and v.numel()]
 
 
 def _may_be_view(func: Any) -> bool:

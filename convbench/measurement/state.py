@@ -116,9 +116,11 @@ def _flag(module: Any, name: str) -> Part:
 
 
 def _precision(backend: str, operation: str) -> Part:
-    """TF32 and its like by the newer of torch's two interfaces (since 2.9)."""
-    read, write = torch._C._get_fp32_precision_getter, torch._C._set_fp32_precision_setter
-    return Part(lambda: read(backend, operation), lambda value: write(backend, operation, value))
+    """TF32 and its like by the newer of torch's two interfaces (since 2.9); an older torch has none to read."""
+    return Part(
+        lambda: torch._C._get_fp32_precision_getter(backend, operation),
+        lambda value: torch._C._set_fp32_precision_setter(backend, operation, value),
+    )
 
 
 def _autocast(device: str) -> Part:

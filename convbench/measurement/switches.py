@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,10 @@ class _Tf32(NamedTuple):
 
 _CUDNN: Any = torch.backends.cudnn
 FLAGGED: tuple[Any, ...] = (_CUDNN, torch.backends.cuda.matmul)
-WORDED: tuple[Any, ...] = (_CUDNN.conv, _CUDNN.rnn, torch.backends.cuda.matmul)
+WORDED: tuple[Any, ...] = (
+    (_CUDNN.conv, _CUDNN.rnn, torch.backends.cuda.matmul) if hasattr(torch._C, "_get_fp32_precision_getter") else ()
+)
+"""What a torch before 2.9, as a duet may have on one side, does not have."""
 
 
 def _tf32() -> _Tf32:
@@ -51,7 +55,8 @@ def _set_tf32(wanted: bool | _Tf32) -> None:
         part.fp32_precision = word
 
 
-_FILLING: Any = torch.utils.deterministic
+_FILLING: Any = getattr(torch.utils, "deterministic", SimpleNamespace(fill_uninitialized_memory=False))
+"""Before torch 2.2 nothing was filled."""
 
 
 def _deterministic() -> tuple[bool, bool]:

@@ -102,6 +102,14 @@ class Parted(Protocol):
     parts: int
 
 
+@runtime_checkable
+class Gauged(Protocol):
+    """A clock that can tell how fast the machine is: `gauge` times a fixed piece of work once, and its `conditions` say
+    what that took in the median as `control_s`."""
+
+    def gauge(self) -> None: ...
+
+
 class HostClock:
     """What the clocks have in common that read the host's time around every sample and queue none."""
 

@@ -16,7 +16,10 @@ OBSERVED = (
 )
 """Columns of one method that do not follow from its times."""
 
-CONDITIONS = ("cuda_graph_error", "event_s", "launches_wait", "throttle", "clock_mhz", "highest_mhz", "preempted")
+CONDITIONS = (
+    *("cuda_graph_error", "event_s", "launches_wait", "throttle", "clock_mhz", "highest_mhz", "preempted"),
+    "control_s",
+)
 """Columns that say under which conditions all methods were timed; None where it was not observed."""
 
 
@@ -30,7 +33,7 @@ _TOGETHER: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     **dict.fromkeys(("measured_s", "warmup_s", "sampling_s", "elapsed_s"), math.fsum),
     "preempted": sum,
     **dict.fromkeys(("enqueue_s", "wall_s", "latency_s", "cpus", "call_cpu_s", "minor_faults", "major_faults"), median),
-    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s", "engine_s", *ALONE), median),
+    **dict.fromkeys(("clock_mhz", "highest_mhz", "event_s", "engine_s", "control_s", *ALONE), median),
     "throttle": _throttle,
     "launch_bound": any,
     "cuda_graph": all,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..facts.spec import Measure
 from . import sample_size
 from .clocks import Call, HostClock, HostTimes, Reading, Take
+from .yardstick import Yardstick
 
 PARTS = sample_size.PARTS
 """Parts of a sample until somebody says otherwise, as rounds.py does: see sample_size.py."""
@@ -39,6 +40,7 @@ class CpuClock(HostClock):
         self.max_calls = 3 if self.cold else 10**9
         self._flush = (ctypes.c_char * (2 * last_level_cache_bytes()))() if self.cold else None
         self._preempted = usage().switches
+        self._yardstick = Yardstick()
 
     def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
         before = usage()
@@ -99,15 +101,19 @@ class CpuClock(HostClock):
         if self._flush is not None:
             ctypes.memset(self._flush, 0, len(self._flush))
 
+    def gauge(self) -> None:
+        self._yardstick.sample()
+
     def host_times(self, call: Call, calls: int) -> HostTimes | None:
         return None
 
     def conditions(self) -> dict[str, Any]:
         """`preempted`: involuntary context switches of this process since the clock was made, which say how much to
-        expect of the machine; None where the system does not tell."""
+        expect of the machine; None where the system does not tell. `control_s`: see yardstick.py."""
         return {
             "cache": "cold" if self.cold else "hot",
             "cuda_graph": False,
+            "control_s": self._yardstick.time_s,
             "preempted": _grown(self._preempted, usage().switches),
         }
 

@@ -17,7 +17,7 @@ from statistics import median
 from ..facts.spec import Measure
 from ..facts.timed_as import WALL_TIME
 from . import alone, sample_size
-from .clocks import Arm, Clock, HostTimes, Lost, Parted, Reading
+from .clocks import Arm, Clock, Gauged, HostTimes, Lost, Parted, Reading
 from .sample import Sample, sample_of
 from .samples import Samples
 from .tally import Tally
@@ -249,6 +249,8 @@ class _Session:
             rng.shuffle(order)
             for a in order:
                 self._submit(a, calls[a])
+            if isinstance(self.clock, Gauged):
+                self.clock.gauge()
             taken.append(order)
         # An error that was queued may be any arm's, and so is the waiting.
         self.stage("", "timing")

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, NoReturn
 
 from ..facts.spec import Measure
-from .clocks import Arm, Call, Clock, HostTimes, Lost, Parted, Reading, Take
+from .clocks import Arm, Call, Clock, Gauged, HostTimes, Lost, Parted, Reading, Take
 from .rounds import ArmFailed
 
 
@@ -97,6 +97,11 @@ class Turns:
             self._local.parts = self.parts
         self._local.submit(call, calls)
         self._readings += self._local.drain()
+
+    def gauge(self) -> None:
+        local: Any = self._local
+        if isinstance(local, Gauged):
+            local.gauge()
 
     def drain(self) -> list[Reading]:
         readings, self._readings = self._readings, []
