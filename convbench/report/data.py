@@ -16,7 +16,17 @@ from ..facts.record import COLUMNS
 from ..facts.settings import SETTINGS
 from ..results.files import environments
 from ..results.finished import read_run, together
-from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, RUN_SETTINGS, case_name, labels_of, say, told_apart, value_of
+from ..results.naming import (
+    CASE_COLUMNS,
+    CASE_SETTINGS,
+    LABELS_UNSAID,
+    RUN_SETTINGS,
+    case_name,
+    labels_of,
+    say,
+    told_apart,
+    value_of,
+)
 from ..results.origin import damaged_lines
 from ..results.rows import Rows
 from ..results.run_file import command_of
@@ -160,7 +170,8 @@ def add_labels(rows: Rows) -> tuple[str, ...]:
 
 def swept(rows: Rows, labels: Sequence[str]) -> tuple[str, ...]:
     """The axes with more than one value in `rows`."""
-    return tuple(axis for axis in ("run", *labels, *AXES) if len(rows.values(axis)) > 1)
+    named = [label for label in labels if label not in LABELS_UNSAID]
+    return tuple(axis for axis in ("run", *named, *AXES) if len(rows.values(axis)) > 1)
 
 
 def label_of(row: Mapping[str, Any]) -> str:

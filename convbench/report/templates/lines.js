@@ -64,7 +64,7 @@ function linesDrawing(points, methods, { x, y, width, name }) {
     Plot.rectY([0], { y1: Math.max(y[0], 1 / (1 + payload.margin)), y2: Math.min(y[1], 1 + payload.margin), fill: "var(--band)" }),
     Plot.ruleY([1], { stroke: "var(--ink-soft)", strokeDasharray: "3 3" }),
     ...logAxisY(ratioTicks(y, 240), (t) => `${significant(t)}×`, "speedup (log scale)"),
-    Plot.axisX(ticks, { label: lines.x, labelAnchor: "center", labelArrow: "none", tickFormat: String }),
+    Plot.axisX(ticks, { label: lines.x, labelAnchor: "center", labelArrow: "none", text: (x) => String(x) }),
     ...methods.flatMap((method) => {
       const own = d3.sort(points.filter((p) => p.method === method), (p) => p.x);
       const { colour, shape } = styleOf("method", method);
