@@ -24,6 +24,7 @@ def test_no_link_of_the_readme_is_relative_at_a_package_index() -> None:
     assert [link for _, link in links if not link.startswith("https://")] == []
     assert {link for picture, link in links if picture} == {
         f"{ADDRESS}/raw/v1.2.3/docs/table.svg",
+        f"{ADDRESS}/raw/v1.2.3/docs/network.png",
         f"{ADDRESS}/raw/v1.2.3/docs/report.png",
     }
     assert ("", f"{ADDRESS}/blob/v1.2.3/docs/ci.md") in links
