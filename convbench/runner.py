@@ -18,7 +18,7 @@ import torch
 
 from ._version import __version__
 from .candidate import Candidate, Further, candidates
-from .devices import ceilings, device_of, missing_device
+from .devices import ceilings, device_of, missing_device, warm
 from .endings import failure
 from .facts.limits import least_time
 from .facts.rates import Work
@@ -120,7 +120,7 @@ class _Configuration:
 
     def run(self) -> list[Samples]:
         self.stage("", "problem")
-        made = self._shared(lambda: problem.make(self.spec))
+        made = self._shared(self._made)
         if made is None:
             return []
         self.stage("", "reference")
@@ -153,6 +153,11 @@ class _Configuration:
         with clock.context():
             self._compare_baseline(samples)
         return found
+
+    def _made(self) -> Problem:
+        """The problem, on a device that has loaded what it loads once."""
+        warm(self.spec.device)
+        return problem.make(self.spec)
 
     def _shared(self, work: Callable[[], Any]) -> Any:
         """What all methods need; if it fails, every one of them has the row that says so, and None is returned."""

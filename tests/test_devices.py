@@ -246,3 +246,43 @@ def test_the_reason_of_a_broken_device_is_its_first_line() -> None:
         failure(RuntimeError(STICKY.replace("an illegal memory access was encountered", "out of memory")))["status"]
         == "oom"
     )
+
+
+class Queued(Cpu):
+    """The CPU as a device that is waited for."""
+
+    is_host = False
+    waited = 0
+
+    def synchronize(self) -> None:
+        Queued.waited += 1
+
+
+def test_a_device_is_used_before_the_first_method_is_prepared_and_once_in_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(Cpu, "warm_up", lambda self: done.append("warm"))
+    prepare = explicit.prepare
+
+    def watched(made: Any) -> Any:
+        done.append("prepare")
+        return prepare(made)
+
+    monkeypatch.setattr(explicit, "prepare", watched)
+    devices.warm.cache_clear()
+    spec = make_spec(size=5, kernel=3, methods=["explicit"], baseline="explicit")
+    for _ in range(2):
+        run(spec, spec.arms, lambda method, phase: None)
+    assert done == ["warm", "prepare", "prepare"]
+
+
+def test_warming_up_loads_what_a_backward_pass_loads_and_waits_for_it() -> None:
+    with torch.autograd.profiler.profile() as profile:
+        Queued("cpu").warm_up()
+    names = {event.name for event in profile.function_events}
+    assert {"aten::convolution", "aten::convolution_backward", "aten::mm"} <= names
+    assert Queued.waited == 1
+    with torch.autograd.profiler.profile() as profile:
+        Cpu("cpu").warm_up()
+    assert not {event.name for event in profile.function_events} & names

@@ -28,6 +28,12 @@ def _type(word: str) -> Callable[[str], Device]:
     return found
 
 
+@functools.cache
+def warm(name: str) -> None:
+    """Has a device load what it loads at its first use, once in a process."""
+    device_of(name).warm_up()
+
+
 def missing_device(name: str) -> str | None:
     """Why this device cannot be used here, or None if it can."""
     if place_of(name) is None:

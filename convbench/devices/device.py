@@ -128,6 +128,19 @@ class Device(ABC):
     def synchronize(self) -> None:
         """Waits until it has done what it was given; raises RuntimeError when it does not answer any more."""
 
+    def warm_up(self) -> None:
+        """Has it load what its first convolution, backward pass and matrix product do (context, libraries, kernels: up
+        to seconds), so that it is in no method's `prepare_s`; nothing where it computes in the calling thread."""
+        if self.is_host:
+            return
+        import torch
+
+        x, w = (torch.ones(1, 1, 8, 8, device=self.placed, requires_grad=True) for _ in range(2))
+        output = torch.nn.functional.conv2d(x, w)
+        torch.autograd.grad(output, (x, w), torch.ones_like(output))
+        torch.mm(x.detach()[0, 0], w.detach()[0, 0])
+        self.synchronize()
+
     def facts(self) -> dict[str, Any]:
         """Model, driver and the like, for the environment."""
         return {}

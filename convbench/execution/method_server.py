@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ..devices import cpu, cuda, device_of, mps, xpu
+from ..devices import cpu, cuda, device_of, mps, warm, xpu
 from ..facts.spec import Spec
 from ..facts.timed_as import BACKWARD, CALL
 from ..measurement import identities, problem, state
@@ -89,6 +89,7 @@ class MethodServer:
         self._spec = Spec.from_dict(spec)
         bind(cores)
         self._configuration.enter_context(switched(self._spec.switches, self._spec.device))
+        warm(self._spec.device)
         self._made = problem.make(self._spec, seed)
         if self._results is not None:
             elements = sum(math.prod(part.shape) for part in self._made.parts)

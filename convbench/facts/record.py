@@ -169,7 +169,12 @@ SPEED = (
     Column("backward_mean_speedup_high", float, "", "upper end of its 95% interval"),
     Column("backward_mean_differs", bool, "", "its interval lies apart from that of `backward_speedup`"),
     Column("engine_s", float, "s", "what autograd's engine takes for a node that computes nothing, in this process"),
-    Column("prepare_s", float, "s", "time of the untimed preparation (autograd's forward, compilation)"),
+    Column(
+        "prepare_s",
+        float,
+        "s",
+        "time of the untimed preparation (autograd's forward, compilation) on a device that has been used before",
+    ),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "devices with a queue: wall time of a call, in a batch that finds and leaves it idle"),
     Column("wall_low_s", float, "s", "lower end of its 95% interval"),
