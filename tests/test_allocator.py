@@ -33,6 +33,7 @@ with switched(Switches(allocator=sys.argv[1])):
 """64 MiB, beyond every threshold that glibc adapts by itself."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(allocator.missing("retain") is not None, reason="not glibc")
 def test_retained_memory_is_not_touched_anew() -> None:
     faults = {

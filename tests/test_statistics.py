@@ -168,7 +168,7 @@ def test_six_pairs_that_agree_are_an_interval_of_order_statistics():
 def test_few_pairs_cover_the_truth(n, kind):
     """By simulation, under an effect of the order within a pair as well."""
     rng, missed, tried = np.random.default_rng(n), 0, 0
-    for _ in range(3000):
+    for _ in range(600):
         first = rng.random(n) < 0.5
         noise = rng.standard_cauchy(n) if kind == "heavy" else rng.normal(0, 1, n)
         values = 0.02 * noise + (0.04 * (2 * first - 1) if kind == "order" else 0.0)
@@ -176,5 +176,5 @@ def test_few_pairs_cover_the_truth(n, kind):
         if found.low is not None and found.high is not None:
             tried += 1
             missed += not found.low <= 0 <= found.high
-    assert tried > 2000
+    assert tried > 400
     assert statistics.binomial_tail(missed, tried, 0.05) > 0.01

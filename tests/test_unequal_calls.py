@@ -21,7 +21,7 @@ from convbench.timing.samples import columns
 CALL_S = 1.9e-4
 SLICE_S = 3e-3
 MEASURE = Measure(looks=(20,), min_time_s=0.0, warmup_s=0.02)
-TRIALS = 30
+TRIALS = 24
 
 
 @pytest.mark.parametrize(
