@@ -142,7 +142,7 @@ class _Session:
             for a in range(len(self.arms)):
                 self._submit(a, counts[a])
                 # Read at once: an error that was queued belongs to this arm.
-                fastest[a] = min(fastest[a], self._drain(self.arms[a].name)[0].seconds)
+                fastest[a] = min(fastest[a], sample_size.undisturbed(self._drain(self.arms[a].name)[0]))
             passes += 1
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s

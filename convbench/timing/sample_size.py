@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .clocks import Reading
+
 PARTS = 21
 """Parts of a sample of short calls. Of 10 ms they are half a millisecond each, a sixth of the shortest time slice that
 Linux gives, so that most run uninterrupted even when two processes share the core: at 2.5 processes per core the
@@ -25,6 +27,20 @@ LONGEST_PART_S = 0.1
 """Parts are not made longer than this for the sake of a longer call: some thirty time slices, in which a core's other
 processes have had their turns several times over; a second of a short method's calls for each of a slow one's would
 leave no time for pairs."""
+
+
+MOSTLY_WAITING = 20
+"""A call that seems to take so many times its CPU time also waits for something of its own."""
+
+
+def undisturbed(reading: Reading) -> float:
+    """Seconds per call, without what others took of the core where the system says that they did.
+
+    Of a long call every one may be interrupted while the samples' lengths are found, and of short ones some never are.
+    """
+    if not reading.switches or reading.call_cpu_s is None:
+        return reading.seconds
+    return min(reading.seconds, max(reading.call_cpu_s, reading.seconds / MOSTLY_WAITING))
 
 
 class Size(NamedTuple):
