@@ -230,7 +230,7 @@ def point_of(spec: Spec) -> Point:
 MADE_UP = ("methods=[explicit]", "baseline=autograd")
 
 
-def hunted(session: MadeUp, name: str, tmp_path: Path, most: int = 400) -> Hunt:
+def hunted(session: MadeUp, name: str, tmp_path: Path, most: int = 400, regions: int | None = None) -> Hunt:
     space = space_for(name, *MADE_UP, isa="AVX2")
     trials: Trials
 
@@ -240,7 +240,7 @@ def hunted(session: MadeUp, name: str, tmp_path: Path, most: int = 400) -> Hunt:
 
     trials = Trials(session, objective_of(name, None), stop, session.rows)
     writer = Writer(tmp_path, trials.objective, space, ["hunt", f"objective={name}"])
-    hunt = Hunt(trials.objective, space, trials, lambda text: None, writer.write, {})
+    hunt = Hunt(trials.objective, space, trials, lambda text: None, writer.write, {}, most=regions)
     hunt.run([(at_boundaries("fail"), 1e9)], None)
     return hunt
 
@@ -283,6 +283,13 @@ def test_two_causes_are_two_regions(tmp_path: Path) -> None:
 
     hunt = hunted(MadeUp(does), "fail", tmp_path)
     assert {(r.point["wrt"], r.point["kernel"]) for r in hunt.regions} == {("weight", 1), ("input", 3)}
+
+
+def test_a_hunt_for_one_region_ends_with_it(tmp_path: Path) -> None:
+    session = MadeUp(lambda point: "fail" if point["wrt"] == "input" or point["kernel"] == 3 else None)
+    hunt = hunted(session, "fail", tmp_path, regions=1)
+    assert len(hunt.regions) == 1
+    assert hunt.regions[0].done
 
 
 def test_a_hit_that_does_not_come_again_is_none(tmp_path: Path) -> None:
@@ -397,6 +404,7 @@ def test_a_region_holds_what_is_alike_where_it_matters() -> None:
         (["objective=crash", "at_least=2"], "is so or not"),
         (["objective=slow", "at_least=none"], "must be a number above 0"),
         (["objective=fail", "objective=crash"], "given twice"),
+        (["objective=fail", "regions=none"], "must be a whole number above 0"),
         (["objective=fail", "isolation=none"], "fresh processes"),
         (["objective=fail", "hydra/sweeper=optuna"], "is for sweeps"),
         (["objective=fail", "kernal=3"], "did you mean kernel"),

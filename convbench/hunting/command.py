@@ -31,7 +31,7 @@ from .proposals import Guided, Proposal, boundary, drawn, optuna_missing, suites
 from .space import Space, surroundings
 from .trials import Stopped, Trials, kept_environment, rows_of
 
-OWN = ("objective", "at_least")
+OWN = ("objective", "at_least", "regions")
 """Words of hunt's own; the rest are settings."""
 BUDGET_S = 600.0
 TIMEOUT_S = 20.0
@@ -73,9 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words).words
     own, variables, rest = split(asked)
     objective = objective_of(own.get("objective"), own.get("at_least"))
+    regions = own.get("regions")
+    if regions is not None and not re.fullmatch("[1-9][0-9]*", regions):
+        raise InvalidValue(
+            "regions", f"regions={regions} must be a whole number above 0: hunt ends when it has so many"
+        )
     room_ = room(rest)
     with kept_environment():
-        return _hunt(objective, room_, variables, ["hunt", *words])
+        return _hunt(objective, room_, variables, ["hunt", *words], int(regions) if regions else None)
 
 
 def split(words: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str | None]], list[str]]:
@@ -152,7 +157,13 @@ class Limits(NamedTuple):
     trials: int | None
 
 
-def _hunt(objective: Objective, found: Room, variables: Mapping[str, Sequence[str | None]], argv: Sequence[str]) -> int:
+def _hunt(
+    objective: Objective,
+    found: Room,
+    variables: Mapping[str, Sequence[str | None]],
+    argv: Sequence[str],
+    regions: int | None,
+) -> int:
     settings: Settings = found.settings
     for key in OF_SWEEPS:
         if key in found.named:
@@ -170,6 +181,7 @@ def _hunt(objective: Objective, found: Room, variables: Mapping[str, Sequence[st
     lines = Lines(objective, budget_s)
     with driving(run) as session, run_file.noted(out, facts):
         hunt = _made(objective, space, session, out, lines, Limits(budget_s, settings.limit), argv)
+        hunt.most = regions
         lines.watch(hunt)
         missing = optuna_missing() if objective.name != "crash" else None
         guided = None if missing or objective.name == "crash" else lambda: Guided(space, settings.shuffle_seed)

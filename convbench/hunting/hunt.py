@@ -41,7 +41,7 @@ class Tally:
 @dataclass
 class Hunt:
     """`write` is called with each region when it is known, and again when more is; `confirming` are the settings of a
-    measurement that is to be believed."""
+    measurement that is to be believed; with `most` regions it ends."""
 
     objective: Objective
     space: Space
@@ -50,6 +50,7 @@ class Hunt:
     write: Callable[[Region], None]
     confirming: Mapping[str, Any]
     regions: list[Region] = field(default_factory=list)
+    most: int | None = None
     tally: Tally = field(default_factory=Tally)
     _seen: set[Any] = field(default_factory=set)
     _merged: dict[Any, int] = field(default_factory=dict)
@@ -97,6 +98,8 @@ class Hunt:
             self._found(hit, point, kind)
         if self.objective.name == "crash" and any(died_elsewhere(row) for row in rows):
             self._after_effects(point, kind)
+        if self.most is not None and len(self.regions) >= self.most:
+            raise Stopped
         return rows
 
     def _asked_at(self, point: Point) -> Asked | None:
