@@ -13,8 +13,11 @@ from typing import Any
 
 from .devices import device_of
 from .endings import failure, sentence
+from .facts.record import FAILED
 from .facts.spec import Spec
 from .facts.timed_as import BACKWARD, CALL, WALL
+from .failures.failure import Failure, of_end, of_wrong, told_by
+from .failures.kept import NOTHING_TOLD, Told
 from .failures.wrong import Wrong
 from .guest import Guest, Hosts
 from .measurement import problem, reference
@@ -51,9 +54,11 @@ class Candidate:
     call: Callable[[], Result] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     meddles: bool = False
+    declared: str | None = None
     _wrong: Wrong | None = None
     in_training: Call | None = None
     left_out: set[str] = field(default_factory=set)
+    _told: Told = NOTHING_TOLD
 
     @property
     def timeable(self) -> bool:
@@ -95,7 +100,7 @@ class Candidate:
         device = device_of(made.spec.device)
         begun = time.perf_counter()
         prepare = load(self.name)
-        self.context = context_of(prepare)
+        self.context, self.declared = context_of(prepare), declared_accuracy(prepare)
         call = prepare(made)
         device.synchronize()
         self.row["prepare_s"] = time.perf_counter() - begun
@@ -185,7 +190,22 @@ class Candidate:
                 return
         except Lost as lost:
             error = lost
+        self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Makes the row that of a method that raised or was lost."""
         self.row.update(failure(error))
+        self._told = told_by(error)
+
+    def failure(self, made: Problem | None, truth: Truth | None) -> Failure | None:
+        """What is to be kept of it if it failed, while it was asked for the gradient of `made`."""
+        wrong = self.wrong
+        if self.row["status"] in FAILED:
+            return of_end(self.name, self._told, made, truth)
+        if self.row.get("accuracy") != "fail" or wrong is None:
+            return None
+        declared = self.declared if self.guest is None else self.guest.declared
+        return of_wrong(self.name, wrong, Told("", "" if self.guest is None else self.guest.output), declared)
 
     def measure_memory(self, made: Problem) -> None:
         try:

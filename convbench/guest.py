@@ -43,6 +43,9 @@ class Host(Protocol):
 
     idle_cpu_s: float
 
+    @property
+    def output(self) -> str: ...
+
     def start(self) -> bool: ...
     def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer: ...
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None: ...
@@ -183,6 +186,16 @@ class Guest(Elsewhere):
                     f"weight's alone, say fixed_weight=true): {reason}"
                 )
         return reason
+
+    @property
+    def declared(self) -> str | None:
+        """The class of bounds that it says its results belong to."""
+        return self._declared
+
+    @property
+    def output(self) -> str:
+        """The last that its process printed for this configuration."""
+        return self._host.output
 
     def settle(self) -> None:
         """Waits until its process has started and rests."""

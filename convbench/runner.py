@@ -19,11 +19,11 @@ import torch
 from ._version import __version__
 from .candidate import Candidate, Further, candidates
 from .devices import ceilings, device_of, missing_device, warm
-from .endings import failure
 from .facts.limits import least_time
 from .facts.rates import Work
 from .facts.record import Record, record
 from .facts.spec import Spec
+from .failures.failure import Failure
 from .guest import Hosts
 from .measurement import allocator, environment, problem, reference
 from .measurement.accuracy_columns import same
@@ -57,6 +57,7 @@ class Result:
     ceilings: dict[str, float] = field(default_factory=dict)
     once_s: float = 0.0
     spent: bool = False
+    failures: list[Failure] = field(default_factory=list)
 
 
 def run(
@@ -97,7 +98,8 @@ def run(
             method.row["reason"] = method.guest.note
     rows = [record(m.row) for m in todo]
     spent = configuration.spent or spec.switches.allocator != "system"
-    return Result(rows, samples, found, configuration.ceilings, configuration.once_s, spent)
+    failures = list(filter(None, (m.failure(configuration.made, configuration.truth) for m in todo)))
+    return Result(rows, samples, found, configuration.ceilings, configuration.once_s, spent, failures)
 
 
 def warm_up() -> None:
@@ -117,6 +119,8 @@ class _Configuration:
     spent: bool = False
     further: Further = field(default_factory=dict)
     without: list[float] = field(default_factory=list)
+    made: Problem | None = None
+    truth: Truth | None = None
 
     def run(self) -> list[Samples]:
         self.stage("", "problem")
@@ -127,6 +131,7 @@ class _Configuration:
         truth = self._shared(lambda: truth_of(made, reference.computed))
         if truth is None:
             return []
+        self.made, self.truth = made, truth
         device = device_of(self.spec.device)
         clock = device.clock(self.spec.measure)
         with clock.context():
@@ -165,7 +170,7 @@ class _Configuration:
             return work()
         except Exception as error:  # out of memory, or whatever torch raises for a tensor it cannot make
             for method in self.methods:
-                method.row.update(failure(error))
+                method.fail(error)
             return None
 
     def _judge_all(self, made: Problem | None, truth: Truth) -> Problem | None:
@@ -198,7 +203,7 @@ class _Configuration:
                 if self.spec.measure.enabled and self.spec.measure.backward:
                     method.judge_in_training(made, truth, got, self.stage)
             except (Exception, SystemExit) as error:  # the methods' own code: any failure is a row
-                method.row.update(failure(error))
+                method.fail(error)
                 method.call = None
             if method.guest is None:
                 method.heed(watch.said("code"))

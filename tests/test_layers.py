@@ -53,6 +53,7 @@ FACE = {"__init__", "__main__"}
 PLAIN = {
     *(
         "facts.case",
+        "facts.module_files",
         "facts.devices",
         "facts.dtypes",
         "facts.configuration_key",
@@ -109,7 +110,7 @@ CHILDS_SIDE = {
     *(f"proof.figures.{m}" for m in ("of_device", "primitives", "references", "timers")),
     *(f"proof.planted.{m}" for m in ("faults", "streams", "tf32_flags", "tf32_words", "work")),
     *("timing.event_clock", "timing.wall_clock", "timing.cuda_graphs", "devices.ceilings", "measurement.notebook"),
-    *("failures.explain", "failures.mistakes", "failures.pattern", "failures.wrong"),
+    *("failures.explain", "failures.mistakes", "failures.pattern", "failures.wrong", "failures.failure"),
     *("api.judging", "tracing.recorder", "tracing.targets"),
     # Methods, some of which do harm when they are imported.
     *(f"deceptions.{m}" for m in ("results", "elsewhere", "judge", "state", "honest")),

@@ -23,7 +23,7 @@ class Here:
     """A guest.Host, and Hosts of one method, whose process is this one; `error` is what the method raised last."""
 
     def __init__(self) -> None:
-        self.idle_cpu_s = 0.0
+        self.idle_cpu_s, self.output = 0.0, ""
         self.error: BaseException | None = None
         self._results = SharedBytes()
         self._server = MethodServer(self._results)

@@ -37,7 +37,10 @@ def run(*words: str, methods: Sequence[Method] | None = None, **settings: Any) -
     with ExitStack() as held:
         out = plan.settings.out or Path(held.enter_context(TemporaryDirectory(prefix="convbench-")), "run")
         held.enter_context(importable(functions, plan.settings.isolation))
-        return _run(replace(plan, settings=replace(plan.settings, out=out)))
+        table = _run(replace(plan, settings=replace(plan.settings, out=out)))
+        if plan.settings.out is None:
+            table["failure"] = table["failure"].mask(table["failure"].notna())  # those folders go with the others
+        return table
 
 
 def planned_with(words: Sequence[str], methods: Sequence[str] | None = None) -> Plan:

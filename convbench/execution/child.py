@@ -49,7 +49,7 @@ main(sys.argv[2:])
 class Request(NamedTuple):
     """These methods of the configuration, in the repetition `process` of it; ceilings that need not be measured.
 
-    `apart`: the user's own methods run in processes of their own.
+    `apart`: the user's own methods run in processes of their own. `failures`: the folder that failures are kept in.
     """
 
     spec: Spec
@@ -57,14 +57,17 @@ class Request(NamedTuple):
     process: int
     ceilings: Mapping[str, float]
     apart: bool = True
+    failures: str | None = None
 
 
 class Death(Exception):
-    """A child that is no more. `status` is a row's; `method` the index of what it was executing, −1 for no method."""
+    """A child that is no more. `status` is a row's; `method` the index of what it was executing, −1 for no method;
+    `words` the last that it printed."""
 
-    def __init__(self, status: str, reason: str, mark: Mark) -> None:
+    def __init__(self, status: str, reason: str, mark: Mark, words: str) -> None:
         super().__init__(reason)
         self.status, self.reason, self.method, self.phase = status, reason, mark.method, mark.phase
+        self.words = words
 
 
 class _Deadlines(NamedTuple):
@@ -100,7 +103,7 @@ class Child:
         self._interrupt, self._results, self._place = interrupt, results, place
         self._stage = Stage()
         self._stage("", IDLE)
-        self._tail = bytearray()
+        self._tail, self._output = bytearray(), bytearray()
         self._echoes = False
         self._pending = b""
         self._methods: Sequence[str] = ()
@@ -268,22 +271,33 @@ class Child:
                 self._poll.unregister(self._words)
             if self._echoes:  # what libraries log of a marked call is what it was marked for
                 os.write(STDERR, chunk)
-            self._tail += chunk
-            del self._tail[:-LAST_WORDS]
+            for kept in (self._tail, self._output):
+                kept += chunk
+                del kept[:-LAST_WORDS]
 
     def _died(self) -> Death:
         mark = self._stage.read()
-        return Death(*self._process.died(self._last_words), mark)
+        return Death(*self._process.died(self._last_words), mark, self.output)
 
     def _last_words(self) -> str:
+        """What was printed since the last request: its end says what a process died of."""
         with contextlib.suppress(KeyError):  # its end was heard before
             self._listen()
         return self._tail.decode(errors="replace")
 
+    @property
+    def output(self) -> str:
+        """The last that was printed, since it was to be forgotten."""
+        self._last_words()
+        return self._output.decode(errors="replace")
+
+    def forget_output(self) -> None:
+        self._output.clear()
+
     def _end(self, ending: Ending) -> Death:
         mark = self._stage.read()
         self._process.kill()
-        return Death(*ending, mark)
+        return Death(*ending, mark, self.output)
 
     def close(self) -> None:
         """Ends the child and gives back what belonged to it; it must not be used afterwards."""

@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -158,7 +159,8 @@ def _failure(error: BaseException, stage: Stage) -> dict[str, Any]:
         return {**failure(error), "method": mark.method, "phase": mark.phase}
     named = str(error) if isinstance(error, DeviceLost) else f"{type(error).__name__}: {error}".removesuffix(": ")
     status = "oom" if isinstance(error, MemoryError) else "error"
-    return {"status": status, "reason": named, "method": mark.method, "phase": mark.phase}
+    told = "".join(traceback.format_exception(error))
+    return {"status": status, "reason": named, "method": mark.method, "phase": mark.phase, "traceback": told}
 
 
 class _Server:
@@ -193,10 +195,11 @@ class _Server:
         try:
             answer: dict[str, Any] = getattr(self._side, do)(**words)
         except Exception as error:  # the method's own
-            return {"failed": failure(error)}
+            return {"failed": failure(error) | {"traceback": "".join(traceback.format_exception(error))}}
         return answer
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
+        from ..failures.kept import keep_all
         from ..runner import run
 
         spec = Spec.from_dict(request["spec"])
@@ -204,6 +207,8 @@ class _Server:
         apart = self._guests if request["apart"] else None
         result = run(spec, request["methods"], watch, request["process"], request["ceilings"], apart)
         watch.check()
+        if request["failures"] is not None:
+            keep_all(Path(request["failures"]), result.records, result.failures, request["process"])
         environment = result.environment or {}
         key = environment.get("environment_id")
         new = {} if key is None or key in self._told else {key: environment}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..facts.module_files import file_of
 from . import git
-from .source import file_of
 
 
 class Commits:

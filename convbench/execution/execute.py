@@ -179,7 +179,7 @@ class Session:
 
 
 def _worker_of(run: RunOptions, interrupt: Interrupt) -> Worker:
-    return Isolated(run.memory_limit, interrupt) if run.isolation == "process" else InProcess()
+    return Isolated(run.memory_limit, interrupt, run.out) if run.isolation == "process" else InProcess(run.out)
 
 
 _driving: ContextVar[Session | None] = ContextVar("driving", default=None)

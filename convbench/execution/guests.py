@@ -87,17 +87,23 @@ class Host:
             self._child.halt()
             cpu = self._cpu_s = self._child.cpu_s
         except Death as death:
+            lost = Lost(status=death.status, reason=f"{death.reason} ({phase or do})")
+            lost.output = death.words
             self.close()
-            raise Lost(status=death.status, reason=f"{death.reason} ({phase or do})") from None
+            raise lost from None
         if failed := said.get("failed"):
+            lost = Lost(status=failed["status"], reason=failed["reason"])
+            lost.traceback, lost.output = failed.get("traceback", ""), self.output
             if self._device != "cpu":  # which may answer nothing after this, see worker.Isolated
                 self.close()
-            raise Lost(status=failed["status"], reason=failed["reason"])
+            raise lost
         return Answer(said, wall_s, None if cpu is None or before_cpu is None else cpu - before_cpu)
 
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None:
         """Makes the operands there, and room for results; a process that ended since it was last used starts again."""
         self._device, self.idle_cpu_s = spec.device, 0.0
+        if self._child is not None:
+            self._child.forget_output()
         for last in (False, True):
             self.start()
             assert self._results is not None
@@ -108,6 +114,11 @@ class Host:
             except Lost:
                 if last or self._child is not None:
                     raise
+
+    @property
+    def output(self) -> str:
+        """The last that the process printed for this configuration."""
+        return "" if self._child is None else self._child.output
 
     def read(self, slot: int, size: int) -> bytearray:
         """A copy of what lies in a slot."""

@@ -7,9 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from ..facts.module_files import file_of, spec_of
 
 
 def code_key(method: str) -> str:
@@ -27,10 +27,10 @@ def code_key(method: str) -> str:
 
 def is_found(module: str) -> bool:
     """Whether the child will find a module; nothing is imported here, and what cannot be told counts as found."""
-    if module in sys.modules or _spec(module) is not None:
+    if module in sys.modules or spec_of(module) is not None:
         return True
     top, dot, _ = module.partition(".")
-    return bool(dot) and _spec(top) is not None and _found_by_import(module)
+    return bool(dot) and spec_of(top) is not None and _found_by_import(module)
 
 
 _ASK = """
@@ -52,31 +52,3 @@ def _found_by_import(module: str) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return True
     return asked.returncode != 86
-
-
-def file_of(module: str) -> str | None:
-    """The file of a module, found without importing it; None where it has none or cannot be found so."""
-    found = _spec(module)
-    return found.origin if found else None
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    """Where a module is, looked for where the child will look: the working directory, then sys.path."""
-    path: Sequence[str] | None = [os.getcwd(), *sys.path]
-    parts = module.split(".")
-    found: ModuleSpec | None = None
-    for n in range(1, len(parts) + 1):
-        found = _find(".".join(parts[:n]), path)
-        if found is None:
-            return None
-        path = found.submodule_search_locations
-    return found
-
-
-def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        find_spec = getattr(finder, "find_spec", None)
-        found: ModuleSpec | None = find_spec(name, path) if find_spec else None
-        if found is not None:
-            return found
-    return None

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from .._version import __version__
@@ -19,6 +20,7 @@ from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
 from ..facts.statistics import FEW_PROCESSES
 from ..facts.timed_as import CALL, COLUMN_OF, of
+from ..failures.kept import FOLDER, Told, keep, keep_all, reproducer
 from ..timing.figures import with_figures
 from ..timing.samples import Samples
 from . import culprits
@@ -87,8 +89,9 @@ class Isolated:
 
     apart = True
 
-    def __init__(self, memory_limit: int | None, interrupt: Interrupt) -> None:
+    def __init__(self, memory_limit: int | None, interrupt: Interrupt, out: Path | None = None) -> None:
         self._children = Children(memory_limit, interrupt)
+        self._failures = None if out is None else out / FOLDER
         self.used = False
         self._environments: dict[tuple[str, Switches], str] = {}
         self._ceilings = Ceilings()
@@ -118,13 +121,14 @@ class Isolated:
         while left := [arm for arm in arms if arm not in rows]:
             started = time.time()
             fresh = self._children.fresh
-            answer = self._try(Request(spec, left, process, self._ceilings.of(spec)))
+            answer = self._try(self._request(spec, left, process))
             if failure := answer.get("failed"):
                 refused += failure["phase"] == IDLE
                 if failure["phase"] == IDLE and refused < ATTEMPTS:
                     continue
                 found = culprits.find(left, _first(spec, left), failure, fresh, partial(self._trial, spec, process))
-                rows.update((method, _failed(spec, method, end, started)) for method, end in found.died.items())
+                for method, end in found.died.items():
+                    rows[method] = self._kept(spec, end, _failed(spec, method, end, started))
                 notes |= found.notes
                 for lived in found.lived.values():
                     # Its samples are no part of the configuration's, which were taken beside each other.
@@ -138,6 +142,13 @@ class Isolated:
             rows[arm].setdefault("reason", note)
         result.found = [rows[arm] for arm in arms]
         return result
+
+    def _kept(self, spec: Spec, end: Mapping[str, Any], row: Record) -> Record:
+        """The row of what died, with the folder that is kept of it."""
+        if self._failures is not None:
+            told = Told(end.get("traceback", ""), end.get("words", ""))
+            row["failure"] = keep(self._failures, row, reproducer(spec, row["method"], row), told)
+        return record(row)
 
     def _taken(self, spec: Spec, answer: Mapping[str, Any], result: Measured) -> dict[str, Record]:
         """The answer's rows by method; what else it found goes to where it belongs, except for its samples."""
@@ -180,9 +191,13 @@ class Isolated:
     def _trial(self, spec: Spec, process: int, methods: Sequence[str]) -> Mapping[str, Any]:
         """The answer for these methods of a fresh child that does nothing else."""
         self._children.drop()
-        answer = self._try(Request(spec, methods, process, self._ceilings.of(spec)))
+        answer = self._try(self._request(spec, methods, process))
         self._children.drop()
         return answer
+
+    def _request(self, spec: Spec, methods: Sequence[str], process: int) -> Request:
+        failures = None if self._failures is None else str(self._failures)
+        return Request(spec, methods, process, self._ceilings.of(spec), failures=failures)
 
     def _try(self, request: Request) -> Mapping[str, Any]:
         """The child's answer; `failed` is also what a death comes to."""
@@ -244,8 +259,9 @@ class InProcess:
 
     used = apart = False
 
-    def __init__(self) -> None:
+    def __init__(self, out: Path | None = None) -> None:
         self._ceilings = Ceilings()
+        self._failures = None if out is None else out / FOLDER
 
     def doing(self) -> str:
         return ""
@@ -271,6 +287,8 @@ class InProcess:
         from ..timing.rounds import unmarked
 
         result = run(spec, arms, unmarked, process, self._ceilings.of(spec))
+        if self._failures is not None:
+            keep_all(self._failures, result.records, result.failures, process)
         self._ceilings.of(spec).update(result.ceilings)
         environment = result.environment or {}
         told = {environment["environment_id"]: environment} if environment else {}

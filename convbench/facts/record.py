@@ -64,6 +64,9 @@ SETTING = (
 OUTCOME = (
     Column("status", str, "", " | ".join(STATUSES)),
     Column("reason", str, "", "why, in a sentence, where the status is not ok or the verdict is fail"),
+    Column(
+        "failure", str, "", "folder of the run that keeps what the failure left: operands, result, traceback, a script"
+    ),
 )
 ACCURACY = (
     Column("accuracy", str, "", " | ".join(VERDICTS)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -39,7 +40,8 @@ class Reproducer:
     script. `declared`: the class of bounds that the method says it belongs to. `environment`: variables that torch
     reads when it is loaded. `rival`: a shipped method that the result's time is compared with, which is wrong as well
     where it takes `slower` times as long. `calls`: so often it is called before its result is looked at, because what
-    a call does to the memory of its process may show later.
+    a call does to the memory of its process may show later. `together`: the method was asked for these gradients at
+    once, where the script asks a shipped one for one of them alone.
     """
 
     spec: Spec
@@ -55,6 +57,7 @@ class Reproducer:
     rival: str | None = None
     slower: float = 1.0
     calls: int = 1
+    together: str | None = None
     name: str = "reproduce.py"
 
 
@@ -66,12 +69,19 @@ def can_draw(spec: Spec) -> bool:
 def script(asked: Reproducer) -> str:
     """The text of the script. Raises InvalidValue where the operands can neither be drawn nor are in a file, and
     KeyError for a shipped method that does not exist."""
-    import jinja2  # takes a tenth of a second
-
+    if asked.together is not None and ":" in asked.method:
+        raise InvalidValue("wrt", f"wrt={asked.together}: a script asks for one gradient, and this method was not")
     if asked.tensors is None and not can_draw(asked.spec):
         raise InvalidValue(
             "fill", f"fill={asked.spec.fills[0]} cannot be drawn in a script; keep its tensors in a file"
         )
+    return str(_template().render(_values(asked)))
+
+
+@cache
+def _template() -> Any:
+    import jinja2  # takes a tenth of a second, and what measures in another environment does without it
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         trim_blocks=True,
@@ -81,7 +91,7 @@ def script(asked: Reproducer) -> str:
         autoescape=False,  # the output is Python
     )
     environment.filters["literal"] = literal
-    return environment.get_template("reproduce.py.j2").render(_values(asked))
+    return environment.get_template("reproduce.py.j2")
 
 
 def _values(asked: Reproducer) -> dict[str, Any]:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ..measurement.accuracy import judge
 from ..measurement.joint import Truth, parts
 from ..measurement.problem import Problem
+from ..measurement.reference import Reference
 from .explain import explained
+
+
+class WrongPart(NamedTuple):
+    """A single gradient of a wrong result; as Wrong has them."""
+
+    got: Any
+    made: Problem
+    truth: Reference
+    before: Problem | None
+    called: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +39,23 @@ class Wrong:
     @property
     def said(self) -> str | None:
         """In a sentence what is wrong with it, of several gradients with the worst; None where no single element is."""
-        before = self.before if self.called else None
+        found = self.worst
+        if found is None:
+            return None
+        return explained(found.got, found.made, found.truth, found.before if found.called else None)
+
+    @property
+    def worst(self) -> WrongPart | None:
+        """The gradient that is wrong, of several the worst; None where the result is no tuple of gradients."""
         if not self.made.joint:
             assert not isinstance(self.truth, tuple)
-            return explained(self.got, self.made, self.truth, before)
+            return WrongPart(self.got, self.made, self.truth, self.before, self.called)
         worst = judge(self.got, self.made, self.truth).judged_wrt
-        if worst is None:  # no tuple of gradients
+        if worst is None:
             return None
         (part,) = (part for part in parts(self.got, self.made, self.truth) if part.made.wrt == worst)
-        earlier = None if before is None else before.parts[self.made.wrts.index(worst)]
-        return explained(*part, earlier)
+        before = None if self.before is None else self.before.parts[self.made.wrts.index(worst)]
+        return WrongPart(*part, before, self.called)
 
     def added_to(self, reason: str) -> str:
         """The reason with that sentence."""

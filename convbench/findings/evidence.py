@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..facts import units
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.settings import CONFIGURATION
+from ..failures.kept import NOT_KEPT
 from ..results.naming import example_name, varying
 from ..results.rows import Indexes, Mask, Rows
 
@@ -91,3 +92,12 @@ def share(where: Indexes, among: Mask, noun: str) -> str:
     if part < whole:
         return f"{units.count(part)} of {units.count(whole, noun)}"
     return {1: f"the only {noun}", 2: f"both {noun}s"}.get(whole, f"all {units.count(whole, noun)}")
+
+
+def kept(rows: Rows, where: Indexes) -> str:
+    """`; failures/…/reproduce.py shows it alone`, of the first of these rows that has one, or nothing."""
+    there = where[rows.known("failure")[where]]
+    if not len(there):
+        return ""
+    few = "" if len(there) == len(where) else f" ({len(there)} of {len(where)} are kept: {NOT_KEPT})"
+    return f"; {rows.value('failure', int(there[0]))} in the run's folder keeps it, with a script{few}"

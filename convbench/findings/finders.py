@@ -11,7 +11,7 @@ from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
 from ..results.rows import Rows, partners
 from . import calls
-from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, reason, share, within, worst_first, worst_of
+from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, kept, reason, share, within, worst_first, worst_of
 from .intervals import two_speeds
 from .timings import (
     compressed,
@@ -51,7 +51,7 @@ def wrong(rows: Rows) -> Iterator[Finding]:
             "bad",
             "wrong",
             f"{method} gave a wrong gradient{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
-            "do not use it there",
+            f"do not use it there{kept(rows, worst)}",
             len(where),
             *worst_of(rows, worst),
         )
@@ -95,7 +95,7 @@ def failed(rows: Rows) -> Iterator[Finding]:
         first = int(where[0])
         often = within(where, rows.equal("method", method), "configuration")
         sentence = f"{method} {what}{often}{at(rows, first, ', for instance ')}{reason(rows, first)}"
-        yield Finding("bad", status, sentence, remedy, len(where), *worst_of(rows, where))
+        yield Finding("bad", status, sentence, f"{remedy}{kept(rows, where)}", len(where), *worst_of(rows, where))
 
 
 def not_repeatable(rows: Rows) -> Iterator[Finding]:

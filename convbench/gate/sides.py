@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..execution.child import LOAD
 from ..execution.process import START_S, Place
-from ..execution.source import file_of
 from ..facts.case import InvalidValue
+from ..facts.module_files import file_of
 from .repository import Repository
 
 PROBE = f"""{LOAD}

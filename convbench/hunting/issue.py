@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..execution.source import file_of
 from ..facts import units
 from ..facts.case import InvalidValue
+from ..facts.module_files import file_of
 from ..facts.spec import Spec
 from ..failures.reproducer import Reproducer, can_draw, script
 from ..results.files import replacing

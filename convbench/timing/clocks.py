@@ -44,7 +44,11 @@ class Reading(NamedTuple):
 
 
 class Lost(Exception):
-    """A method that cannot go on; `row` is what its row says of it."""
+    """A method that cannot go on; `row` is what its row says of it, `traceback` that of the exception in its process,
+    `output` the last that the process printed."""
+
+    traceback = ""
+    output = ""
 
     def __init__(self, **row: Any) -> None:
         super().__init__(str(row.get("reason")))

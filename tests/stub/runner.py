@@ -21,6 +21,7 @@ class Result:
     ceilings: dict[str, float] = field(default_factory=dict)
     once_s: float = 0.0
     spent: bool = False
+    failures: list[Any] = field(default_factory=list)
 
 
 def warm_up() -> None:
