@@ -224,7 +224,7 @@ def test_dtype_that_cannot_be_measured_is_left_out_and_said() -> None:
     assert recorder.skipped == ["a convolution: dtype=complex64 is not one of float64, float32, bfloat16, float16"]
 
 
-# The suites that ship, against the networks of torchvision.
+# The suites that ship, against the networks of torchvision and timm.
 
 TORCHVISION = """
 import pathlib, re, sys, torch
@@ -260,19 +260,42 @@ LATER = {  # torchvision's ResNet-50 is "v1.5": where a stage begins, the 3×3 l
 }
 
 
+HEAD = {  # timm's VGG-16 has its two fully connected layers as convolutions.
+    ("512", "4096", "7", "7", "1"): 1,
+    ("4096", "4096", "1", "1", "1"): 1,
+}
+
+
 @pytest.fixture(scope="module")
 def torchvision(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder that torchvision is imported from, installed for this if it can be."""
-    found = find_spec("torchvision")
+    release = int(torch.__version__.split(".")[1]) + 15  # 0.28 is for torch 2.13
+    return installed("torchvision", [f"torchvision==0.{release}.*", "pillow"], tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def timm(torchvision: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folders that timm and torchvision, which it imports, come from, and a module with timm's networks."""
+    folder = installed("timm", ["timm", "huggingface_hub", "safetensors", "pyyaml"], tmp_path_factory)
+    networks = tmp_path_factory.mktemp("networks")
+    (networks / "networks_of_timm.py").write_text(
+        "from functools import partial\nimport timm\n"
+        + "".join(f"{name} = partial(timm.create_model, {name!r})\n" for name in IN_TIMM)
+    )
+    return os.pathsep.join([str(networks), folder, torchvision])
+
+
+def installed(package: str, wanted: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder that a package is imported from; skips where it is not there and cannot be installed for this."""
+    found = find_spec(package)
     if found is not None and found.origin is not None:
         return str(Path(found.origin).parent.parent)
-    folder = str(tmp_path_factory.mktemp("torchvision"))
-    release = int(torch.__version__.split(".")[1]) + 15  # 0.28 is for torch 2.13
-    wanted = ["--target", folder, "--no-deps", f"torchvision==0.{release}.*", "pillow"]
+    folder = str(tmp_path_factory.mktemp(package))
     uv = shutil.which("uv")
     command = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    wanted = ["--target", folder, "--no-deps", *wanted]
     if subprocess.run([*command, *wanted], capture_output=True, timeout=300, check=False).returncode:
-        pytest.skip("torchvision is not there and cannot be installed")
+        pytest.skip(f"{package} is not there and cannot be installed")
     return folder
 
 
@@ -292,12 +315,32 @@ def layers_of(path: Path) -> Counter[tuple[str, ...]]:
 def test_suites_that_ship_are_what_torchvision_has(
     model: str, differs: dict[tuple[str, ...], int], torchvision: str, tmp_path: Path
 ) -> None:
-    listed = tmp_path / "layers.csv"
-    command = [sys.executable, "-c", TORCHVISION, model, "--input", "1,3,224,224", "--out", str(listed)]
-    path = os.pathsep.join([torchvision, str(SUITES.parent), *sys.path])
-    env = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr
     expected = layers_of(SUITES / f"{model}.csv")
     expected.update(differs)
-    assert layers_of(listed) == +expected
+    assert traced(model, torchvision, tmp_path / "layers.csv") == +expected
+
+
+IN_TIMM: dict[str, tuple[str, dict[tuple[str, ...], int]]] = {
+    "mobilenetv1_100": ("mobilenet_v1", {}),
+    "resnet50": ("resnet50", LATER),
+    "vgg16": ("vgg16", HEAD),
+}
+"""timm's name of a network → the suite, and what timm has differently."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", IN_TIMM)
+def test_suites_that_ship_are_what_timm_has(network: str, timm: str, tmp_path: Path) -> None:
+    suite, differs = IN_TIMM[network]
+    expected = layers_of(SUITES / f"{suite}.csv")
+    expected.update(differs)
+    assert traced(f"networks_of_timm:{network}", timm, tmp_path / "layers.csv") == +expected
+
+
+def traced(target: str, path: str, listed: Path) -> Counter[tuple[str, ...]]:
+    """The layers that `convbench trace` finds in a network that is imported from `path`."""
+    command = [sys.executable, "-c", TORCHVISION, target, "--input", "1,3,224,224", "--out", str(listed)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([path, str(SUITES.parent), *sys.path])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    return layers_of(listed)
