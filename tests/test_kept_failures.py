@@ -62,7 +62,7 @@ def test_a_finding_names_the_folder_and_how_many_are_kept() -> None:
     kept_one: list[dict[str, Any]] = [{}, {"failure": "failures/c1/explicit"}, {}]
     rows = Rows.of([{**common, "config_id": f"c{n}", **one} for n, one in enumerate(kept_one)])
     (found,) = finders.failed(rows)
-    said = f"; failures/c1/explicit in the run's folder keeps it, with a script (1 of 3 are kept: {NOT_KEPT})"
+    said = f"; failures/c1/explicit in the run's folder keeps what it left (1 of 3 are kept: {NOT_KEPT})"
     assert found.remedy.endswith(said)
 
 

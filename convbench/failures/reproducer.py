@@ -70,7 +70,7 @@ def script(asked: Reproducer) -> str:
     """The text of the script. Raises InvalidValue where the operands can neither be drawn nor are in a file, and
     KeyError for a shipped method that does not exist."""
     if asked.together is not None and ":" in asked.method:
-        raise InvalidValue("wrt", f"wrt={asked.together}: a script asks for one gradient, and this method was not")
+        raise InvalidValue("wrt", f"wrt={asked.together} asks for gradients at once, and a script for one")
     if asked.tensors is None and not can_draw(asked.spec):
         raise InvalidValue(
             "fill", f"fill={asked.spec.fills[0]} cannot be drawn in a script; keep its tensors in a file"

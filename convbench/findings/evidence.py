@@ -95,9 +95,9 @@ def share(where: Indexes, among: Mask, noun: str) -> str:
 
 
 def kept(rows: Rows, where: Indexes) -> str:
-    """`; failures/…/reproduce.py shows it alone`, of the first of these rows that has one, or nothing."""
+    """`; failures/… in the run's folder keeps what it left`, of the first of these rows that has one, or nothing."""
     there = where[rows.known("failure")[where]]
     if not len(there):
         return ""
     few = "" if len(there) == len(where) else f" ({len(there)} of {len(where)} are kept: {NOT_KEPT})"
-    return f"; {rows.value('failure', int(there[0]))} in the run's folder keeps it, with a script{few}"
+    return f"; {rows.value('failure', int(there[0]))} in the run's folder keeps what it left{few}"
