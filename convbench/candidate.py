@@ -141,6 +141,17 @@ class Candidate:
         else:
             self._leave_out(BACKWARD, "another gradient, which is wrong")
 
+    def _fails_when_called(self) -> Exception | None:
+        """What a method in this process raises by now where nothing but its caller calls it."""
+        if self.guest is not None or self.call is None:
+            return None
+        try:
+            with self.context():
+                self.call()
+        except Exception as error:  # the method's own code
+            return error
+        return None
+
     def _leave_out(self, timed_as: str, why: str) -> None:
         self.left_out.add(timed_as)
         if not self.row.get("reason"):
@@ -179,6 +190,9 @@ class Candidate:
         """
         if timed_as != CALL and not (isinstance(error, Lost) and error.row.get("accuracy") == "fail"):
             said = error.row.get("reason") if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
+            if (own := self._fails_when_called()) is not None:
+                self.row.update(failure(own))
+                return
             self._leave_out(timed_as, str(said))
             if self.guest is not None:
                 with suppress(Lost):

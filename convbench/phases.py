@@ -58,7 +58,8 @@ class Phases:
             alike = all(m.timed_as(BACKWARD) == m.timed_as(CALL) for m in self.methods)
             used = replace(found[-1], timed_as=BACKWARD) if alike else self._timed(BACKWARD, None, again)
             found += [] if used is None else [self._with_engine(used)]
-        return found
+        failed = [method.name for method in self.methods if not method.timeable]
+        return [left for samples in found if (left := samples.without(failed)) is not None]
 
     def _again(self, calls: Samples) -> Measure:
         """How what has just been timed is timed in another way: it is warm, and of `max_time_s` it has what the calls
