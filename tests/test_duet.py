@@ -86,7 +86,7 @@ def test_slower_environment_is_slower(tmp_path: Path, capsys: pytest.CaptureFixt
     told = captured.err.splitlines()
     assert [line.partition(":")[0] for line in told] == [f"pair of processes {n}/6" for n in range(1, 7)]
     out = " ".join(captured.out.split())
-    assert "a: torch 9.9 · Python 3.99" in out
+    assert "a: torch 9.9 (built for CPU) · Python 3.99" in out
     assert "slower" in out
 
 
@@ -316,7 +316,8 @@ def test_fail_if_slower_judges_as_compare_does(tmp_path: Path, capsys: pytest.Ca
     assert code == 1
     text = page.read_text()
     assert text.startswith("## convbench: REGRESSION\n\n2 cells on both sides, 2 of them compared by speed; 1 slower;")
-    assert "BASE `a: torch 9.9 · Python 3.99` · NEW `b: torch 9.9 · Python 3.99`" in text
+    sides = [f"{side}: torch 9.9 (built for CPU) · Python 3.99" for side in "ab"]
+    assert "BASE `{}` · NEW `{}`".format(*sides) in text
     assert "b against a" in capsys.readouterr().out
     assert cli.main(["compare", str(tmp_path / "out")]) == 1
 
