@@ -112,8 +112,8 @@ def test_files_are_composed_once_for_each_choice() -> None:
 
 
 def test_a_glob_over_files() -> None:
-    assert [s.measure.name for s in swept("measure=glob(*)")] == ["default", "none", "quick", "rigorous"]
-    assert [s.measure.name for s in swept("measure=glob(*,exclude=r*)")] == ["default", "none", "quick"]
+    assert [s.measure.name for s in swept("measure=glob(*)")] == ["default", "none", "profile", "quick", "rigorous"]
+    assert [s.measure.name for s in swept("measure=glob(*,exclude=r*)")] == ["default", "none", "profile", "quick"]
 
 
 def test_settings_inside_groups_are_axes() -> None:
