@@ -245,6 +245,8 @@ class Spec:
         del everything["labels"]
         # Runs from before these were so called, or could be set, resume.
         everything["budget"] = everything.pop("reference_limits")
+        if everything["budget"]["max_flops"] is None:
+            everything["budget"]["max_flops"] = 2e10  # what it was before it followed the device
         if not self.fixed_weight:
             del everything["fixed_weight"]
         if self.switches.allocator == "system":
