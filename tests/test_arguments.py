@@ -32,7 +32,7 @@ MISTAKES = {
     "export a --format xml": "--format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, markdown",
     "export --fromat csv a": "export has no option --fromat; did you mean --format?",
     "validate --jsno": "validate has no option --jsno; did you mean --json?",
-    "validate -x": "validate has no option -x; allowed: --help, --judge, --markdown, --keep, --load, --json",
+    "validate -x": "validate has no option -x; allowed: --help, --judge, --proof, --markdown, --keep, --load, --json",
     "validate kernel=9": "validate has no setting 'kernel=9'; allowed: device, budget_s, measure, threads, seed",
     "recompute": "recompute needs DIR; see `python -m convbench recompute --help`",
     "recompute a b": "recompute takes DIR; 'b' is too many; see `python -m convbench recompute --help`",

@@ -85,7 +85,8 @@ def test_traceback_and_output_are_whole(run: Path, rows: dict[str, dict[str, Any
     assert "the end" not in rows["raising"]["reason"]
     told = (run / rows["raising"]["failure"] / "traceback.txt").read_text()
     assert "the end" in told
-    assert 'failing_kernels.py", line 22, in deeper' in told
+    assert 'failing_kernels.py", line ' in told
+    assert ", in deeper" in told
     assert "its preparation speaks" in (run / rows["unflipped"]["failure"] / "output.txt").read_text()
     said = (run / rows["crashing"]["failure"] / "output.txt").read_text()
     assert "going down" in said
@@ -113,7 +114,7 @@ def test_scripts_reproduce_it(run: Path, rows: dict[str, dict[str, Any]]) -> Non
     done = subprocess.run([sys.executable, "-I", "-c", code, *files], capture_output=True, text=True, check=False)
     assert done.returncode == -11, done.stderr
     said = done.stdout.splitlines()
-    assert [line for line in said if not line.startswith(("worst", "WRONG", "its"))] == [
+    assert [line for line in said if not line.startswith(("worst", "WRONG", "its", "going"))] == [
         "exit code 1",
         "exit code 1",
         "ArithmeticError",
