@@ -239,7 +239,7 @@ def test_real_side_prepares_and_samples() -> None:
     side = MethodServer()
     before = os.sched_getaffinity(0)
     try:
-        assert set(side.hello()) == {"torch", "python"}
+        assert set(side.hello()) == {"torch", "python", "built_for"}
         cores = passes.cores_for(spec)
         assert len(cores) == 1
         side.configure(spec.to_dict(), cores=cores)

@@ -72,7 +72,7 @@ def rows_of(*names: str, **settings: Any) -> dict[str, Record]:
 
 def test_every_name_has_a_module_and_every_module_a_name() -> None:
     files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")}
-    assert files - {"__init__", "backward", "own", "formulas"} == set(METHODS) == set(COVERS)
+    assert files - {"__init__", "backward", "formulas", "in_training", "own"} == set(METHODS) == set(COVERS)
     for name in METHODS:
         assert callable(importlib.import_module(f"convbench.methods.{name}").prepare)
 

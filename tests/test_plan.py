@@ -23,7 +23,7 @@ KNOWN = {
     "-m op=conv1d,conv2d size=20,[20,24]": (3, "166ba7006498"),
     "": (1, "d0823e12bda4"),
     "+sweep=dcgan,vgg16 measure=none batch=1": (54, "59e5bc9716a7"),
-    "-m measure=glob(*)": (4, "cfd25d6f0246"),
+    "-m measure=glob(*)": (5, "97906c37f8e7"),
     "cases=alexnet.csv dtype=float32,float64": (10, "d1ba734139cf"),
     "+sweep=bias": (4, "241108c4fbf3"),
     "+sweep=kernels kernel=7": (2, "b14928445fc8"),
@@ -66,8 +66,8 @@ def test_a_dry_run_tells_the_plan(
         "  12 × groups=3 must divide in_channels=4",
         "  6 × output_padding=1 (axis h) must be smaller than stride=1 or dilation=1",
         "skipped 2 duplicate combinations",
-        # Half a second of samples and 0.1 s of warm-up for each method: 2 × 0.7 s + 2 × 0.6 s.
-        "time: at least 2.6 s of timing alone, up to 1 min 21 s where times scatter; preparing and judging come on top",
+        # In 4 processes and 2 ways: ten samples of 0.01 s and 0.1 s of warm-up for each method, 2 × 0.4 s + 2 × 0.2 s.
+        "time: at least 9.6 s of timing alone, up to 4 min 05 s where times scatter; preparing and judging come on top",
         "nothing was run; the results would go to a new folder under results/",
     ]
     assert not list(tmp_path.iterdir())

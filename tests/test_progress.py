@@ -108,8 +108,8 @@ def test_a_flood_of_failures_is_counted_and_not_listed():
     clock = Clock()
     watching, file = log(clock)
     watching.begin(1000, 0)
-    for _ in range(1000):
-        run(watching, clock, 0.001, status="error", reason="no")
+    for seed in range(1000):
+        run(watching, clock, 0.001, spec(seed=seed), status="error", reason="no")
     watching.end(Ended())
     lines = file.getvalue().splitlines()
     assert len(lines) <= progress.FAILURE_LINES + 5

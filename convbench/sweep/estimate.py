@@ -27,14 +27,22 @@ def least_s(spec: Spec) -> float:
     gpu = spec.device != "cpu"
     warm_up_s, sample_s = (measure.gpu_warmup_s, measure.gpu_sample_s) if gpu else (measure.warmup_s, measure.sample_s)
     sampling_s = max(measure.min_time_s, measure.looks[0] * arms * sample_s)
-    return measure.processes * (arms * warm_up_s + min(sampling_s, measure.max_time_s))
+    return measure.processes * ways(spec) * (arms * warm_up_s + min(sampling_s, measure.max_time_s))
 
 
 def most_s(spec: Spec) -> float:
     """The seconds of timing after which a configuration ends, however its times scatter."""
     measure = spec.measure
-    longest = max(least_s(spec) / measure.processes, measure.max_time_s) + len(spec.arms) * measure.warmup_s
-    return measure.processes * longest if measure.enabled else 0.0
+    if not measure.enabled:
+        return 0.0
+    # What is timed in a second way has half of the time, where the first took all of it.
+    longest_s = measure.max_time_s * (1 + ways(spec)) / 2 + ways(spec) * len(spec.arms) * measure.warmup_s
+    return max(least_s(spec), measure.processes * longest_s)
+
+
+def ways(spec: Spec) -> int:
+    """In how many ways a configuration is timed: its calls, and the same in a training step."""
+    return 2 if spec.measure.backward and spec.order == 1 else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,8 @@ class Lines:
         status = row.get("status")
         if status not in FAILED and not is_wrong(row):
             return
-        if (named := (name_of(spec), row.get("method"), status)) in self._told:
+        named = (row.get("run_key"), row.get("labels"), row.get("method"))
+        if named[0] is not None and named in self._told:
             return
         self._told.add(named)
         self._failures += 1

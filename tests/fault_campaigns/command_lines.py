@@ -94,6 +94,7 @@ GOOD = (
     ["history", "RUN", "RUN"],
     ["gate", "--base", "nowhere", "kernel=3"],
     ["hunt", "objective=fail", "limit=2", "kernel=1,3", "op=conv2d"],
+    ["nightly", "gate", "--out", "RUN", "--baselines", "/nowhere/at/all", "--no-keep"],
     ["trace", "nowhere:model", "--input", "1,3,8,8"],
 )
 KEPT = ("out=", "hydra.run.dir=", "hydra.sweep.dir=")

@@ -27,6 +27,7 @@ COMMANDS: dict[str, list[str]] = {
     "recompute": ["recompute", "RUN"],
     "show": ["show", "RUN"],
     "history": ["history", "WHOLE", "RUN"],
+    "nightly": ["nightly", "gate", "--out", "RUN", "--baselines", "/nowhere/at/all", "--no-keep"],
     "cases": ["cases=RUN", "measure=none", "out=again"],
     "sweep": [*SWEEP, "out=RUN"],
 }
