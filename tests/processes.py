@@ -36,11 +36,19 @@ def use_stub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def children(pid: int | None = None) -> set[int]:
-    """Process numbers of the living children of a process, this one by default."""
+    """Process numbers of the living children of a process, this one by default; without the one that Python keeps beside
+    a process that has used multiprocessing."""
     found = set()
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
         found |= {int(word) for word in (task / "children").read_text().split()}
-    return {child for child in found if alive(child)}
+    return {child for child in found if alive(child) and b"resource_tracker" not in _command(child)}
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def alive(pid: int) -> bool:
