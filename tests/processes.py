@@ -36,8 +36,8 @@ def use_stub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def children(pid: int | None = None) -> set[int]:
-    """Process numbers of the living children of a process, this one by default; without the one that Python keeps beside
-    a process that has used multiprocessing."""
+    """Process numbers of the living children of a process, this one by default; without Python's own, which stays
+    beside a process that has used multiprocessing."""
     found = set()
     for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
         found |= {int(word) for word in (task / "children").read_text().split()}
