@@ -774,6 +774,19 @@ def test_the_command_writes_its_files_and_goes_on(one_check, tmp_path, capsys):
     assert len((tmp_path / "checks.jsonl").read_text().splitlines()) == 2
 
 
+def test_the_page_keeps_what_earlier_calls_found(one_check, tmp_path, monkeypatch):
+    one = stages.checks()[0]
+    monkeypatch.setattr(
+        stages, "checks", lambda: [one, replace(one, name="two", run=lambda context: judged(True, "2nd"))]
+    )
+    command.main([f"out={tmp_path}", "only=one"])
+    assert "2nd" not in (tmp_path / "proof.html").read_text()
+    assert command.main([f"out={tmp_path}", "only=two"]) == 0
+    page = (tmp_path / "proof.html").read_text()
+    assert "2nd" in page
+    assert "too early" in page
+
+
 def test_a_program_that_is_ended_writes_its_page(one_check, tmp_path, monkeypatch):
     def ended(context: Any) -> Seen:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -71,12 +71,18 @@ def main(settings: Sequence[str], as_json: bool = False) -> int:
     finally:
         context.release()
         results = [run.done.get(check.name) or not_run(check) for check in chosen]
-        write(wanted.out / PAGE, page.render(results, wanted.device, environment))
+        write(wanted.out / PAGE, page.render(told(chosen, read(file, made)), wanted.device, environment))
     if as_json:
         print(json.dumps(said(results, wanted.device, environment), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         table.show(results, wanted.device, wanted.out / PAGE)
     return exit_code(results)
+
+
+def told(chosen: Sequence[Check], known: Mapping[str, Result]) -> list[Result]:
+    """What the page shows: all that the folder knows, whichever call made it, and what of `chosen` is not known."""
+    every = [check for check in stages.checks() if check.name not in {one.name for one in chosen}]
+    return [known.get(check.name) or not_run(check) for check in [*chosen, *(c for c in every if c.name in known)]]
 
 
 @contextmanager
