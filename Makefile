@@ -46,6 +46,7 @@ campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged 
 	$(BIN)/python -m tests.fault_campaigns.damaged_files --count 500
 	CONVBENCH_CONFIGURATIONS=100000 $(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py tests/slow/test_scale.py
 	$(BIN)/python -m convbench validate --judge
+	CONVBENCH_CAMPAIGNS=1 $(BIN)/python -m pytest -m campaign --timeout=3600
 
 .PHONY: readme
 readme: $(VENV)/dev.stamp ## the other commands of README.md, each in a folder of its own

@@ -30,7 +30,13 @@ settings.load_profile("convbench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips tests marked `gpu` where there is no CUDA device; torch is imported only if there are any."""
+    """Skips tests marked `campaign` unless they are asked for, and those marked `gpu` where there is no CUDA device.
+
+    torch is imported only if there are any of these.
+    """
+    for item in items if not os.environ.get("CONVBENCH_CAMPAIGNS") else ():
+        if item.get_closest_marker("campaign"):
+            item.add_marker(pytest.mark.skip(reason="takes many minutes; `make campaigns` runs it"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -31,6 +31,7 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(3600)
 def test_the_cpus_half_passes(tmp_path: Path) -> None:
     """All of it that a CPU can tell, but for most of the timers, which are one like the other."""
