@@ -178,19 +178,24 @@ class TurtleWallClock(WaitingClock):
         method, _, seconds = os.environ.get("TURTLE_LAUNCH", "").partition(":")
         return [replace(arm, call=launched(arm.call, float(seconds) if arm.name == method else 0.0)) for arm in arms]
 
+    def submit(self, call: Call, calls: int, take: Take | None = None) -> None:
+        super().submit(call, calls, None if take is None else lambda launched: take(launched[0]))
+
 
 def launched(call: Call, seconds: float) -> Call:
-    """The call handed to the queue, which takes the host so long."""
+    """The call handed to the queue, which takes the host so long; what it returns holds the result in the end."""
 
-    def launch() -> None:
+    def launch() -> list[Any]:
+        results: list[Any] = []
         inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
         def work() -> None:
             with torch.inference_mode(inference), torch.set_grad_enabled(grad):
-                call()
+                results.append(call())
 
         if seconds:
             sleep(seconds)
         the_queue().put(work)
+        return results
 
     return launch
