@@ -82,7 +82,7 @@ def filled(text: str, inputs: dict[str, str]) -> str:
 def test_a_stranger_s_repository(tmp_path: Path, archives: dict[str, Path]) -> None:
     origin = repository(tmp_path / "origin")
     job = Runner(tmp_path, origin, archives["wheel"])
-    (name,) = re.findall(r"methods=\[(\w+):grad_input\]", PAGE.split("name: gate")[1])
+    (name,) = re.findall(r"methods=\[(\w+):grad_input\]", PAGE.split("name: gate")[1].split("```")[0])
     file = f"{name}.py"
 
     first = commit(origin, RIGHT, file)
