@@ -326,7 +326,7 @@ def test_cfg_costs_a_fraction_of_importing_torch(tmp_path: Path) -> None:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     cfg = min(cost(sys.executable, "-m", "convbench", "--cfg", "job") for _ in range(2))
-    assert cfg < 0.8 * cost(sys.executable, "-c", "import torch")
+    assert cfg < 0.5 * cost(sys.executable, "-c", "import torch")
 
 
 def test_cfg_shows_what_a_run_would_use(capsys: pytest.CaptureFixture[str]) -> None:
