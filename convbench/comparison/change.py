@@ -109,25 +109,13 @@ UNITS = {
 """What a change was found in: the ratios to a baseline in two runs, two runs' times, or pairs of BASE and NEW."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How much slower NEW is, as a log ratio: above 0 is slower. `what` is one of UNITS: how it was compared."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRatio:
+    """A log ratio with its standard error and the degrees of freedom of that."""
 
-    what: str
     log: float
     se: float
     freedom: float
-
-    @classmethod
-    def of(cls, what: str, log: float, was: Estimate, now: Estimate) -> Change:
-        """The change between two estimates: se² = Σ seᵢ², with Welch's and Satterthwaite's degrees of freedom."""
-        se, freedom = added((was.se, was.freedom), (now.se, now.freedom))
-        return cls(what, log, se, freedom)
-
-    def widened(self, between: Between) -> Change:
-        """The same change where the runs differ by more than their own intervals show."""
-        se, freedom = added((self.se, self.freedom), (between.spread, between.freedom))
-        return replace(self, se=se, freedom=freedom)
 
     @property
     def low(self) -> float:
@@ -137,6 +125,24 @@ class Change:
     @property
     def high(self) -> float:
         return self.log + t_quantile(self.freedom) * self.se
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(LogRatio):
+    """How much slower NEW is: above 0 is slower. `what` is one of UNITS: how it was compared."""
+
+    what: str
+
+    @classmethod
+    def of(cls, what: str, log: float, was: Estimate, now: Estimate) -> Change:
+        """The change between two estimates: se² = Σ seᵢ², with Welch's and Satterthwaite's degrees of freedom."""
+        se, freedom = added((was.se, was.freedom), (now.se, now.freedom))
+        return cls(what=what, log=log, se=se, freedom=freedom)
+
+    def widened(self, between: Between) -> Change:
+        """The same change where the runs differ by more than their own intervals show."""
+        se, freedom = added((self.se, self.freedom), (between.spread, between.freedom))
+        return replace(self, se=se, freedom=freedom)
 
     def p_above(self, bound: float) -> float:
         """One-sided p-value of the claim that the true change is above `bound`."""

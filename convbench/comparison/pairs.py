@@ -101,7 +101,7 @@ def pair_change(new: Record) -> Change | None:
     if any(end is None for end in ends):
         return None
     low, middle, high = (math.log(float(end)) for end in ends if end is not None)
-    return Change("pair", -middle, (high - low) / (2 * t_quantile(FREEDOM)), FREEDOM)
+    return Change(what="pair", log=-middle, se=(high - low) / (2 * t_quantile(FREEDOM)), freedom=FREEDOM)
 
 
 def _judge_speed(cells: Mapping[CellKey, Record], policy: Policy, controls: frozenset[str], result: Judgement) -> None:

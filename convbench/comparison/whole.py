@@ -13,7 +13,7 @@ from statistics import median
 
 from ..facts.record import Record
 from ..facts.units import count
-from .change import ENOUGH, Change, added, log_ratio_se, t_quantile
+from .change import ENOUGH, Change, LogRatio, added, log_ratio_se
 from .result import CellKey, Finding, Judgement
 
 NOTICEABLE = 1.10
@@ -37,14 +37,11 @@ EVERY = "all configurations"
 """What stands in place of a configuration's name where a method is meant as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """What so many cells have in common: a log ratio, above 0 where NEW takes longer. `machine`: the change of the
-    control's time, None where a run has none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift(LogRatio):
+    """What so many cells have in common: above 0 where NEW takes longer. `machine`: the change of the control's time,
+    None where a run has none."""
 
-    log: float
-    se: float
-    freedom: float
     cells: int
     machine: float | None = None
 
@@ -60,15 +57,7 @@ class Shift:
         seen = 1.4826 * median(abs(log - centre) for log in logs)
         scatter = 1.2533 * max(seen, median(se for _, se in changes)) / math.sqrt(len(logs))
         se, freedom = added((scatter, max(1.0, len(logs) - 1.0)), (between, math.inf))
-        return cls(centre, se, freedom, len(logs), machine)
-
-    @property
-    def low(self) -> float:
-        return self.log - t_quantile(self.freedom) * self.se
-
-    @property
-    def high(self) -> float:
-        return self.log + t_quantile(self.freedom) * self.se
+        return cls(log=centre, se=se, freedom=freedom, cells=len(logs), machine=machine)
 
     def plus(self, other: Shift) -> Shift:
         """Both together, where they are independent."""
@@ -181,5 +170,6 @@ def _word(log: float) -> str:
 
 def _finding(kind: str, method: str, baseline: str, text: str, shift: Shift) -> Finding:
     row = {"config_id": EVERY, "method": method, "baseline": baseline, "status": "ok"}
-    change = Change("ratio" if method != baseline else "time", shift.log, shift.se, shift.freedom)
+    what = "ratio" if method != baseline else "time"
+    change = Change(what=what, log=shift.log, se=shift.se, freedom=shift.freedom)
     return Finding(kind, CellKey(EVERY, method, baseline), row, text, change)
