@@ -6,7 +6,7 @@ computed, several of them in one call. The graph is kept, and each call walks it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -32,6 +32,14 @@ def differentiable(problem: Problem) -> tuple[Tensor, Tensor, Tensor | None, tup
     return input, weight, leaves["bias"], tuple(wanted)
 
 
+def gradients_of(output: Tensor, wanted: Sequence[Tensor], problem: Problem) -> Callable[[], Result]:
+    """The backward pass from the problem's grad_output to `wanted`, which may be made again and again."""
+    grad_output = problem.grad_output
+    if problem.joint:
+        return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)
+    return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)[0]
+
+
 @together
 @with_autograd
 def prepare(problem: Problem) -> Callable[[], Result]:
@@ -40,10 +48,7 @@ def prepare(problem: Problem) -> Callable[[], Result]:
         return _second_order(problem)
     input, weight, bias, wanted = differentiable(problem)
     output = forward(input, weight, bias, problem.case)
-    grad_output = problem.grad_output
-    if problem.joint:
-        return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)
-    return lambda: torch.autograd.grad(output, wanted, grad_output, retain_graph=True)[0]
+    return gradients_of(output, wanted, problem)
 
 
 def _second_order(problem: Problem) -> Callable[[], Tensor]:

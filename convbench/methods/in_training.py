@@ -11,7 +11,7 @@ from torch import Tensor
 from ..measurement.joint import Result
 from ..measurement.problem import Problem
 from . import Unsupported
-from .autograd import differentiable
+from .autograd import differentiable, gradients_of
 
 
 class _Function(torch.autograd.Function):
@@ -42,10 +42,7 @@ def as_backward(problem: Problem, call: Callable[[], Result]) -> Callable[[], Re
     of = {"input": (problem.weight,), "weight": (problem.input,)}
     needed = tuple(operand for wrt in problem.wrts for operand in of.get(wrt, ()))
     recorded: Tensor = _Function.apply(output, needed, call, *wanted)  # type: ignore[no-untyped-call]
-    grad_output = problem.grad_output
-    if problem.joint:
-        return lambda: torch.autograd.grad(recorded, wanted, grad_output, retain_graph=True)
-    return lambda: torch.autograd.grad(recorded, wanted, grad_output, retain_graph=True)[0]
+    return gradients_of(recorded, wanted, problem)
 
 
 def empty_backward(problem: Problem) -> Callable[[], Tensor]:
