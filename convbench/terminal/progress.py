@@ -156,7 +156,6 @@ class Lines:
         self._began = clock()
         self._last: float | None = None
         self._failures = 0
-        self._told: set[Any] = set()
         self._announced = False
 
     def changed(self, tally: Tally) -> None:
@@ -166,7 +165,7 @@ class Lines:
             self.say(f"measuring {units.count(tally.total, 'configuration')}{earlier}")
 
     def note(self, tally: Tally, spec: Spec | Record, records: Sequence[Record]) -> None:
-        for row in records:
+        for row in tally.failing:
             self._failure(tally, spec, row)
         now = self._clock()
         if tally.complete or (self._last is not None and now - self._last < LINE_S):
@@ -178,12 +177,6 @@ class Lines:
 
     def _failure(self, tally: Tally, spec: Spec | Record, row: Record) -> None:
         status = row.get("status")
-        if status not in FAILED and not is_wrong(row):
-            return
-        named = (row.get("run_key"), row.get("labels"), row.get("method"))
-        if named[0] is not None and named in self._told:
-            return
-        self._told.add(named)
         self._failures += 1
         if self._failures > FAILURE_LINES:
             return

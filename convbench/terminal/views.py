@@ -30,6 +30,7 @@ class Tally:
     slowest: Spec | Record | None = None
     slowest_s: float = 0.0
     last: Sequence[Record] = ()
+    failing: Sequence[Record] = ()
     passing: str = ""
     later: int = 0
     first_done: int = 0
@@ -43,22 +44,25 @@ class Tally:
             self.first_done, self.first_at, self.first_s = number, now, elapsed_s
         self.done += number
         self.last = records
-        self.count(records)
+        self.failing = self.count(records)
         if elapsed_s > self.slowest_s:
             self.slowest, self.slowest_s = spec, elapsed_s
 
-    def count(self, records: Iterable[Record]) -> None:
-        """Adds the rows of one configuration that failed or are not to be believed, each once."""
+    def count(self, records: Iterable[Record]) -> list[Record]:
+        """Adds the rows of one configuration that failed or are not to be believed, each once; returns those added."""
+        added = []
         for row in records:
             named = (row.get("run_key"), row.get("labels"), row.get("method"))
             if named[0] is not None and named in self._counted:
                 continue
-            if row.get("status") in FAILED or is_wrong(row):
-                self._counted.add(named)
-            if row.get("status") in FAILED:
-                self.failed += 1
-            elif is_wrong(row):
-                self.wrong += 1
+            failed = row.get("status") in FAILED
+            if not failed and not is_wrong(row):
+                continue
+            self._counted.add(named)
+            self.failed += failed
+            self.wrong += not failed
+            added.append(row)
+        return added
 
     def time_left_s(self, now: float) -> float | None:
         """What is left at the average pace since the first configuration; None before that is done."""
