@@ -64,14 +64,15 @@ def main(settings: Sequence[str], as_json: bool = False) -> int:
     made = (__version__, wanted.device, environment["environment_id"])
     file = wanted.out / CHECKS
     run = Run(context, lambda result: keep(file, result), made, wanted.budget_s, begun)
-    run.done = left(read(file, made), wanted.retry)
+    known = read(file, made)
+    run.done = left(known, wanted.retry)
     try:
         with terminable():
             run.go(chosen)
     finally:
         context.release()
         results = [run.done.get(check.name) or not_run(check) for check in chosen]
-        write(wanted.out / PAGE, page.render(told(chosen, read(file, made)), wanted.device, environment))
+        write(wanted.out / PAGE, page.render(shown(chosen, known | run.done), wanted.device, environment))
     if as_json:
         print(json.dumps(said(results, wanted.device, environment), indent=1, ensure_ascii=False, allow_nan=False))
     else:
@@ -79,10 +80,10 @@ def main(settings: Sequence[str], as_json: bool = False) -> int:
     return exit_code(results)
 
 
-def told(chosen: Sequence[Check], known: Mapping[str, Result]) -> list[Result]:
+def shown(chosen: Sequence[Check], known: Mapping[str, Result]) -> list[Result]:
     """What the page shows: all that the folder knows, whichever call made it, and what of `chosen` is not known."""
-    every = [check for check in stages.checks() if check.name not in {one.name for one in chosen}]
-    return [known.get(check.name) or not_run(check) for check in [*chosen, *(c for c in every if c.name in known)]]
+    names = {check.name for check in chosen} | known.keys()
+    return [known.get(check.name) or not_run(check) for check in stages.checks() if check.name in names]
 
 
 @contextmanager
