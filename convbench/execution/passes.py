@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from ..facts.record import FAILED, Record, record
+from ..facts.record import Record, record
 from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
 from .outcome import Observer
@@ -77,5 +77,6 @@ def joined(spec: Spec, earlier: Measured, now: Measured) -> Measured:
 
 
 def left_to_time(found: Sequence[Record]) -> list[str]:
-    """Methods that a further process is to measure. One that failed is not given the others' time to fail again."""
-    return [row["method"] for row in found if row["status"] not in FAILED]
+    """Methods that a further process is to measure. One that failed, or is wrong and so not timed, is not given the
+    others' time to be so again."""
+    return [row["method"] for row in found if row["status"] == "ok" and row.get("accuracy") != "fail"]
