@@ -308,6 +308,30 @@ def test_the_programs_flush_is_held_against_a_larger_one(read, verdict):
     assert primitives.flush(Stand(flush={"read_s": read, "own": 2.0, "cache_bytes": 1e6})).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    "hot,cold,verdict,tries",
+    [
+        ((1e-3,), (2e-3,), PASS, 1),
+        ((1e-3, 1e-3), (1e-3, 2e-3), PASS, 2),
+        # Quiet, and no difference; then a machine on which the same time is now this and now that.
+        ((1e-3, 1.01e-3, 1e-3), (1e-3, 1e-3, 1.01e-3), FAIL, 3),
+        ((16e-3, 9e-3, 11e-3), (14e-3, 9e-3, 10e-3), UNKNOWN, 3),
+    ],
+)
+def test_cold_calls_must_be_slower_than_hot_ones_where_the_machine_is_quiet(hot, cold, verdict, tries):
+    seen = iter(zip(hot, cold, strict=True))
+
+    def asked() -> dict[str, Any]:
+        hot_s, cold_s = next(seen)
+        return {"hot_s": hot_s, "cold_s": cold_s, "hot_is": "hot", "cold_is": "cold"}
+
+    stand = Stand(cold_and_hot=asked)
+    assert primitives.cold_and_hot(stand).verdict == verdict
+    assert len(stand.asked) == tries
+    still = Stand(cold_and_hot={"hot_s": 1.0, "cold_s": 1.0, "hot_is": "hot", "cold_is": "hot"})
+    assert primitives.cold_and_hot(still).verdict == INAPPLICABLE
+
+
 def test_what_a_device_lacks_does_not_apply():
     lacking = dict.fromkeys(("events", "sleeps", "graphs", "nvml", "tf32"), False)
     bare = replace(GPU, **lacking, triton=None, free_bytes=None)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from ...devices import device_of
-from ...facts.spec import Measure
+from ...facts.spec import Measure, Switches
+from ...measurement.switches import switched
 from ...timing.clocks import Arm
 from ...timing.event_clock import MAX_CALLS, RESOLUTION_S, flush_bytes
 from ..asking import Cannot
@@ -170,7 +171,8 @@ def cold_and_hot(device: str) -> dict[str, Any]:
     for cache in ("hot", "cold"):
         measure = Measure(looks=(10, 20), half_width=0.05, min_time_s=0.05, max_time_s=3.0, cache=cache)
         clock = on.clock(measure)
-        with clock.context():
+        # On one thread of a CPU: several would wait for each other wherever another program has one of the cores.
+        with switched(Switches(threads=1), device), clock.context():
             samples = rounds.measure([Arm("read", data.sum)], "read", measure, clock, 0, rounds.unmarked)
         row = columns(samples, "read", "read", measure)
         out |= {f"{cache}_s": row["time_s"], f"{cache}_is": row["cache"]}
