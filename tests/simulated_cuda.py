@@ -165,9 +165,9 @@ class Event:
 class SimulatedClock(EventClock):
     """The CUDA clock on a simulated machine, whose host time it reads."""
 
-    def __init__(self, machine: Machine, measure: Measure, waiting: tuple[str, ...] = ()) -> None:
+    def __init__(self, machine: Machine, measure: Measure, **words: Any) -> None:
         self.machine = machine
-        super().__init__("cuda", measure, machine, waiting=waiting)
+        super().__init__("cuda", measure, machine, **words)
 
     def now(self) -> float:
         return self.machine.host

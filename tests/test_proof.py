@@ -468,6 +468,9 @@ def tried(own_s: float = 1e-4, mode_graph: bool = True, **others: float) -> dict
         ("graph", [tried(mode_graph=False)], FAIL),
         ("hot", [tried(Timer=1.3e-4)] * 2, FAIL),
         ("hot", [tried(Timer=1.3e-4), tried(Timer=2e-4)], UNKNOWN),
+        # The profiler is off and steady; the Timer, on the same host, is not.
+        ("hot", [tried(4e-4, kernels=4e-4, profiler=6e-4, Timer=4e-4)] * 3, FAIL),
+        ("hot", [tried(4e-4, kernels=4e-4, profiler=6e-4, Timer=s) for s in (4e-4, 2e-3, 4e-4)], UNKNOWN),
     ],
 )
 def test_times_are_held_against_those_of_other_timers(mode, given, verdict):
