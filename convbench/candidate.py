@@ -33,7 +33,7 @@ from .operand_sets import Sets
 from .timing.clocks import Arm, Call, Lost
 from .timing.rounds import Stage
 
-SAID = {WALL: "by the host's clock", BACKWARD: "as the backward of an autograd.Function"}
+SAID = {CALL: "by its calls", WALL: "by the host's clock", BACKWARD: "as the backward of an autograd.Function"}
 """Ways of timing in words."""
 
 Further = dict[str, tuple[Problem, Truth]]
@@ -140,6 +140,22 @@ class Candidate:
             self.in_training = call
         else:
             self._leave_out(BACKWARD, "another gradient, which is wrong")
+
+    def believe(self, timed_as: str) -> None:
+        """Asks the process that it was timed in whether its times can be true: it has failed where they cannot, and
+        has none where that could not be told."""
+        assert self.guest is not None
+        try:
+            doubt = self.guest.verdict()
+        except Lost as lost:
+            self.fail(lost)
+            return
+        if doubt is not None and doubt.proved:
+            self.row.update(accuracy="fail", reason=doubt.reason)
+        elif doubt is not None:
+            self._leave_out(
+                timed_as, f"it could not be told whether what was timed is what was judged ({doubt.reason})"
+            )
 
     def _fails_when_called(self) -> Exception | None:
         """What a method in this process raises by now where nothing but its caller calls it."""

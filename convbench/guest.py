@@ -26,7 +26,7 @@ from .measurement.operands import changed_in_place
 from .measurement.problem import Problem
 from .operand_sets import Seeds, Sets
 from .timing.clocks import HostTimes, Lost, Reading
-from .timing.outside import Taken, contradiction
+from .timing.outside import AGAIN, Doubt, Taken, contradiction, doubt
 from .timing.turns import Answer, Elsewhere
 
 RESULT, EARLIER = 0, 1
@@ -41,8 +41,8 @@ class Host(Protocol):
     """The process that a method runs in; `ask` raises Lost. `idle_cpu_s`: CPU seconds that it and what it started took
     between requests, since it was configured. `start` tells whether it had to start it."""
 
-    idle_cpu_s: float
-
+    @property
+    def idle_cpu_s(self) -> float: ...
     @property
     def output(self) -> str: ...
 
@@ -221,6 +221,11 @@ class Guest(Elsewhere):
         number, self._samples = self._samples, self._samples + 1
         if not self._sets.due(number):
             return self._sample(calls)
+        reading = self._on_new_values(warm=calls > 1)
+        return self._sample(calls) if calls > 1 else reading
+
+    def _on_new_values(self, warm: bool) -> Reading:
+        """A single call on operands that it has not seen."""
         change, self._changes = self._changes, self._changes + 1
         seeds = self._sets.drawn(change, self._has_forward)
         self._ask("draw", "timing", seed=seeds.operands)
@@ -229,10 +234,10 @@ class Guest(Elsewhere):
             self._ask("forward", "timing")
             self._ask("draw", "timing", seed=seeds.operands, grad_output=seeds.grad_output)
         self._asked = Asked(seeds, self._asked.seeds)
-        reading = self._sample(1, anew=True, warm=calls > 1)
+        reading = self._sample(1, anew=True, warm=warm)
         if self._sets.kept(change):
             self._kept = self._asked, self._host.read(RESULT, self._bytes)
-        return self._sample(calls) if calls > 1 else reading
+        return reading
 
     def _sample(self, calls: int, anew: bool = False, warm: bool = False) -> Reading:
         answer = self._ask("sample", "timing", calls=calls, parts=self.parts, anew=anew, warm=warm)
@@ -241,37 +246,53 @@ class Guest(Elsewhere):
         reading = Reading(**answer.said["reading"])._replace(cpu_s=None, call_cpu_s=None)
         if self._device.is_host and answer.cpu_s is not None:  # not what the process says of itself
             reading = reading._replace(cpu_s=answer.cpu_s / answer.wall_s * reading.spent_s)
-        self._taken.append(Taken(calls, reading, _outer(answer), anew, warm))
+        self._taken.append(Taken(calls, reading, _outer(answer), anew, warm, answer.said["disturbed"]))
         return reading
 
     def host_times(self, calls: int) -> HostTimes | None:
         times = self._ask("host_times", "timing", calls=calls).said["times"]
         return None if times is None else HostTimes(**times)
 
-    def verdict(self) -> str | None:
+    def verdict(self) -> Doubt | None:
         """Why what was timed is not what was judged, or None: results of timed calls, the last one among them, and
-        whether the times can be true."""
+        whether the times can be true. Raises Lost."""
         last = (self._asked, self._host.read(RESULT, self._bytes)) if self._taken else None
-        for (seeds, before), result in filter(None, (last, self._kept)):
-            got, (made, truth) = self._tensors(result), self._sets.truth(seeds)
-            judged = judge(got, made, truth)
-            if judged.verdict == "fail":
-                earlier = None if before is None else self._sets.problem(before)
-                self.wrong = Wrong(got, made, truth, earlier, called=True)
-                said = f"what a timed call returned is wrong for its operands ({seeds}): {judged.reason}"
-                return self.wrong.added_to(said)
-        try:
-            self._heed(self._ask("changes", "timing").said, "calls")
-        except Lost as lost:
-            return str(lost)
+        for asked, result in filter(None, (last, self._kept)):
+            self._judge_timed(asked, result)
+        self._heed(self._ask("changes", "timing").said, "calls")
         if not self._device.is_host:
             return None
         if self._host.idle_cpu_s > IDLE_CPU_S:
-            return (
+            said = (
                 f"its processes computed for {self._host.idle_cpu_s:.2g} s while it was not their turn, beside the "
                 "methods that they are compared with"
             )
-        return contradiction(self._taken, self._empty_s, self._bytes)
+            raise Lost(accuracy="fail", reason=said)
+        if contradiction(self._taken, self._empty_s, self._bytes) is None:
+            return None
+        first, again = self._taken, self._look_again()
+        return doubt(first, again, self._empty_s, self._bytes)
+
+    def _look_again(self) -> list[Taken]:
+        """Samples as before, but every one of them on new values and every result judged."""
+        calls, self._taken = self._taken[-1].calls, []
+        for _ in range(AGAIN):
+            self._on_new_values(warm=calls > 1)
+            self._judge_timed(self._asked, self._host.read(RESULT, self._bytes))
+            self._sample(calls)
+        self._heed(self._ask("changes", "timing").said, "calls")
+        return self._taken
+
+    def _judge_timed(self, asked: Asked, result: bytearray) -> None:
+        """Raises Lost where that is not the gradient."""
+        seeds, before = asked
+        got, (made, truth) = self._tensors(result), self._sets.truth(seeds)
+        judged = judge(got, made, truth)
+        if judged.verdict == "fail":
+            earlier = None if before is None else self._sets.problem(before)
+            self.wrong = Wrong(got, made, truth, earlier, called=True)
+            said = f"what a timed call returned is wrong for its operands ({seeds}): {judged.reason}"
+            raise Lost(accuracy="fail", reason=self.wrong.added_to(said))
 
     def memory(self) -> dict[str, int | None]:
         """The memory columns."""
@@ -327,4 +348,5 @@ class OtherWay(Elsewhere):
 
 def _outer(answer: Answer) -> float:
     """Seconds that a request took, seen from outside: on the wall, without what other processes had of the core."""
-    return answer.wall_s if answer.cpu_s is None else min(answer.wall_s, answer.cpu_s)
+    wall_s = max(0.0, answer.wall_s - answer.waited_s)
+    return wall_s if answer.cpu_s is None else min(wall_s, answer.cpu_s)

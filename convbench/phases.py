@@ -103,9 +103,8 @@ class Phases:
                 method.heed(changed)
                 continue
             self.stage("", "timed results")
-            if (reason := method.guest.verdict()) is not None:
-                method.row.update(accuracy="fail", reason=reason)
-        return samples.without([m.name for m in self.methods if not m.timeable])
+            method.believe(samples.timed_as)
+        return samples.without([m.name for m in self.methods if m.timed_as(samples.timed_as) is None])
 
     def _with_engine(self, samples: Samples) -> Samples:
         """The samples, and beside them what autograd's engine takes for nothing."""

@@ -118,7 +118,7 @@ class _Configuration:
     once_s: float = 0.0
     spent: bool = False
     further: Further = field(default_factory=dict)
-    without: list[float] = field(default_factory=list)
+    without: control.Seen = control.NOTHING
     made: Problem | None = None
     truth: Truth | None = None
 
@@ -217,21 +217,27 @@ class _Configuration:
     def _time_alone(self, baseline: Candidate) -> None:
         """Times the baseline before one of the user's own methods is called, for _compare_baseline."""
         guests = [method.guest for method in self.methods if method.guest is not None]
-        if self.spec.measure.enabled and baseline.guest is None and baseline.timeable and guests and not self.without:
+        if (
+            self.spec.measure.enabled
+            and baseline.guest is None
+            and baseline.timeable
+            and guests
+            and not self.without.times
+        ):
             # The baseline's deadline is not for processes that start.
             self.stage("", "other processes")
             for guest in guests:
                 guest.settle()
             self.without = self._alone(baseline)
 
-    def _alone(self, baseline: Candidate) -> list[float]:
+    def _alone(self, baseline: Candidate) -> control.Seen:
         measure = control.alone(self.spec.measure)
         clock = device_of(self.spec.device).clock(measure)
         try:
             found = timing.measure([baseline.arm], baseline.name, measure, clock, self.spec.seed, self.stage)
         except timing.ArmFailed:  # it fails again where it is timed, and has its row
-            return []
-        return found.of(baseline.name)
+            return control.NOTHING
+        return control.seen(found, baseline.name, self.spec.switches.threads)
 
     def _compare_baseline(self, samples: Samples | None) -> None:
         """Says in the rows of the user's own methods where the baseline was slower beside them than without.
@@ -239,9 +245,9 @@ class _Configuration:
         What seems so at first is looked at again when their processes have ended: the machine may have become slower.
         """
         name, margin = self.spec.baseline, self.spec.measure.margin
-        if samples is None or name not in samples.arms or not self.without:
+        if samples is None or name not in samples.arms or not self.without.times:
             return
-        beside = control.in_rounds(samples, name)
+        beside = control.in_rounds(samples, name, self.spec.switches.threads)
         if (before := control.slowed(self.without, beside, margin)) is None:
             return
         own = [(method, method.guest) for method in self.methods if method.guest is not None]

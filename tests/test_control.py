@@ -15,6 +15,7 @@ from convbench.facts.spec import Measure
 from convbench.measurement.problem import Problem
 from convbench.methods import autograd
 from convbench.timing import control
+from convbench.timing.control import Seen
 from convbench.timing.rounds import unmarked
 from convbench.timing.samples import Samples
 
@@ -36,7 +37,7 @@ def test_an_unchanged_machine_raises_no_alarm(noise: float) -> None:
     rng = random.Random(1)
     alarms = 0
     for _ in range(5000):
-        before, beside, after = (machine(rng, n, noise=noise) for n in (control.SAMPLES, 20, control.SAMPLES))
+        before, beside, after = (Seen(machine(rng, n, noise=noise)) for n in (control.SAMPLES, 20, control.SAMPLES))
         alarms += all(control.slowed(alone, beside, MARGIN) is not None for alone in (before, after))
     assert alarms == 0
 
@@ -45,7 +46,7 @@ def test_a_machine_that_becomes_slower_for_good_raises_no_alarm() -> None:
     rng = random.Random(2)
     for _ in range(1000):
         level = rng.uniform(1.2, 3)
-        beside, after = machine(rng, 20, level), machine(rng, control.SAMPLES, level)
+        beside, after = Seen(machine(rng, 20, level)), Seen(machine(rng, control.SAMPLES, level))
         assert control.slowed(after, beside, MARGIN) is None
 
 
@@ -54,25 +55,49 @@ def test_a_baseline_that_is_slower_beside_others_alone_is_found(factor: float, l
     rng = random.Random(3)
     found = 0
     for _ in range(1000):
-        before, beside, after = (machine(rng, n, f) for n, f in ((12, 1), (20, factor), (12, 1)))
+        before, beside, after = (Seen(machine(rng, n, f)) for n, f in ((12, 1), (20, factor), (12, 1)))
         ratios = [control.slowed(alone, beside, MARGIN) for alone in (before, after)]
         found += all(ratio is not None and 1.1 < ratio < factor * 1.1 for ratio in ratios)
     assert found > least * 1000
 
 
 def test_what_is_said_is_beyond_the_margin_that_was_asked_for() -> None:
-    assert control.slowed([1.0] * 12, [1.2] * 20, 0.03) == pytest.approx(1.2)
-    assert control.slowed([1.0] * 12, [1.2] * 20, 0.3) is None
-    assert control.slowed([1.0] * 12, [1.05] * 20, 0.03) is None
-    assert control.slowed([1.0] * 10 + [1.3] * 2, [1.2] * 20, 0.03) == pytest.approx(1.2)
-    assert control.slowed([1.0] * 9 + [1.3] * 3, [1.2] * 20, 0.03) is None, "the upper end of the interval"
-    assert control.slowed([1.0] * 12, [9.0] * 5, 0.03) is None, "too few for an interval"
-    assert control.slowed([], [9.0] * 20, 0.03) is None
+    one, more = Seen([1.0] * 12), Seen([1.2] * 20)
+    assert control.slowed(one, more, 0.03) == pytest.approx(1.2)
+    assert control.slowed(one, more, 0.3) is None
+    assert control.slowed(one, Seen([1.05] * 20), 0.03) is None
+    assert control.slowed(Seen([1.0] * 10 + [1.3] * 2), more, 0.03) == pytest.approx(1.2)
+    assert control.slowed(Seen([1.0] * 9 + [1.3] * 3), more, 0.03) is None, "the upper end of the interval"
+    assert control.slowed(one, Seen([9.0] * 5), 0.03) is None, "too few for an interval"
+    assert control.slowed(control.NOTHING, more, 0.03) is None
+
+
+def test_a_machine_that_was_slower_meanwhile_is_no_method_s_doing() -> None:
+    one, more = Seen([1.0] * 12, 1e-5), Seen([1.5] * 20, 1.45e-5)
+    assert control.slowed(one, more, 0.03) is None
+    assert control.slowed(one, more._replace(control_s=1e-5), 0.03) == pytest.approx(1.5)
+    assert control.slowed(one, more._replace(control_s=5e-6), 0.03) == pytest.approx(1.5), "it was not faster by that"
+
+
+@pytest.mark.parametrize(("threads", "others", "cpu_s", "expected"), [
+    (1, 3, 1e-3, [1e-3] * 20),  # its turn and those of others: its own CPU time
+    (1, 0, 1e-5, [4e-3] * 20),  # nobody took the core: it was made to wait, which is what is looked for
+    (2, 3, 2e-3, []),
+    (2, 0, 2e-3, [4e-3] * 20),
+])  # fmt: skip
+def test_what_others_took_of_the_core_is_not_held_against_a_method(
+    threads: int, others: int, cpu_s: float, expected: list[float]
+) -> None:
+    samples = Samples(
+        ("autograd", "own"), 0, 0.03, 0.01, [[4e-3, 1e-3]] * 20, [[3, 10]] * 20,
+        cpu=[[cpu_s, None]] * 20, switches=[[others, None]] * 20,
+    )  # fmt: skip
+    assert control.seen(samples, "autograd", threads).times == pytest.approx(expected)
 
 
 def test_finding_its_code_again_is_not_held_against_a_method() -> None:
     samples = Samples(("autograd", "own"), 0, 0.03, 0.01, [[2e-5, 1e-5]] * 20, [[10, 3]] * 20)
-    assert control.in_rounds(samples, "autograd") == pytest.approx([1e-5] * 20)
+    assert control.in_rounds(samples, "autograd", 1).times == pytest.approx([1e-5] * 20)
 
 
 def test_a_slowed_baseline_is_said_in_the_row_of_the_method_beside_it(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from convbench.execution.family import family_of
-from convbench.execution.guests import Guests
+from convbench.execution.guests import Guests, Host
 from convbench.execution.worker import Measured
 from convbench.facts.record import Record
 from convbench.facts.spec import Measure
@@ -214,6 +214,14 @@ def test_what_a_method_changes_in_its_process_is_said(guests: Guests) -> None:
     assert "time_s" not in calls
     again = rows_of(guests, "tests.meddling:at_its_top")["at_its_top"]
     assert again["reason"] == top["reason"], "its module is not imported again"
+
+
+def test_a_kernel_that_accounts_late_now_and_then_accuses_nobody() -> None:
+    host = Host("m:f", None, unmarked)
+    host._idle = [0.0] * 28 + [4e-3] * 9
+    assert host.idle_cpu_s == 0
+    host._idle = [0.0] * 24 + [4e-3] * 10
+    assert host.idle_cpu_s == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize("name", ["thread", "fork"])

@@ -45,12 +45,11 @@ def test_a_clock_that_holds_few_calls_is_given_no_more() -> None:
 
 
 def test_lengths_are_found_without_the_others_turns() -> None:
-    interrupted = clocks.Reading(9e-3, 9e-3, call_cpu_s=3e-3, switches=2)
-    assert sample_size.undisturbed(interrupted) == 3e-3
-    assert sample_size.undisturbed(interrupted._replace(switches=0)) == 9e-3, "it waits for something of its own"
-    assert sample_size.undisturbed(interrupted._replace(call_cpu_s=1e-5)) == pytest.approx(9e-3 / 20)
-    assert sample_size.undisturbed(interrupted._replace(call_cpu_s=18e-3)) == 9e-3, "two threads"
-    assert sample_size.undisturbed(clocks.Reading(1.0, 1.0)) == 1.0
+    assert sample_size.undisturbed(9e-3, 3e-3, 2) == 3e-3
+    assert sample_size.undisturbed(9e-3, 3e-3, 0) == 9e-3, "it waits for something of its own"
+    assert sample_size.undisturbed(9e-3, 1e-5, 2) == pytest.approx(9e-3 / 20)
+    assert sample_size.undisturbed(9e-3, 18e-3, 2) == 9e-3, "two threads"
+    assert sample_size.undisturbed(1.0, None, None) == 1.0
 
 
 class Core:

@@ -23,13 +23,17 @@ class Here:
     """A guest.Host, and Hosts of one method, whose process is this one; `error` is what the method raised last."""
 
     def __init__(self) -> None:
-        self.idle_cpu_s, self.output = 0.0, ""
+        self.output = ""
         self.error: BaseException | None = None
         self._results = SharedBytes()
         self._server = MethodServer(self._results)
 
     def of(self, method: str) -> Here:
         return self
+
+    @property
+    def idle_cpu_s(self) -> float:
+        return 0.0  # it has no process of its own
 
     def start(self) -> bool:
         return False

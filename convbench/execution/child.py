@@ -191,6 +191,11 @@ class Child:
         """CPU seconds of the process and all that it started; None where the system does not tell."""
         return self._process.cpu_s
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds for which the process was ready to run and had no core."""
+        return self._process.waited_s
+
     def halt(self) -> None:
         """Stops the process and all that it started until it is asked for something again."""
         self._process.halt()

@@ -44,6 +44,16 @@ def cpu_seconds(family: list[int]) -> float | None:
     return spent
 
 
+def waited_seconds(process: int | str) -> float:
+    """Seconds that the first thread of a process waited for a core since its start; 0 where the system does not tell.
+    "thread-self" stands for the calling thread."""
+    try:
+        with open(f"/proc/{process}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) * 1e-9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def send(family: list[int], what: signal.Signals) -> None:
     """A signal for each of them that lives and is ours."""
     for pid in family:

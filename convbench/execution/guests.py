@@ -11,12 +11,17 @@ from ..facts.spec import Spec
 from ..timing.clocks import Lost
 from ..timing.turns import Answer
 from .child import Child, Death
+from .family import waited_seconds
 from .process import OWN_WORK_S
 from .shared_bytes import SharedBytes
 from .stage import GUEST
 
 UNTIL_HALTED_S = 2e-3
 """CPU seconds that several threads may still take between an answer and the moment they stop, on a busy machine."""
+
+OFTEN = 0.25
+"""Share of its turns after which a process that is not at rest took more than that: the kernel's account of a thread on
+another core may be a tick late, up to 5 ms once in fifteen turns on a busy machine."""
 
 
 class Guests:
@@ -50,7 +55,13 @@ class Host:
         self._child: Child | None = None
         self._results: SharedBytes | None = None
         self._cpu_s: float | None = None
-        self.idle_cpu_s = 0.0
+        self._idle: list[float] = []
+
+    @property
+    def idle_cpu_s(self) -> float:
+        """CPU seconds that it and what it started took between requests, since it was configured."""
+        beyond = [spent - UNTIL_HALTED_S for spent in self._idle if spent > UNTIL_HALTED_S]
+        return sum(beyond) if len(beyond) > OFTEN * len(self._idle) else 0.0
 
     def start(self) -> bool:
         """Starts the process unless there is one; whether there was none."""
@@ -79,10 +90,10 @@ class Host:
             self._child.ready()
             before_cpu = self._child.cpu_s
             if self._cpu_s is not None and before_cpu is not None:
-                self.idle_cpu_s += max(0.0, before_cpu - self._cpu_s - UNTIL_HALTED_S)
-            before = time.perf_counter()
+                self._idle.append(before_cpu - self._cpu_s)
+            waited_s, before = self._waited_s(), time.perf_counter()
             said = self._child.ask(do, within_s if phase else OWN_WORK_S, **words)
-            wall_s = time.perf_counter() - before
+            wall_s, waited_s = time.perf_counter() - before, self._waited_s() - waited_s
             # Nothing of it runs while others are timed: no thread, no timer, no process that it started.
             self._child.halt()
             cpu = self._cpu_s = self._child.cpu_s
@@ -97,11 +108,16 @@ class Host:
             if self._device != "cpu":  # which may answer nothing after this, see worker.Isolated
                 self.close()
             raise lost
-        return Answer(said, wall_s, None if cpu is None or before_cpu is None else cpu - before_cpu)
+        return Answer(said, wall_s, None if cpu is None or before_cpu is None else cpu - before_cpu, waited_s)
+
+    def _waited_s(self) -> float:
+        """Seconds for which this process or the method's was ready to run and had no core."""
+        assert self._child is not None
+        return waited_seconds("thread-self") + self._child.waited_s
 
     def configure(self, spec: Spec, seed: int, result_bytes: int) -> None:
         """Makes the operands there, and room for results; a process that ended since it was last used starts again."""
-        self._device, self.idle_cpu_s = spec.device, 0.0
+        self._device, self._idle = spec.device, []
         if self._child is not None:
             self._child.forget_output()
         for last in (False, True):

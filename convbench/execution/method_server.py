@@ -183,7 +183,8 @@ class MethodServer:
         return {}
 
     def sample(self, calls: int, parts: int = 0, anew: bool = False, warm: bool = False) -> dict[str, Any]:
-        """One reading of `calls` calls in `parts`, the result of the last of them handed over.
+        """One reading of `calls` calls in `parts`, the result of the last of them handed over; `disturbed`: the process
+        was taken off its core meanwhile.
 
         `warm`: after one call that brings back what another process pushed out of the caches. `anew`: on the operands
         that were drawn last, which that call has not seen.
@@ -191,6 +192,7 @@ class MethodServer:
         arm, clock = self._prepared()
         if isinstance(clock, Parted):
             clock.parts = parts
+        switches = cpu_clock.usage().switches
         with arm.context():
             if warm:
                 clock.submit(arm.call, 1)
@@ -202,7 +204,8 @@ class MethodServer:
                 return {"reading": None, "wrong": None}
             clock.submit(arm.call, calls, self._take if self._results is not None else None)
             (reading,) = clock.drain()
-        return {"reading": reading._asdict(), "wrong": self._wrong}
+        disturbed = cpu_clock.usage().switches != switches
+        return {"reading": reading._asdict(), "wrong": self._wrong, "disturbed": disturbed}
 
     def _take(self, got: Any) -> None:
         """Hands over what a timed call returned, and leaves nothing of it behind that a later call could return."""

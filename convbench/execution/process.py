@@ -81,6 +81,11 @@ class Process:
         """CPU seconds of it and of whatever it started and that still lives; None where the system does not tell."""
         return family.cpu_seconds(self._halted or family.family_of(self._process.pid))
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds that its first thread waited for a core; 0 where the system does not tell."""
+        return family.waited_seconds(self._process.pid)
+
     def halt(self) -> None:
         """Stops it with all that it started, threads and processes: nothing of it runs until `resume`."""
         while (found := family.family_of(self._process.pid)) != self._halted:

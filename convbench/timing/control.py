@@ -2,16 +2,19 @@
 
 Whatever slows a baseline when another method is measured beside it, by whatever means, shows in its time. The machine
 changes from second to second as well, so that a difference counts only against both: the baseline before the other
-method was ever called, and the baseline when nothing of that method is left.
+method was ever called, and the baseline when nothing of that method is left. What other processes of the machine take
+is no method's doing: samples that they interrupted tell by their CPU time, and a machine that was slower at a fixed
+piece of work of its own by that much less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..facts.spec import Measure
 from ..facts.statistics import median_interval
+from .sample_size import undisturbed
 from .samples import Samples
 
 SAMPLES = 12
@@ -40,22 +43,52 @@ def alone(measure: Measure) -> Measure:
     )
 
 
-def in_rounds(samples: Samples, baseline: str) -> list[float]:
-    """Times of the baseline in the rounds, without what finding its code again may have taken."""
+class Seen(NamedTuple):
+    """Seconds per call of the baseline, and seconds of the clock's fixed piece of work meanwhile, where it has one."""
+
+    times: list[float]
+    control_s: float | None = None
+
+
+NOTHING = Seen([])
+
+
+def seen(samples: Samples, baseline: str, threads: int) -> Seen:
+    """What the baseline took in its samples, without what others took of the core.
+
+    Of `threads` on a busy core not even the CPU time tells, as they wait for each other: what was interrupted is left
+    out.
+    """
     a = samples.arms.index(baseline)
-    return [t - COLD_S / calls[a] for t, calls in zip(samples.of(baseline), samples.calls, strict=True)]
+    times = []
+    for row, time_s in enumerate(samples.of(baseline)):
+        cpu_s = samples.cpu[row][a] if samples.cpu else None
+        switches = samples.switches[row][a] if samples.switches else None
+        if switches and (threads > 1 or cpu_s is None):
+            continue
+        times.append(undisturbed(time_s, cpu_s, switches))
+    return Seen(times, samples.counters.get("control_s"))
 
 
-def slowed(without: Sequence[float], beside: Sequence[float], margin: float) -> float | None:
+def in_rounds(samples: Samples, baseline: str, threads: int) -> Seen:
+    """The same of rounds, without what finding its code again may have taken."""
+    calls = samples.calls[0][samples.arms.index(baseline)] if samples.calls else 1
+    found = seen(samples, baseline, threads)
+    return found._replace(times=[t - COLD_S / calls for t in found.times])
+
+
+def slowed(without: Seen, beside: Seen, margin: float) -> float | None:
     """How many times as long the baseline took beside others as without them; None where that is within the margin.
 
     The lower end of the interval of its median beside them over the upper end of that without them: what is said of
-    a method is less than what is seen.
+    a method is less than what is seen. Of that the machine's own share is taken, where it was slower.
     """
-    if not without or not beside:
+    if not without.times or not beside.times:
         return None
-    low, high = median_interval(beside).low, median_interval(without).high
+    low, high = median_interval(beside.times).low, median_interval(without.times).high
     if low is None or high is None:
         return None
-    ratio = low / high
+    known = without.control_s and beside.control_s
+    machine = max(1.0, (beside.control_s or 1.0) / (without.control_s or 1.0)) if known else 1.0
+    ratio = low / high / machine
     return ratio if ratio > 1 + max(margin, COLD) else None

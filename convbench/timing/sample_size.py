@@ -11,8 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .clocks import Reading
-
 PARTS = 21
 """Parts of a sample of short calls. Of 10 ms they are half a millisecond each, a sixth of the shortest time slice that
 Linux gives, so that most run uninterrupted even when two processes share the core: at 2.5 processes per core the
@@ -33,14 +31,14 @@ MOSTLY_WAITING = 20
 """A call that seems to take so many times its CPU time also waits for something of its own."""
 
 
-def undisturbed(reading: Reading) -> float:
-    """Seconds per call, without what others took of the core where the system says that they did.
+def undisturbed(seconds: float, cpu_s: float | None, switches: int | None) -> float:
+    """Seconds per call, without what others took of the core where the system says that they did (Reading's fields).
 
     Of a long call every one may be interrupted while the samples' lengths are found, and of short ones some never are.
     """
-    if not reading.switches or reading.call_cpu_s is None:
-        return reading.seconds
-    return min(reading.seconds, max(reading.call_cpu_s, reading.seconds / MOSTLY_WAITING))
+    if not switches or cpu_s is None:
+        return seconds
+    return min(seconds, max(cpu_s, seconds / MOSTLY_WAITING))
 
 
 class Size(NamedTuple):

@@ -15,11 +15,13 @@ from .rounds import ArmFailed
 
 class Answer(NamedTuple):
     """What another process answered, and what that took as seen from here: seconds on the wall, and CPU seconds of
-    all its threads by the kernel's account (None where it does not tell)."""
+    all its threads by the kernel's account (None where it does not tell). For `waited_s` of the seconds it, or this
+    process, was ready to run while others had the core."""
 
     said: dict[str, Any]
     wall_s: float
     cpu_s: float | None
+    waited_s: float = 0.0
 
 
 class Elsewhere(ABC):
