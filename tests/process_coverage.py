@@ -30,8 +30,9 @@ from convbench.facts.spec import Measure
 from convbench.timing.samples import Samples, combine
 from convbench.validation import burst
 
+from .pages import replace_section
+
 PAGE = Path(__file__).parent.parent / "docs" / "timing.md"
-BEGIN, END = "<!-- processes, by python -m tests.process_coverage -->", "<!-- end of processes -->"
 CONDITIONS: dict[str, Callable[[], AbstractContextManager[None]]] = {"idle": nullcontext, "bursts": burst.load}
 METHODS = ("explicit", "unfold")
 
@@ -164,12 +165,6 @@ def line(own: Sequence[Cell]) -> list[str]:
     return [str(len(own)), spread, width("groups"), share("groups"), width("alone"), share("alone"), str(told)]
 
 
-def written(text: str, page: Path) -> None:
-    whole = page.read_text(encoding="utf-8")
-    before, after = whole.index(BEGIN) + len(BEGIN), whole.index(END)
-    page.write_text(f"{whole[:before]}\n{text}\n{whole[after:]}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -201,7 +196,7 @@ def main() -> None:
     )
     print(told, foot, sep="\n\n")
     if args.page:
-        written(f"\n{told}\n\n{foot}\n", Path(args.page))
+        replace_section(Path(args.page), "processes", f"\n{told}\n\n{foot}\n")
 
 
 if __name__ == "__main__":
