@@ -109,7 +109,7 @@ def cells(found: Sequence[dict[ConfigurationKey, Samples]], size: int) -> Iterat
             own = [part for part in parts if {method, "autograd"} <= set(part.arms)]
             if len(own) < 2 * size:
                 continue
-            each = [median(part.log_ratios(method, "autograd")) for part in own]
+            each = [part.centre(method, "autograd") for part in own]
             rows = [combine(group, method, "autograd", Measure()) for group in groups(own, size)]
             single = [combine([part], method, "autograd", Measure()) for part in own]
             yield Cell(

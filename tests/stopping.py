@@ -27,6 +27,7 @@ from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.spec import Measure
 from convbench.facts.statistics import (
     Interval,
+    orders_centre,
     pairs_interval,
     processes_interval,
     speed_verdict,
@@ -243,7 +244,7 @@ def one_row(
     rule: Rule, machine: Machine, rng: np.random.Generator, processes: int, truth: float
 ) -> tuple[float, Interval]:
     """Pairs taken in each process, and the row's interval: over processes, or of the pairs of a single one."""
-    taken, medians = [], []
+    taken, centres = [], []
     interval = Interval(truth, None, None)
     for _ in range(processes):
         level = truth + (machine.own(rng) if processes > 1 else 0.0)
@@ -251,9 +252,9 @@ def one_row(
         values = [level + v for v in noise]
         n = rule.stops(values, first)
         taken.append(n)
-        medians.append(median(values[:n]))
+        centres.append(orders_centre(values[:n], first[:n]))
         interval = pairs_interval(values[:n], first[:n])
-    return fmean(taken), processes_interval(medians) if processes > 1 else interval
+    return fmean(taken), processes_interval(centres) if processes > 1 else interval
 
 
 def simulated(rule: Rule, machine: Machine, processes: int, runs: int) -> Found:
@@ -285,21 +286,22 @@ def simulation(processes: int, runs: int) -> str:
 
 
 def levels(rule: Rule, machine: Machine, rng: np.random.Generator, processes: int, truth: float) -> list[float]:
-    """The medians of so many processes."""
+    """What each of so many processes finds."""
     out = []
     for _ in range(processes):
         level = truth + machine.own(rng)
         noise, first = machine.pairs(rng)
         values = [level + v for v in noise]
-        out.append(median(values[: rule.stops(values, first)]))
+        n = rule.stops(values, first)
+        out.append(orders_centre(values[:n], first[:n]))
     return out
 
 
-def early(medians: Sequence[float]) -> tuple[int, Interval]:
+def early(centres: Sequence[float]) -> tuple[int, Interval]:
     """Stops after two, three or four processes, as soon as there is a verdict; each look has a third of the error."""
-    for n in range(2, len(medians) + 1):
-        centre = fmean(medians[:n])
-        half = student_quantile(n - 1, 1 - 2 * ALPHA / 3) * stdev(medians[:n]) / math.sqrt(n)
+    for n in range(2, len(centres) + 1):
+        centre = fmean(centres[:n])
+        half = student_quantile(n - 1, 1 - 2 * ALPHA / 3) * stdev(centres[:n]) / math.sqrt(n)
         found = Interval(centre, centre - half, centre + half)
         if verdict(found) != "inconclusive":
             break
@@ -310,10 +312,10 @@ def passes(runs: int) -> str:
     """A line for each number of processes, with our rule in each: how many, intervals that hold the mean, 6% found."""
     machines = {name: MACHINES[name] for name in ("usual", "processes 3% apart", "two modes 29% apart")}
     ways: dict[str, Callable[[Sequence[float]], tuple[int, Interval]]] = {
-        str(n): lambda medians, n=n: (n, processes_interval(medians[:n]))  # type: ignore[misc]
+        str(n): lambda centres, n=n: (n, processes_interval(centres[:n]))  # type: ignore[misc]
         for n in (2, 3, 4, 5, 6)
     }
-    ways["2 to 4, until a verdict"] = lambda medians: early(medians[:4])
+    ways["2 to 4, until a verdict"] = lambda centres: early(centres[:4])
     lines = [f"| processes | {' | '.join(machines)} |", f"|---|{'---|' * len(machines)}"]
     for way, take in ways.items():
         cells = []

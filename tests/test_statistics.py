@@ -178,3 +178,22 @@ def test_few_pairs_cover_the_truth(n, kind):
             missed += not found.low <= 0 <= found.high
     assert tried > 400
     assert statistics.binomial_tail(missed, tried, 0.05) > 0.01
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.04])
+def test_the_centre_of_two_orders_is_not_moved_by_what_the_order_does(effect):
+    """Scatter of a process's figure over many processes: as small as that of the median without such an effect."""
+    rng, centres, medians = np.random.default_rng(4), [], []
+    for _ in range(400):
+        first = rng.random(20) < 0.5
+        values = list(rng.normal(0, 0.01, 20) + effect * (2 * first - 1))
+        centres.append(statistics.orders_centre(values, list(first)))
+        medians.append(float(np.median(values)))
+    assert abs(np.mean(centres)) < 3e-4
+    assert np.std(centres) < 0.0035, "0.01 · sqrt(π/2 / 20), and a little for halves that are not equal"
+    assert bool(np.std(medians) > 0.015) is bool(effect)
+
+
+def test_the_centre_of_one_order_is_the_median():
+    assert statistics.orders_centre([1.0, 5.0, 2.0], [True] * 3) == 2.0
+    assert statistics.orders_centre([1.0, 5.0, 2.0, 8.0], [True, False, True, False]) == 4.0

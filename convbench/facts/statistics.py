@@ -85,7 +85,7 @@ FEW_PROCESSES = 5
 
 
 def processes_interval(medians: Sequence[float]) -> Interval:
-    """What the next process would find on average, from one median of each fresh process; no ends for one process.
+    """What the next process would find on average, from one figure of each fresh process; no ends for one process.
 
     Of two to five the mean ± t·s/√n by Student's t with n − 1 degrees of freedom; of six and more the median with its
     order-statistic interval. Pairs within one process say nothing of the next one: their interval held the mean over
@@ -100,11 +100,20 @@ def processes_interval(medians: Sequence[float]) -> Interval:
     return Interval(centre, centre - half, centre + half)
 
 
+def orders_centre(values: Sequence[float], first: Sequence[bool]) -> float:
+    """The mean of the medians of the two orders; the median where all values were taken in one order.
+
+    `first` says of each value which of two equally likely orders it was taken in. What the order does to a pair falls
+    out of it, while the median of all lies in whichever of two clusters happens to hold more values.
+    """
+    halves = [[v for v, f in zip(values, first, strict=True) if f == side] for side in (True, False)]
+    return sum(median(half) for half in halves) / 2 if all(halves) else median(values)
+
+
 def spread_half_width(values: Sequence[float], first: Sequence[bool]) -> float | None:
     """Half-width that the interval of the median would have if the values lay evenly about their centre.
 
-    `first` says of each value which of two equally likely orders it was taken in. The centre is the mean of the
-    two orders' medians, and the half-width is the distance from it that as many values exceed as lie outside
+    The centre is orders_centre, and the half-width is the distance from it that as many values exceed as lie outside
     the interval's ranks. It decides when to stop, in place of the interval's own width: with an order effect
     (or two regimes) the differences have two humps, the interval is narrow only while it sits wholly inside one
     of them, and stopping at such a moment missed the truth in 14% of simulated runs; this width cannot see on
@@ -114,8 +123,7 @@ def spread_half_width(values: Sequence[float], first: Sequence[bool]) -> float |
     ranks = median_ranks(n)
     if ranks is None:
         return None
-    halves = [[v for v, f in zip(values, first, strict=True) if f is side] for side in (True, False)]
-    centre = sum(median(half) for half in halves) / 2 if all(halves) else median(values)
+    centre = orders_centre(values, first)
     return sorted(abs(v - centre) for v in values)[min(n - 2 * ranks[0] + 1, n - 1)]
 
 

@@ -14,6 +14,7 @@ from ..facts.statistics import (
     FEW_PROCESSES,
     Interval,
     median_interval,
+    orders_centre,
     pairs_interval,
     processes_interval,
     speed_verdict,
@@ -83,6 +84,10 @@ class Samples:
         """Whether the method ran before the baseline, a value per round."""
         m, b = self.arms.index(method), self.arms.index(baseline)
         return [row.index(m) < row.index(b) for row in self.order]
+
+    def centre(self, method: str, baseline: str) -> float:
+        """The log ratio that these pairs show, without what their order does; statistics.orders_centre."""
+        return orders_centre(self.log_ratios(method, baseline), self.ran_first(method, baseline))
 
     def spread(self, method: str, baseline: str) -> float | None:
         """Half-width (log scale, about a share of 1) that decides when to stop; statistics.spread_half_width."""
@@ -215,9 +220,9 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
 
 
 def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
-    """The speed columns from several fresh processes, of which each counts with its medians.
+    """The speed columns from several fresh processes, of which each counts with its median time and its ratio's centre.
 
-    The intervals are statistics.processes_interval of the processes' medians. They include what differs from process
+    The intervals are statistics.processes_interval of these. They include what differs from process
     to process (memory layout), which no number of pairs within one process can show.
     """
     if len(parts) == 1:
@@ -233,12 +238,11 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     if method == baseline:
         rows = [combine(parts, arm, baseline, measure) for arm in shared - {baseline}]
         return out | {"speedup": 1.0} | ({"converged": all(row["converged"] for row in rows)} if rows else own)
-    pairs = [part.log_ratios(method, baseline) for part in parts]
-    ratio = processes_interval([median(process) for process in pairs])
+    ratio = processes_interval([part.centre(method, baseline) for part in parts])
     wide = widened(ratio, [stretch(part, method, baseline) for part in parts])
     converged = wide is None and _narrow(_half_width(ratio), measure.half_width)
     out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
-    return out | two_modes(pairs) | differing(out)
+    return out | two_modes([part.log_ratios(method, baseline) for part in parts]) | differing(out)
 
 
 def _over_processes(times_s: Sequence[float]) -> Interval:
