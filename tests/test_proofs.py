@@ -24,7 +24,7 @@ from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm
 from convbench.timing.samples import Samples, columns
-from convbench.validation import burst, proofs
+from convbench.validation import burst, command, proofs
 from convbench.validation.proofs import Setup, SlowedClock
 
 from .fake_clock import FakeClock
@@ -63,16 +63,70 @@ def test_a_slowed_clock_is_got_ready_like_the_clock_it_is():
     assert columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(truth, rel=0.01)
 
 
-@pytest.mark.parametrize("seconds", [1.3e-4, 1.2e-3, 0.03])
-@pytest.mark.parametrize("error", [0.8, 1.2])
-def test_a_sample_on_a_device_holds_enough_calls_for_a_slowdown_of_five_percent(monkeypatch, seconds, error):
-    machine = Machine()
-    monkeypatch.setattr(proofs, "workload", lambda setup: machine.kernel("conv", 2e-5, seconds))
-    monkeypatch.setattr(proofs, "_timer", lambda setup, call, s: error * seconds)
-    monkeypatch.setattr(Nvidia, "clock", lambda device, measure: SimulatedClock(machine, measure))
-    wanted = Measure(looks=(6,), min_time_s=0.0, max_time_s=1e5, gpu_warmup_s=1.0)
+class Card:
+    """A simulated GPU whose convolution takes so long for each image, or the host so long to launch; its Timer errs by
+    a factor. `samples` are the seconds of each sample, clock by clock."""
+
+    LAUNCH_S = 2e-5
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, image_s: float, error: float = 1.0) -> None:
+        self.machine, self.samples = Machine(), list[list[float]]()
+        self._image_s, self._error = image_s, error
+        self._seconds: dict[Any, float] = {}
+        monkeypatch.setattr(proofs, "_convolution", self._convolution)
+        monkeypatch.setattr(proofs, "_timer", self._timer)
+        monkeypatch.setattr(Nvidia, "clock", lambda device, measure: self._clock(measure))
+
+    def _convolution(self, device: Any, batch: int) -> Any:
+        call = self.machine.kernel("conv", self.LAUNCH_S, batch * self._image_s)
+        self._seconds[call] = batch * self._image_s
+        return call
+
+    def _timer(self, setup: Setup, call: Any, seconds: float) -> float:
+        return self._error * max(self.LAUNCH_S, self._seconds[call])
+
+    def _clock(self, measure: Measure) -> SimulatedClock:
+        clock, drain = SimulatedClock(self.machine, measure), SimulatedClock.drain
+        self.samples.append([])
+        mine = self.samples[-1]
+
+        def kept() -> Any:
+            readings = drain(clock)
+            mine.extend(reading.spent_s for reading in readings)
+            return readings
+
+        clock.drain = kept  # type: ignore[method-assign]
+        return clock
+
+
+@pytest.mark.parametrize("asked_s", [1e-3, 5e-3])
+@pytest.mark.parametrize(("image_s", "error"), [(3e-6, 0.8), (3e-6, 1.2), (4e-7, 1.0), (2e-5, 1.0)])
+def test_a_device_is_tried_with_samples_of_the_length_that_is_asked_for(monkeypatch, asked_s, image_s, error):
+    """Of the canary, which takes half a millisecond for the Timer's sake, 44 calls would take twenty times as long."""
+    card = Card(monkeypatch, image_s, error)
+    wanted = Measure(looks=(6,), min_time_s=0.0, max_time_s=1e5, gpu_warmup_s=0.2, gpu_sample_s=asked_s)
     one = next(proofs.tries(Setup("cuda", 1, wanted, 0), 1e6))
+    assert (one.sample_s, one.asked_s) == (asked_s, asked_s)
     assert one.truth == pytest.approx(1 / 1.05, abs=0.012)
+    # Another clock then times the canary by itself, which the Timer's figure is held against.
+    *_, tried, canary = card.samples
+    assert 0.9 * asked_s < min(tried[-6:]) <= max(tried) < 1.5 * asked_s
+    assert min(canary) > 4e-4
+    assert one.own_s == pytest.approx(one.rival_s[0] / error, rel=0.01)
+    assert one.own_s >= 4e-4
+
+
+def test_where_not_even_one_image_is_short_enough_samples_are_longer_and_that_is_told(monkeypatch, capsys):
+    Card(monkeypatch, 1e-3)
+    wanted = Measure(looks=(6,), min_time_s=0.0, max_time_s=1e5, gpu_warmup_s=0.2)
+    one = next(proofs.tries(Setup("cuda", 1, wanted, 0), 1e6))
+    assert one.sample_s == pytest.approx(0.044)
+    assert one.asked_s == 1e-3
+    assert one.truth == pytest.approx(1 / 1.05, abs=0.012)
+    assert command._samples_told(one) == (
+        " with samples of 44.0 ms (asked for: 1.00 ms; so many calls as tell 5% take longer)"
+    )
+    assert command._samples_told(replace(one, sample_s=1e-3)) == " with samples of 1.00 ms"
 
 
 def test_the_timer_waits_for_the_device_that_it_times(monkeypatch):

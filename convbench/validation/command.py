@@ -20,6 +20,7 @@ from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.devices import check_device
 from ..facts.exits import Exit
 from ..facts.spec import Measure, Switches, number
+from ..facts.units import time
 from ..sweep.presets import preset
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
@@ -217,12 +218,21 @@ def _print(wanted: Wanted, judgement: Trust, tries: Sequence[Try]) -> None:
     screen.print(_scatter_table(judgement))
     converged = sum(one.converged for one in tries)
     screen.print(
-        f"{len(tries)} trials, {converged} reached ±{100 * wanted.measure.half_width:g}%; "
+        f"{len(tries)} trials{_samples_told(tries[0])}, {converged} reached ±{100 * wanted.measure.half_width:g}%; "
         f"{100 * judgement.timed_share:.0f}% of a measurement is inside timed regions.",
         style="quiet",
     )
     screen.print()
     screen.print(sentence(judgement), style="status.ok" if judgement.trusted else "severity.bad")
+
+
+def _samples_told(one: Try) -> str:
+    """How long samples were; where that is not what the settings say, why."""
+    if math.isnan(one.sample_s):
+        return ""
+    said = f" with samples of {time(one.sample_s)}"
+    longer = f" (asked for: {time(one.asked_s)}; so many calls as tell 5% take longer)"
+    return said + (longer if one.sample_s > one.asked_s else "")
 
 
 def _proofs_table(judgement: Trust) -> Table:

@@ -5,6 +5,7 @@ This is the measuring side of `validate` and needs torch; what the tries mean is
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -104,8 +105,8 @@ def extra_calls(calls: int) -> int:
     return max(1, round(calls * EXTRA))
 
 
-FEWEST_EXTRA = 2.2
-"""Extra calls in a sample at least: rounded to whole calls they are then about 4% to 6%, even where the time of one
+FEWEST_CALLS = 44
+"""Calls in a sample at least: 5% of them, rounded to whole calls, are then about 4% to 6%, even where the time of one
 call was taken a fifth too short or too long."""
 
 QUICK_S = 0.02
@@ -113,6 +114,9 @@ QUICK_S = 0.02
 
 ONE_CALL_S = 0.1
 """How long the time of one call is taken beforehand: a hundred calls of the GPU's case on a slow device."""
+
+SEVERAL = 10
+"""Samples of as many calls by which a device's clock tells the time of one: that of the fastest, as elsewhere."""
 
 TRY_SHARE = 1 / 25
 """Share of the budget that the pairs of one try may take: on a noisy machine a try would else go on to its last pair,
@@ -125,21 +129,17 @@ def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
     most_s = min(setup.measure.max_time_s, TRY_SHARE * budget_s)
     setup = replace(setup, measure=replace(setup.measure, max_time_s=most_s))
     with switched(Switches(threads=setup.threads), setup.device):
-        call = workload(setup)
-        least_s = FEWEST_EXTRA / EXTRA * _timer(setup, call, ONE_CALL_S)
-        measure = setup.measure
-        setup = replace(
-            setup,
-            measure=replace(
-                measure,
-                sample_s=max(measure.sample_s, least_s),
-                gpu_sample_s=max(measure.gpu_sample_s, least_s),
-            ),
-        )
+        long = workload(setup)
+        asked_s = device_of(setup.device).clock(setup.measure).sample_s
+        call = fitting(setup, long, asked_s / FEWEST_CALLS)
+        sample_s = max(asked_s, FEWEST_CALLS * _call_s(setup, call))
+        if sample_s > asked_s:
+            setup = replace(setup, measure=replace(setup.measure, sample_s=sample_s, gpu_sample_s=sample_s))
         longest, number = 0.0, 0
         while number == 0 or time.perf_counter() + longest <= end:
             begun = time.perf_counter()
-            yield _try(replace(setup, seed=setup.seed + number), call)
+            one = _try(replace(setup, seed=setup.seed + number), call, long)
+            yield replace(one, sample_s=sample_s, asked_s=asked_s)
             longest, number = max(longest, time.perf_counter() - begun), number + 1
 
 
@@ -153,6 +153,35 @@ def workload(setup: Setup) -> Call:
         if device.work.canary_s == 0 or batch >= LARGEST_BATCH or _timer(setup, call, QUICK_S) >= device.work.canary_s:
             return call
         batch *= 2
+
+
+def fitting(setup: Setup, long: Call, most_s: float) -> Call:
+    """The same convolution with the largest batch (doubled from one image) of which a call takes `most_s` at most, or
+    with one image where that takes longer; `long` where the host is the device, whose calls are short."""
+    device = device_of(setup.device)
+    if device.is_host:
+        return long
+    batch = 1
+    call = _convolution(device, batch)
+    while batch < LARGEST_BATCH and 2 * _call_s(setup, call) <= most_s:
+        batch *= 2
+        call = _convolution(device, batch)
+    return call
+
+
+def _call_s(setup: Setup, call: Call) -> float:
+    """Seconds of one call, about: by the Timer, or where that would wait for the device, by the device's own clock."""
+    device = device_of(setup.device)
+    if device.is_host:
+        return _timer(setup, call, ONE_CALL_S)
+    clock = device.clock(setup.measure)
+    with clock.context(), torch.inference_mode():
+        clock.ready([])
+        fastest = math.inf
+        for _ in range(SEVERAL):
+            clock.submit(call, SEVERAL)
+            fastest = min(fastest, clock.drain()[0].seconds)
+    return fastest
 
 
 def _convolution(device: Device, batch: int) -> Call:
@@ -177,8 +206,7 @@ def do_bench(setup: Setup) -> Proof | None:
     cold = replace(setup, measure=replace(setup.measure, cache="cold"))
     with switched(Switches(threads=setup.threads), setup.device):
         call = workload(setup)
-        samples = _samples(cold, {"a": call})
-        own_s = columns(samples, "a", "a", cold.measure)["time_s"]
+        own_s = _time_s(cold, call)
         try:
             with device_of(setup.device).context(), torch.inference_mode():
                 their_s = testing.do_bench(call, return_mode="median") * 1e-3
@@ -188,7 +216,8 @@ def do_bench(setup: Setup) -> Proof | None:
     return timer_agrees(DO_BENCH, own_s, their_s)
 
 
-def _try(setup: Setup, call: Call) -> Try:
+def _try(setup: Setup, call: Call, long: Call) -> Try:
+    """One; `long` is what the Timer times, and this clock beside it where it is another call."""
     # Three callables of the same code: the clock knows them apart by identity.
     calls = {name: _wrapped(call) for name in ARMS}
     samples = _samples(setup, calls)
@@ -197,16 +226,17 @@ def _try(setup: Setup, call: Call) -> Try:
     rows = {name: columns(samples, name, "a", setup.measure) for name in ARMS}
     pair_s = samples.counters["elapsed_s"] * 2 / len(ARMS)
     begun = time.perf_counter()
-    rival = (_timer(setup, call, pair_s / 2), _timer(setup, call, pair_s / 2))
+    rival = (_timer(setup, long, pair_s / 2), _timer(setup, long, pair_s / 2))
+    rival_pair_s = time.perf_counter() - begun
     return Try(
         same=_interval(rows["again"]),
         slowed=_interval(rows["slowed"]),
         truth=counted / (counted + extra_calls(counted)),
         converged=rows["again"]["converged"] and rows["slowed"]["converged"],
-        own_s=rows["a"]["time_s"],
+        own_s=rows["a"]["time_s"] if long is call else _time_s(setup, long),
         rival_s=rival,
         pair_s=pair_s,
-        rival_pair_s=time.perf_counter() - begun,
+        rival_pair_s=rival_pair_s,
         timed_share=samples.measured_s / samples.counters["elapsed_s"],
     )
 
@@ -217,6 +247,11 @@ def _samples(setup: Setup, calls: dict[str, Call]) -> Samples:
     slowed = SlowedClock(clock, calls["slowed"]) if "slowed" in calls else clock
     with clock.context():
         return timing.measure(arms, "a", setup.measure, slowed, setup.seed, timing.unmarked)
+
+
+def _time_s(setup: Setup, call: Call) -> float:
+    """Of one call, by the device's clock."""
+    return float(columns(_samples(setup, {"a": call}), "a", "a", setup.measure)["time_s"])
 
 
 def _wrapped(call: Call) -> Call:
