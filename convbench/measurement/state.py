@@ -45,7 +45,7 @@ class Change:
     function: bool = False
 
     def __str__(self) -> str:
-        values = f" ({self.before} → {self.after})" if self.before or self.after else ""
+        values = f" ({self.before or 'unknown'} → {self.after or 'unknown'})" if self.before or self.after else ""
         return f"{self.what}{values}" + ("" if self.undone else ", which cannot be undone")
 
 
