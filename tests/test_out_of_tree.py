@@ -14,18 +14,19 @@ import pytest
 
 from convbench.facts.case import InvalidValue
 from convbench.facts.devices import check_device
+from tests.repositories import RIGHT, SLOW, commit, git, repository
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = Path(__file__).parent / "out_of_tree"
 
 
-def convbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def convbench(*words: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """The program as a person runs it, where the device's package is installed."""
     path = os.pathsep.join((str(PACKAGES), str(ROOT)))
     return subprocess.run(
         [sys.executable, "-m", "convbench", *words],
         env={**os.environ, "PYTHONPATH": path, "COLUMNS": "120", **environment},
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -86,6 +87,32 @@ def test_it_is_swept_reported_compared_and_validated(tmp_path: Path) -> None:
     said = json.loads(validated.stdout)
     assert (said["device"], said["environment"]["gpu"]) == ("turtle", "a turtle")
     assert said["tries"] >= 1
+
+
+@pytest.mark.slow
+def test_a_pull_request_is_judged_on_it(tmp_path: Path) -> None:
+    """Both sides' code on its queue, in six pairs of processes: the work of the branch is done twice."""
+    folder = repository(tmp_path / "project")
+    commit(folder, RIGHT)
+    git(folder, "switch", "--quiet", "--create", "work")
+    commit(folder, SLOW)
+    case = ("in_channels=16", "out_channels=16", "size=32", "kernel=3")
+    quick = ("measure=quick", "measure.looks=[6]", "measure.max_time_s=1", "measure.backward=false")
+    words = (
+        "--base",
+        "main",
+        "methods=[kernels:grad_input]",
+        "device=turtle",
+        f"out={tmp_path / 'out'}",
+        *case,
+        *quick,
+    )
+    done = convbench("gate", *words, cwd=folder)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stdout.startswith("REGRESSION")
+    rows = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert set(rows.device) == {"turtle"}
+    assert set(rows.accuracy) == {"ok"}
 
 
 @pytest.mark.slow
