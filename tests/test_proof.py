@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -123,6 +124,30 @@ def test_what_had_to_wait_is_made_at_the_end_if_there_is_time():
     assert [r.name for r in gone_through([long, todo[-1]], 24.0, clock)] == ["w"]
 
 
+def test_what_another_version_told_comes_after_what_nobody_has_told():
+    """As on the second lease of a GPU, with a newer convbench: of 179 checks 85 had been told, and all come again."""
+    clock = Clock()
+    todo = [check(f"{stage} {k}", stage, 4.0, clock) for stage in STAGES for k in range(3)]
+    told = {one.name for one in todo if one.name.endswith(("0", "1"))}
+    names = [r.name for r in gone_through(todo, None, clock, told=told)]
+    assert names[:3] == [f"{stage} 2" for stage in STAGES]
+    assert names[3:] == [one.name for one in todo if one.name in told]
+    clock.now = 0.0
+    names = [r.name for r in gone_through(todo, 21.0, clock, told=told)]
+    assert names[:3] == [f"{stage} 2" for stage in STAGES]
+    assert len(names) == 5
+
+
+def test_what_others_told_and_did_not_find_to_fail_counts_as_told():
+    def told(name: str, verdict: str, version: str) -> Result:
+        return Result(name, "primitives", "", "", verdict, made=(version, "cuda", "id"))
+
+    held = [told("a", PASS, "v1"), told("b", FAIL, "v1"), told("c", UNKNOWN, "v1"), told("d", INAPPLICABLE, "v1")]
+    held += [told("e", PASS, "v2"), told("a", FAIL, "v2")]
+    assert checks.told_by_others(held, ("v2", "cuda", "id")) == {"a", "d"}
+    assert checks.made_by(held, ("v2", "cuda", "id")).keys() == {"e", "a"}
+
+
 def raising(error: BaseException) -> Callable[[Any], Seen]:
     def run(context: Any) -> Seen:
         raise error
@@ -156,15 +181,15 @@ def result(name: str, verdict: str = PASS, **more: Any) -> Result:
 
 def test_results_are_read_as_they_were_written(tmp_path: Path):
     file = tmp_path / "checks.jsonl"
-    assert checks.read(file, ("v1", "cpu", "id")) == {}
+    assert checks.read(file) == []
     seen = judged(True, "µs", "", pair_s=1e-6, step_s=math.nan, deep={"a": [math.inf, 1]})
     first = Result.of(check("a"), seen, 1.23456, ("v1", "cpu", "id"))
     for one in (first, result("b", FAIL), result("b")):
         checks.append(file, one)
-    found = checks.read(file, ("v1", "cpu", "id"))
+    found = checks.made_by(checks.read(file), ("v1", "cpu", "id"))
     assert found["a"].figures == {"pair_s": 1e-6, "step_s": None, "deep": {"a": [None, 1]}}
     assert (found["a"].seconds, found["b"].verdict) == (1.235, PASS)
-    assert checks.read(file, ("v2", "cpu", "id")) == {}
+    assert checks.made_by(checks.read(file), ("v2", "cpu", "id")) == {}
 
 
 def test_a_line_that_was_cut_off_counts_as_not_written(tmp_path: Path):
@@ -172,9 +197,9 @@ def test_a_line_that_was_cut_off_counts_as_not_written(tmp_path: Path):
     checks.append(file, result("a"))
     whole = file.read_bytes()
     file.write_bytes(whole + whole[: len(whole) // 2])
-    assert list(checks.read(file, ("v1", "cpu", "id"))) == ["a"]
+    assert [one.name for one in checks.read(file)] == ["a"]
     checks.append(file, result("b"))
-    assert list(checks.read(file, ("v1", "cpu", "id"))) == ["a", "b"]
+    assert [one.name for one in checks.read(file)] == ["a", "b"]
     assert file.read_bytes().startswith(whole)
 
 
@@ -182,7 +207,7 @@ def test_another_file_is_refused(tmp_path: Path):
     file = tmp_path / "checks.jsonl"
     file.write_text("not json\n")
     with pytest.raises(InvalidValue, match="is no file of checks"):
-        checks.read(file, ())
+        checks.read(file)
 
 
 # --- What they say together.
@@ -195,7 +220,7 @@ def test_another_file_is_refused(tmp_path: Path):
         (
             [PASS, FAIL, UNKNOWN],
             1,
-            "is not proved on cpu: 1 check failed (c1); 1 check passed, 1 could not be told (c2)",
+            "is not proved on cpu: 1 check failed (c1); 1 check passed, 1 could not be told (c2); retry=failed makes",
         ),
         ([PASS, UNKNOWN], 4, "nothing failed, 1 check passed, 1 could not be told (c1); retry=failed tries them again"),
         ([PASS, NOT_RUN], 4, "nothing failed, 1 check passed, 1 not run; the same command goes on from here"),
@@ -733,6 +758,17 @@ def test_the_page_says_everything_and_is_escaped():
     assert "<script" not in text
 
 
+@pytest.mark.parametrize("verdict", [FAIL, UNKNOWN, NOT_RUN])
+def test_the_page_shows_first_what_did_not_pass_and_says_what_to_do(verdict):
+    text = page.render([result("good"), result("other", verdict), result("good too")], "cuda", {"gpu": "a card"})
+    assert page.TO_DO[verdict] in text
+    assert not [said for other, said in page.TO_DO.items() if other != verdict and said in text]
+    if verdict != NOT_RUN:
+        assert text.index("<td>other</td>") < text.index("<td>good</td>") < text.index("<td>good too</td>")
+    headings = re.findall(r"^#+ (.+)$", (Path(__file__).parent.parent / "docs" / "ci.md").read_text(), re.MULTILINE)
+    assert page.PAGE.partition(", ")[2] in headings
+
+
 def test_the_table_tells_once_why_checks_do_not_apply(capsys):
     table.show(RESULTS, "cuda", Path("proof.html"))
     out = capsys.readouterr().out
@@ -799,6 +835,27 @@ def test_the_command_writes_its_files_and_goes_on(one_check, tmp_path, capsys):
     found: Mapping[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["exit_code"], found["checks"][0]["verdict"], found["checks"][0]["figures"]) == (0, PASS, {"n": 2})
     assert len((tmp_path / "checks.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_newer_version_says_that_it_makes_the_checks_of_an_older_one_again(one_check, tmp_path, monkeypatch, capsys):
+    words = ["device=cuda", f"out={tmp_path}"]
+    command.main(words)
+    assert command.main([*words, "retry=failed"]) == 0
+    monkeypatch.setattr(command, "__version__", "a newer one")
+    capsys.readouterr()
+    assert command.main(words) == 0
+    said = capsys.readouterr().err
+    assert f"convbench: {tmp_path / 'checks.jsonl'} holds 1 check of another version of convbench" in said
+    assert len(one_check) == 3
+    assert command.main(words) == 0
+    assert (len(one_check), capsys.readouterr().err) == (3, "")
+
+
+def test_the_environments_of_all_calls_are_kept(tmp_path):
+    file = tmp_path / "environment.json"
+    for environment in ("a", "b", "a"):
+        command.keep_environment(file, {"environment_id": environment})
+    assert json.loads(file.read_text()) == {name: {"environment_id": name} for name in "ab"}
 
 
 def test_the_page_keeps_what_earlier_calls_found(one_check, tmp_path, monkeypatch):

@@ -92,26 +92,35 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read(file: Path, made: Sequence[str]) -> dict[str, Result]:
-    """The results in a file by check, the last of each, of those made by `made`; a line that was cut off is left out.
+def read(file: Path) -> list[Result]:
+    """The results in a file, in the order in which they were made; a line that was cut off is left out.
 
     Raises InvalidValue where the file holds anything else.
     """
     if not file.exists():
-        return {}
-    found = {}
+        return []
+    found = []
     try:
         *whole, _ = file.read_text(encoding="utf-8").split("\n")
         for line in whole:
             values = json.loads(line)
-            result = Result(**{f.name: values[f.name] for f in fields(Result)} | {"made": tuple(values["made"])})
-            if result.made == tuple(made):
-                found[result.name] = result
+            found.append(Result(**{f.name: values[f.name] for f in fields(Result)} | {"made": tuple(values["made"])}))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InvalidValue(
             "out", f"{file} is no file of checks ({error}); give another folder with out=DIR, or remove the file"
         ) from None
     return found
+
+
+def made_by(results: Sequence[Result], made: Sequence[str]) -> dict[str, Result]:
+    """By check, the last of each that was made by `made`."""
+    return {result.name: result for result in results if tuple(result.made) == tuple(made)}
+
+
+def told_by_others(results: Sequence[Result], made: Sequence[str]) -> set[str]:
+    """Names of the checks that another version, or this one in another environment, has told and not found to fail."""
+    others = {result.name: result for result in results if tuple(result.made) != tuple(made)}
+    return {name for name, result in others.items() if result.verdict in (PASS, INAPPLICABLE)}
 
 
 def append(file: Path, result: Result) -> None:

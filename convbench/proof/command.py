@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ from ..facts.case import InvalidValue, did_you_mean
 from ..facts.devices import check_device
 from ..facts.exits import Exit
 from ..facts.spec import number, one_of
+from ..facts.units import count
 from ..results.files import replacing
 from . import page, stages, table
 from .asking import Unanswered
-from .checks import NOT_RUN, STAGES, Check, Result, Seen, append, read
+from .checks import NOT_RUN, STAGES, Check, Result, Seen, append, made_by, read, told_by_others
 from .context import Context
 from .runner import Run, left
 from .verdict import exit_code, sentence
@@ -59,13 +60,14 @@ def main(settings: Sequence[str], as_json: bool = False) -> int:
     except Unanswered as error:
         print(f"convbench: {wanted.device} tells nothing of itself: {error}", file=sys.stderr)
         return Exit.UNTRUSTED
-    kept = {environment["environment_id"]: environment}
-    write(wanted.out / ENVIRONMENT, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     made = (__version__, wanted.device, environment["environment_id"])
     file = wanted.out / CHECKS
     run = Run(context, lambda result: keep(file, result), made, wanted.budget_s, begun)
-    known = read(file, made)
+    results = read(file)
+    known, run.told = made_by(results, made), told_by_others(results, made)
     run.done = left(known, wanted.retry)
+    greet(file, run.told - known.keys())
+    keep_environment(wanted.out / ENVIRONMENT, environment)
     try:
         with terminable():
             run.go(chosen)
@@ -144,6 +146,23 @@ def keep(file: Path, result: Result) -> None:
         raise InvalidValue("out", f"{file} cannot be written ({error.strerror}); give another folder") from error
     seconds = units.time(result.seconds)
     print(f"{result.verdict}: {result.name} ({seconds}): {table.told(result)}", file=sys.stderr, flush=True)
+
+
+def greet(file: Path, told: Collection[str]) -> None:
+    """Says what becomes of results that do not count any more."""
+    if told:
+        said = f"{file} holds {count(len(told), 'check')} of another version of convbench or in another environment"
+        print(f"convbench: {said}: made again, after those that nobody has told yet", file=sys.stderr)
+
+
+def keep_environment(file: Path, environment: Mapping[str, Any]) -> None:
+    """Adds it to those that the file holds, by their names. Raises InvalidValue."""
+    try:
+        held = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except (OSError, ValueError):
+        held = {}  # the results that were made there say its name
+    held = held if isinstance(held, dict) else {}
+    write(file, json.dumps({**held, environment["environment_id"]: environment}, indent=1, ensure_ascii=False) + "\n")
 
 
 def begun(check: Check) -> None:

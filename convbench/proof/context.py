@@ -35,6 +35,11 @@ class Ended(NamedTuple):
     errors: str
 
     @property
+    def first_words(self) -> str:
+        """Of what it printed, which is where a comparison has its verdict."""
+        return next((line.strip()[:300] for line in self.output.splitlines() if line.strip()), self.last_words)
+
+    @property
     def last_words(self) -> str:
         lines = [line for line in (self.errors or self.output).splitlines() if line.strip()]
         return lines[-1].strip()[:300] if lines else "it said nothing"

@@ -21,6 +21,15 @@ TITLES = {
     "timers": "Times beside those of other timers",
     "program": "The whole program",
 }
+PAGE = "docs/ci.md, A check that failed"
+TO_DO = {
+    "fail": f"What a failed check stands for, and what not to believe until it is mended: {PAGE}. retry=failed makes "
+    "it again; one that fails twice is a fault of convbench, of torch or of the device: report it with its line of "
+    "checks.jsonl.",
+    "could not tell": "Nothing is known to be wrong there: a machine with nothing else to do may tell (retry=failed).",
+    "not run": "The same command goes on with what was not run.",
+}
+"""By verdict, what its reader does next."""
 CLASSES = {"pass": "good", "fail": "bad", "could not tell": "warn", "not run": "quiet", "does not apply": "quiet"}
 
 
@@ -43,6 +52,7 @@ def render(results: Sequence[Result], device: str, environment: Mapping[str, Any
         counts=[(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]],
         classes=CLASSES,
         stages=[(stage, TITLES[stage], of_stage(results, stage)) for stage in STAGES if of_stage(results, stage)],
+        to_do=[TO_DO[verdict] for verdict in VERDICTS if counts[verdict] and verdict in TO_DO],
         told=told,
         in_short=in_short,
         in_short_verdicts=IN_SHORT,
@@ -57,7 +67,8 @@ def render(results: Sequence[Result], device: str, environment: Mapping[str, Any
 
 
 def of_stage(results: Sequence[Result], stage: str) -> list[Result]:
-    return [result for result in results if result.stage == stage]
+    """The gravest first."""
+    return sorted((r for r in results if r.stage == stage), key=lambda result: VERDICTS.index(result.verdict))
 
 
 def shown(value: Any) -> str:

@@ -25,22 +25,28 @@ class Run:
     begin: Callable[[Check], None] = lambda check: None
     now: Callable[[], float] = time.monotonic
     done: dict[str, Result] = field(default_factory=dict)
+    told: Collection[str] = ()
 
     def go(self, checks: Sequence[Check]) -> None:
-        """Runs what is not in `done` and fits into the time, one stage after the other; what had to wait for lack of
-        its stage's time is tried at the end."""
-        begun = self.now()
-        waiting: list[Check] = []
+        """Runs what is not in `done` and fits into the time: first what is not among `told`, which an earlier version
+        or another environment has told already."""
+        end = None if self.budget_s is None else self.now() + self.budget_s
+        self._go([check for check in checks if check.name not in self.told], end)
+        self._go([check for check in checks if check.name in self.told], end)
+
+    def _go(self, checks: Sequence[Check], end: float | None) -> None:
+        """One stage after the other; what had to wait for lack of its stage's time is tried at the end."""
+        begun, waiting = self.now(), list[Check]()
         stages = [stage for stage in STAGES if any(check.stage == stage for check in checks)]
-        for stage, until in zip(stages, deadlines(stages, self.budget_s), strict=True):
+        left_s = None if end is None else max(0.0, end - begun)
+        for stage, until in zip(stages, deadlines(stages, left_s), strict=True):
             for check in (check for check in checks if check.stage == stage and check.name not in self.done):
                 if until is not None and self.now() - begun + check.about_s > until:
                     waiting.append(check)
                 else:
                     self._run(check)
         for check in waiting:
-            assert self.budget_s is not None
-            if self.now() - begun + check.about_s <= self.budget_s:
+            if end is not None and self.now() + check.about_s <= end:
                 self._run(check)
 
     def _run(self, check: Check) -> None:

@@ -33,7 +33,9 @@ def sentence(results: Sequence[Result], device: str) -> str:
         said += f", {seen[NOT_RUN]} not run"
     if seen[FAIL]:
         failed = f"{count(seen[FAIL], 'check')} failed ({_named(results, FAIL)})"
-        return f"convbench is not proved on {device}: {failed}; {said}."
+        return (
+            f"convbench is not proved on {device}: {failed}; {said}; retry=failed makes those again that did not pass."
+        )
     if exit_code(results) == Exit.GOOD:
         return f"convbench is proved on {device}: {said}."
     remedy = "the same command goes on from here" if seen[NOT_RUN] else "retry=failed tries them again"

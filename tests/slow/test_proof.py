@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 WORDS = (sys.executable, "-m", "convbench", "validate", "--proof", "device=cpu")
-NEEDS_QUIET = ("validate", "two nights")
+NEEDS_QUIET = ("cold and hot", "validate", "two nights")
 """Checks in which a busy machine may be all that is seen, beside those of the stage `timers`."""
 
 
