@@ -6,6 +6,7 @@ or, where the report shows only that the result is wrong, one that lies where it
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -199,6 +200,20 @@ def narrow_image(problem: Problem) -> Call:
     return _spoilt(problem, there, lambda grad: grad[:, 16:, ..., -1].add_(1))
 
 
+def never_written(problem: Problem) -> Call:
+    """pytorch#99519: the output of a ConvTranspose2d whose weight is channels_last is memory that nobody wrote to, here
+    NaN; seen with one input channel, two output channels and kernel 5."""
+    case = problem.case
+    there = (
+        problem.wrt == "output"
+        and case.op == "conv_transpose2d"
+        and case.in_channels == 1
+        and case.out_channels > 1
+        and problem.spec.memory_format == "channels_last"
+    )
+    return _spoilt(problem, there, lambda output: output.fill_(math.nan))
+
+
 FAIL = (
     beyond_the_last_stride,
     strided_over_padding,
@@ -208,5 +223,15 @@ FAIL = (
     bias_in_16_bits,
     last_row_of_depthwise,
     narrow_image,
+    never_written,
 )
 CRASH = (single_column, no_primitive)
+LEFT_OPEN: dict[str, tuple[str, ...]] = {
+    "strided_over_padding": ("op=conv3d", "wrt=weight"),
+    "bias_in_16_bits": ("wrt=bias",),
+    "stride_forgotten": ("op=conv_transpose2d",),
+    "single_column": ("dtype=float32",),
+    "no_primitive": ("dtype=float32",),
+    "never_written": ("wrt=output",),
+}
+"""What a person who hunts in a method names; the rest of a search is over everything."""

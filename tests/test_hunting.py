@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from convbench.cli import main
 from convbench.execution.culprits import ELSEWHERE
@@ -31,6 +33,8 @@ from convbench.hunting.simplify import Simplifier
 from convbench.hunting.space import USUAL, Space
 from convbench.hunting.trials import Stopped, Trials
 from convbench.sweep.plan import room
+
+from . import old_bugs
 
 CROWDED = {
     **USUAL,
@@ -150,6 +154,23 @@ def test_boundaries_try_every_combination_of_what_chooses_a_kernel() -> None:
     assert [p.point for p in islice(proposals.boundary(space, 0), 50)] == points[:50]
 
 
+@pytest.mark.parametrize("bug", (*old_bugs.FAIL, *old_bugs.CRASH), ids=lambda bug: bug.__name__)
+def test_boundaries_reach_where_bugs_of_old_releases_were(bug: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a trial takes; the hunts themselves are a campaign of many minutes."""
+    monkeypatch.setattr(old_bugs, "explicit", lambda made: None)  # what a bug returns where it is not
+    words = ["cases=mobilenet_v1.csv", *old_bugs.LEFT_OPEN.get(bug.__name__, ())]
+    space = command.space_of(objective_of("fail", None), room(words), {"ONEDNN_MAX_CPU_ISA": [None]})
+
+    def there(spec: Spec) -> bool:
+        made = SimpleNamespace(spec=spec, case=spec.case, wrt=spec.wrt, order=1, dtype=getattr(torch, spec.dtype))
+        for operand in ("input", "weight", "grad_output"):
+            setattr(made, operand, None)
+        return bug(made) is not None
+
+    points = (proposal.point for proposal in proposals.boundary(space, 0))
+    assert any(there(spec) for point in points if (spec := space.spec(point)) is not None)
+
+
 def test_only_what_is_named_is_tried_of_an_axis() -> None:
     space = space_for("fail", "kernel=2,5", "op=conv1d", "dtype=float64", "cases=wavegan.csv")
     found = [
@@ -163,11 +184,15 @@ def test_only_what_is_named_is_tried_of_an_axis() -> None:
     assert all(space.asked.legal(p.point) for p in found)
 
 
-def test_real_layers_come_with_one_image_and_the_cheapest_first() -> None:
+def test_real_layers_come_with_one_image_and_of_every_kind_the_cheapest_first() -> None:
     space = space_for("slow", "dtype=bfloat16", "cases=mobilenet_v1.csv", "memory_format=channels_last")
     found = [p.point for p in proposals.suites(space)]
-    flops = [space.asked.spec(point, "").case.flops(point["wrt"]) for point in found]
-    assert flops == sorted(flops)
+    flops: dict[tuple[str, ...], list[int]] = {}
+    for point in found:
+        kind = tuple(str(point[key]) for key in ("wrt", "kernel", "stride")) + (str(point["groups"] > 1),)
+        flops.setdefault(kind, []).append(space.asked.spec(point, "").case.flops(point["wrt"]))
+    assert all(one == sorted(one) for one in flops.values())
+    assert len({tuple(str(p[key]) for key in ("kernel", "stride")) for p in found[: len(flops)]}) == 3
     assert {point["batch"] for point in found} == {1}
     assert any(point["groups"] == 512 and point["stride"] == 2 and point["wrt"] == "input" for point in found)
 

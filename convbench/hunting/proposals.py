@@ -14,6 +14,8 @@ from .space import MOST, RANDOM, WIDER, Decks, Space, in_environments, random_va
 
 BOUNDARY = 2112
 """Points at boundaries, in all environments together: by hand, so many found oneDNN#6035 where random ones did not."""
+KIND = ("op", "wrt", "dtype", "kernel", "stride", "dilation")
+"""Layers that agree in these, and in whether they have groups, are of one kind."""
 BLOCK = 100
 """Random points before the environment is changed, which takes a new process."""
 
@@ -30,9 +32,11 @@ def boundary(space: Space, seed: int) -> Iterator[Proposal]:
     places = list(in_environments(space))
     each = BOUNDARY // len(places)
     for number, variables in enumerate(places):
-        for wide, share in ((False, 2), (True, 1)):
-            points = _boundary(space, wide, random.Random(f"{seed} {number} {wide}"))
-            for point in itertools.islice(points, each * share // 3):
+        narrow, wide = (_boundary(space, wide, random.Random(f"{seed} {number} {wide}")) for wide in (False, True))
+        # In turns, so that a slow machine sees some of both.
+        for points in itertools.islice(itertools.cycle((narrow, narrow, wide)), each):
+            point = next(points, None)
+            if point is not None:
                 yield Proposal("boundary", {**point, **variables})
 
 
@@ -57,7 +61,7 @@ def _boundary(space: Space, wide: bool, dice: random.Random) -> Iterator[Point]:
 
 
 def suites(space: Space) -> Iterator[Proposal]:
-    """Real layers, one image each, those with the fewest operations first."""
+    """Real layers, one image each: of every kind of layer the one with the fewest operations first, then the next."""
     turns = {
         "dtype": space.given.get("dtype", ("float32", "bfloat16")),
         "wrt": space.given.get("wrt", ("input", "weight")),
@@ -73,8 +77,11 @@ def suites(space: Space) -> Iterator[Proposal]:
             spec = space.spec(place)
             if spec is not None:
                 found.setdefault(key_of(place), (spec.case.flops(spec.wrt), place))
+    kinds: dict[Any, list[Point]] = {}
     for _, point in sorted(found.values(), key=lambda one: one[0]):
-        yield Proposal("suite", point)
+        kinds.setdefault(tuple(str(point[key]) for key in KIND) + (point["groups"] > 1,), []).append(point)
+    for turn in itertools.zip_longest(*kinds.values()):
+        yield from (Proposal("suite", point) for point in turn if point is not None)
 
 
 def _among(value: Any, given: Sequence[Any]) -> bool:

@@ -18,7 +18,11 @@ ISA = f"{VARIABLE}ONEDNN_MAX_CPU_ISA"
 DEPTHWISE = "depthwise"
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33)
 """Around the widths of vector registers: 4, 8 and 16 numbers of 32 bits; 24 is whole for one and not for the next."""
+MANY = (63, 64, 65, 127, 128, 129)
+"""Around what libraries block channels by."""
 SIZES = (7, 8, 9, 14, 15, 16, 17)
+FITTING = "fitting"
+"""The least that the kernel fits into: of a convolution the output has one place."""
 STRUCTURE: dict[str, Sequence[Any]] = {
     "kernel": (1, 2, 3),
     "stride": (1, 2),
@@ -38,7 +42,7 @@ REST: dict[str, Sequence[Any]] = {
 WIDER: dict[str, Sequence[Any]] = {
     "op": ("conv2d", "conv_transpose2d", "conv1d", "conv3d"),
     "dtype": ("float32", "bfloat16", "float16"),
-    "wrt": ("input", "weight", "bias"),
+    "wrt": ("input", "weight", "bias", "output"),
     "kernel": (1, 2, 3, 4, 5),
     "stride": (1, 2, 3, 4),
     "padding": (0, 1, 2, 3),
@@ -46,7 +50,9 @@ WIDER: dict[str, Sequence[Any]] = {
     "dilation": (1, 1, 2),
     "output_padding": (0, 0, 1),
     "bias": (False, True),
-    "size": (1, 2, 3, *SIZES),
+    "in_channels": (1, 1, 1, *CHANNELS, *MANY),
+    "out_channels": (1, 1, 1, *CHANNELS, *MANY),
+    "size": (1, 2, 3, FITTING, FITTING, FITTING, *SIZES),
     "fill": ("normal", "normal", "positive"),
 }
 """What the last third of the boundary varies as well."""
@@ -148,6 +154,8 @@ class Space:
         elif "groups" not in self.given and point["groups"] != 1:
             for key in {"in_channels", "out_channels"} - self.given.keys():
                 point[key] *= point["groups"]
+        if point["size"] == FITTING:
+            point["size"] = _fitting(point)
         dims = OPS[point["op"]][0]
         if dims == 1 and "memory_format" not in self.given:
             point["memory_format"] = "contiguous"
@@ -168,6 +176,13 @@ class Space:
         except IllegalCase:
             return None
         return spec if spec.case.flops(spec.wrt) <= MOST_FLOPS else None
+
+
+def _fitting(point: Mapping[str, Any]) -> Any:
+    kernel, dilation, padding = (point[key] for key in ("kernel", "dilation", "padding"))
+    if not all(isinstance(value, int) for value in (kernel, dilation, padding)):  # as a person named it for each axis
+        return USUAL["size"]
+    return max(1, dilation * (kernel - 1) + 1 - 2 * padding)
 
 
 Variables = dict[str, Sequence[str | None]]

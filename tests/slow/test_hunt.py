@@ -52,15 +52,6 @@ def setting(text: str, name: str) -> str:
     return line.split("|")[2].strip()
 
 
-LEFT_OPEN: dict[str, tuple[str, ...]] = {
-    "strided_over_padding": ("op=conv3d", "wrt=weight"),
-    "bias_in_16_bits": ("wrt=bias",),
-    "stride_forgotten": ("op=conv_transpose2d",),
-    "single_column": ("dtype=float32",),
-    "no_primitive": ("dtype=float32",),
-}
-"""What a person who hunts in a method names; the rest of a search is over everything."""
-
 KNOWN: dict[str, Callable[[str], bool]] = {
     "beyond_the_last_stride": lambda text: int(setting(text, "stride")) >= 3 and setting(text, "wrt") == "input",
     "strided_over_padding": lambda text: setting(text, "op") == "conv3d",
@@ -71,6 +62,9 @@ KNOWN: dict[str, Callable[[str], bool]] = {
     "last_row_of_depthwise": lambda text: setting(text, "groups") == "8" and "3" in setting(text, "kernel"),
     "narrow_image": lambda text: setting(text, "in_channels") == "17" and setting(text, "wrt") == "input",
     "single_column": lambda text: setting(text, "in_channels") == "1" and setting(text, "wrt") == "weight",
+    "never_written": lambda text: (
+        setting(text, "memory_format") == "channels_last" and setting(text, "in_channels") == "1"
+    ),
     "no_primitive": lambda text: setting(text, "in_channels") == "105" and setting(text, "kernel") == "1",
 }
 """What the simplest configuration of each bug has to have."""
@@ -93,7 +87,7 @@ def test_bugs_of_old_releases_are_found_and_simplified(bug: Callable[..., Any], 
         f"objective={objective}",
         methods,
         own,
-        *LEFT_OPEN.get(name, ()),
+        *old_bugs.LEFT_OPEN.get(name, ()),
         "regions=1",
         f"budget_s={BUDGET_S}",
         "out=out",
