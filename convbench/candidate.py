@@ -124,7 +124,7 @@ class Candidate:
 
         Where it is not, or cannot be called so, the row tells.
         """
-        if not self.timeable or self.guest is not None or self.context is nullcontext or made.order != 1:
+        if not self.timeable or self.guest is not None or self.context is nullcontext or not self.spec.in_backward:
             return
         assert self.call is not None
         stage(self.name, "accuracy")

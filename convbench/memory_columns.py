@@ -52,8 +52,11 @@ def marked_call(arm: Arm, spec: Spec) -> None:
 
 
 def _columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
-    if uses_autograd(prepare):
-        saved: int | None = memory.saved_bytes(lambda: prepare(made))
+    saved: int | None = None
+    if made.wrt == "output":
+        pass  # nothing waits for a backward pass
+    elif uses_autograd(prepare):
+        saved = memory.saved_bytes(lambda: prepare(made))
     else:
         with arm.context():
             saved = memory.held_bytes(arm.call, made.grad_output)

@@ -54,7 +54,7 @@ class Phases:
             waited = calls.counters.get("time") == WALL_TIME
             wall = replace(calls, timed_as=WALL) if waited else self._timed(WALL, None, again)
             found += [] if wall is None else [wall]
-        if spec.measure.backward and spec.order == 1:
+        if spec.measure.backward and spec.in_backward:
             alike = all(m.timed_as(BACKWARD) == m.timed_as(CALL) for m in self.methods)
             used = replace(found[-1], timed_as=BACKWARD) if alike else self._timed(BACKWARD, None, again)
             found += [] if used is None else [self._with_engine(used)]

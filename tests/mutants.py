@@ -1,13 +1,13 @@
 """Wrong gradients and right algorithms, for the confusion table of the verdicts.
 
-A mutant is a way to get one gradient wrong that people do get wrong; it computes in float64 from the loops'
-equivalent (the reference's own contractions would judge themselves) and rounds once, so that nothing but the
+A mutant is a way to get one gradient, or the output, wrong that people do get wrong; it computes in float64 from the
+loops' equivalent (the reference's own contractions would judge themselves) and rounds once, so that nothing but the
 bug separates it from the truth. Most are those that convbench itself looks for in a wrong result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -31,11 +31,13 @@ OPS = ("conv2d", "conv_transpose2d")
 WRT = ("input", "weight")
 
 
-def mutated_specs(dtype: str, fill: str) -> Iterator[Spec]:
+def mutated_specs(dtype: str, fill: str, wrts: Sequence[str] = WRT) -> Iterator[Spec]:
+    """An output has a bias, which is then part of it."""
     for shape in SHAPES:
         for op in OPS:
-            for wrt in WRT:
-                yield make_spec(**{**shape, "op": op, "wrt": wrt, "dtype": dtype, "fill": fill})
+            for wrt in wrts:
+                settings = {"op": op, "wrt": wrt, "bias": wrt == "output", "dtype": dtype, "fill": fill}
+                yield make_spec(**{**shape, **settings})
 
 
 def sign_flipped(made: Problem) -> Tensor:
@@ -91,9 +93,9 @@ MUTANTS: dict[str, Callable[[Problem], Tensor]] = {
 }
 
 
-def mutants(dtype: str, fill: str) -> Iterator[tuple[str, Problem, Tensor]]:
+def mutants(dtype: str, fill: str, wrts: Sequence[str] = WRT) -> Iterator[tuple[str, Problem, Tensor]]:
     """Name, problem and result of every mutant that is one: those that change nothing here are left out."""
-    for spec in mutated_specs(dtype, fill):
+    for spec in mutated_specs(dtype, fill, wrts):
         made = problem.make(spec)
         right = in_float64(made)
         for name, mutate in MUTANTS.items():

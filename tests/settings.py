@@ -82,7 +82,7 @@ def specs(draw: st.DrawFn, /, **fixed: Any) -> Spec:
     """A legal configuration: a case of `cases` with a gradient, an order, a dtype, a layout and a kind of data."""
     settings = draw(cases())
     choices: dict[str, list[Any]] = {
-        "wrt": ["input", "weight", "bias", "grad_output"],
+        "wrt": ["input", "weight", "bias", "output", "grad_output"],
         "order": [1, 1, 2],
         "dtype": ["float64", "float32", "bfloat16", "float16"],
         "memory_format": ["contiguous", "channels_last"],

@@ -97,26 +97,35 @@ def named(wrong: Tensor, made: Problem, truth: Reference) -> str:
     return said.partition("it is what comes out where ")[2]
 
 
-def meant(planted: str, wrong: Tensor, every: list[tuple[str, Tensor]]) -> set[str]:
-    """What may be said of a planted mistake: its own name, or that of one which gives the same result."""
-    return {NAMED[planted], *(said for said, other in every if torch.allclose(other, wrong, rtol=0, atol=1e-9))}
+def own_name(planted: str, made: Problem) -> str:
+    """What is said of a planted mistake."""
+    return NAMED[planted].replace("grad_output", "input" if made.wrt == "output" else "grad_output")
 
 
-@pytest.mark.parametrize(("op", "wrt"), [(op, wrt) for op in OPS for wrt in WRT])
+def meant(planted: str, made: Problem, wrong: Tensor, every: list[tuple[str, Tensor]]) -> set[str]:
+    """What may be said of it: its own name, or that of a mistake which gives the same result."""
+    return {
+        own_name(planted, made),
+        *(said for said, other in every if torch.allclose(other, wrong, rtol=0, atol=1e-9)),
+    }
+
+
+@pytest.mark.parametrize(("op", "wrt"), [(op, wrt) for op in OPS for wrt in (*WRT, "output")])
 def test_every_planted_mistake_is_explained_by_its_own_name(op: str, wrt: str) -> None:
     """On every shape of the planted bugs: strides, groups, dilation, uneven kernels."""
     own, shapes = 0, SHAPES if op == "conv2d" else SHAPES[1:4:2]
     for shape in shapes:
-        made = problem.make(make_spec(**{**shape, "op": op, "wrt": wrt, "dtype": "float32", "fill": "normal"}))
+        settings = {"op": op, "wrt": wrt, "bias": wrt == "output", "dtype": "float32", "fill": "normal"}
+        made = problem.make(make_spec(**{**shape, **settings}))
         truth = reference.compute(made, made.spec.reference_limits)
         every, right = list(mistaken(made)), in_float64(made)
         for planted in NAMED:
             wrong = MUTANTS[planted](made)
             if not torch.equal(wrong, right):
                 said = named(wrong, made, truth)
-                assert said in meant(planted, wrong, every), (planted, shape)
-                own += said == NAMED[planted]
-    assert own >= 0.85 * len(shapes) * len(NAMED)
+                assert said in meant(planted, made, wrong, every), (planted, shape)
+                own += said == own_name(planted, made)
+    assert own >= 0.85 * len(shapes) * (len(NAMED) - (wrt != "output"))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
@@ -126,11 +135,11 @@ def test_mistakes_are_recognised_in_every_dtype(dtype: str) -> None:
     every, right = list(mistaken(made)), in_float64(made)
     for planted in NAMED:
         wrong = MUTANTS[planted](made)
-        assert torch.equal(wrong, right) or named(wrong, made, truth) in meant(planted, wrong, every), planted
+        assert torch.equal(wrong, right) or named(wrong, made, truth) in meant(planted, made, wrong, every), planted
 
 
 @pytest.mark.parametrize("settings", [{}, {"op": "conv3d", "size": [4, 5, 6], "kernel": [1, 3, 2], "groups": 2}])
-@pytest.mark.parametrize("wrt", ["input", "weight"])
+@pytest.mark.parametrize("wrt", ["input", "weight", "output"])
 def test_more_padding_is_what_torch_computes_with_it(settings: dict[str, Any], wrt: str) -> None:
     """The result with more padding has more outputs; those beyond the right ones get no gradient."""
     made = problem.make(make_spec(**{**SHAPE, **settings, "stride": 2, "wrt": wrt}))
@@ -138,9 +147,13 @@ def test_more_padding_is_what_torch_computes_with_it(settings: dict[str, Any], w
     x, w = made.input.double().requires_grad_(), made.weight.double().requires_grad_()
     padding = [p + n for p, n in zip(case.padding, by, strict=True)]
     output = CONV[case.dims](x, w, None, case.stride, padding, case.dilation, case.groups)
-    gy = torch.zeros_like(output)
-    gy[(..., *map(slice, case.output_size))] = made.grad_output
-    (expected,) = torch.autograd.grad(output, x if wrt == "input" else w, gy)
+    wanted = (..., *map(slice, case.output_size))
+    if wrt == "output":
+        expected = output[wanted]
+    else:
+        gy = torch.zeros_like(output)
+        gy[wanted] = made.grad_output
+        (expected,) = torch.autograd.grad(output, x if wrt == "input" else w, gy)
     torch.testing.assert_close(padding_off(made, by), expected, rtol=0, atol=1e-12)
 
 

@@ -19,7 +19,7 @@ from .settings import examples, make_spec, specs
 
 
 def by_loops(made: Problem) -> naive.Array:
-    """The wanted gradient from the definition of the operation."""
+    """The wanted gradient, or the output, from the definition of the operation."""
     case = made.case
     x, w, gy = (t.double().numpy() for t in (made.input, made.weight, made.grad_output))
     if made.order == 1:
@@ -27,6 +27,7 @@ def by_loops(made: Problem) -> naive.Array:
             "input": lambda: naive.grad_input(w, gy, case),
             "weight": lambda: naive.grad_weight(x, gy, case),
             "bias": lambda: naive.grad_bias(gy),
+            "output": lambda: naive.forward(x, w, None if made.bias is None else made.bias.double().numpy(), case),
         }[made.wrt]()
     v = made.directions()
     vx, vw = v.input.double().numpy(), v.weight.double().numpy()
@@ -70,7 +71,8 @@ def test_reference_magnitude_is_the_gradient_of_absolute_values(spec: Spec) -> N
     made = problem.make(spec)
     if made.order == 2:
         return
-    absolute = Problem(spec, made.input.abs(), made.weight.abs(), made.bias, made.grad_output.abs())
+    bias = None if made.bias is None else made.bias.abs()
+    absolute = Problem(spec, made.input.abs(), made.weight.abs(), bias, made.grad_output.abs())
     truth = reference.compute(made, spec.reference_limits)
     np.testing.assert_allclose(truth.magnitude.numpy(), by_loops(absolute).reshape(-1), rtol=1e-12, atol=1e-12)
 

@@ -116,7 +116,8 @@ class MethodServer:
         self._arm = self._as_called = Arm(method, call, context_of(loaded))
         said = {"prepare_s": imported_s + time.perf_counter() - begun, "accuracy": declared_accuracy(loaded)}
         said["autograd"] = uses_autograd(loaded)
-        self._forward = forward_again(call)
+        # What is timed may not be run where no clock sees it.
+        self._forward = None if made.wrt == "output" else forward_again(call)
         said["forward"] = self._forward is not None
         return {**said, "import": self._imported[method], "preparation": self.changes("preparation")}
 

@@ -231,19 +231,20 @@ class ConvCase:
         return self.output_size if self.transposed else self.size
 
     def shape_of(self, wrt: str) -> tuple[int, ...]:
-        """Shape of the gradient with respect to `wrt`: input, weight, bias or grad_output; else KeyError."""
+        """Shape of what `wrt` names, a gradient (input, weight, bias or grad_output) or output; else KeyError."""
         return {
             "input": self.input_shape,
             "weight": self.weight_shape,
             "bias": (self.out_channels,),
             "grad_output": self.output_shape,
+            "output": self.output_shape,
         }[wrt]
 
     def reduction_length(self, wrt: str) -> int:
         """How many products are summed for one element of the result, at most (K of the error bounds).
 
-        input: taps·C_out/g; weight: N·small size; bias: N·output size; grad_output (second order:
-        op(vx, W) + op(x, vw) + vb): 2·taps·C_in/g + bias. Of several gradients (`input+weight`) the longest.
+        input: taps·C_out/g; weight: N·small size; bias: N·output size; output: taps·C_in/g + bias; grad_output (second
+        order: op(vx, W) + op(x, vw) + vb): 2·taps·C_in/g + bias. Of several gradients (`input+weight`) the longest.
         """
         if "+" in wrt:
             return max(map(self.reduction_length, wrt.split("+")))
@@ -252,12 +253,13 @@ class ConvCase:
             "weight": self.batch * math.prod(self.small_size),
             "bias": self.batch * math.prod(self.output_size),
             "grad_output": 2 * self.taps * self.in_channels // self.groups + self.bias,
+            "output": self.taps * self.in_channels // self.groups + self.bias,
         }[wrt]
 
     def flops(self, wrt: str) -> int:
         """Operations of the direct algorithm: 2 per multiply-add, N·small size·taps·C_in·C_out/groups of them.
 
-        The bias gradient is N·C_out·output size additions; the second-order gradient with respect to
+        So has the output. The bias gradient is N·C_out·output size additions; the second-order gradient with respect to
         grad_output is two forward passes. Padding is counted as if it were data, as cuDNN's and
         oneDNN's own figures do. Of several gradients (`input+weight`) the sum.
         """
@@ -276,6 +278,7 @@ class ConvCase:
         """
         x, w, y = (math.prod(s) for s in (self.input_shape, self.weight_shape, self.output_shape))
         once = {"input": w + x, "weight": x + w, "bias": self.out_channels, "grad_output": 2 * (x + w)}
+        once["output"] = x + w + self.bias * self.out_channels
         return y + sum(once[part] for part in wrt.split("+"))
 
     def columns(self) -> dict[str, Any]:

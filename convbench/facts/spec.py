@@ -15,7 +15,7 @@ from .devices import check_device
 from .dtypes import DTYPES, mode
 from .fills import check_fill, fills_of, is_file
 from .settings import SETTINGS, Identity, owned
-from .wrt import check_wrt, parts_of, wrt_of
+from .wrt import OUTPUT, check_wrt, parts_of, wrt_of
 
 SCHEMA_VERSION = 1
 """Version of what a record means. A record of another version is measured again, never reused. The metadata of the
@@ -283,6 +283,11 @@ class Spec:
     def joint(self) -> bool:
         """Whether several gradients are computed at once."""
         return len(self.wrts) > 1
+
+    @property
+    def in_backward(self) -> bool:
+        """Whether a training step's backward pass computes it: no gradient of a gradient, and no output."""
+        return self.order == 1 and self.wrt != OUTPUT
 
     @property
     def fills(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which gradient a configuration asks for: one, or several that a layer's backward pass computes together."""
+"""What a configuration asks for: a gradient, several that a layer's backward pass computes together, or the output."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ from typing import Any
 
 from .case import IllegalCase, InvalidValue
 
-WRT = ("input", "weight", "bias", "grad_output")
+GRADIENTS = ("input", "weight", "bias", "grad_output")
 """What a gradient may be with respect to."""
+OUTPUT = "output"
+"""The forward pass: what conv computes is the input's gradient of conv_transpose, and the other way round."""
+WRT = (*GRADIENTS, OUTPUT)
+"""What may be asked for."""
 TOGETHER = ("input", "weight", "bias")
 """Those that a layer's backward pass may compute together, in the order in which they are named and returned."""
 ALL = "all"
 """Every gradient of the layer: input, weight, and bias where it has one."""
 SEPARATOR = "+"
+
+
+def kind_of(wrt: object) -> str:
+    """What it is called: gradient or output."""
+    return OUTPUT if wrt == OUTPUT else "gradient"
 
 
 def parts_of(wrt: str) -> tuple[str, ...]:
@@ -60,7 +69,11 @@ def check_wrt(wrt: str, order: int, bias: bool) -> None:
     if order == 2 and len(parts) > 1:
         raise IllegalCase("wrt", f"wrt={wrt}: several gradients at once exist for order=1 only; name one")
     if order == 1 and wrt == "grad_output":
-        raise IllegalCase("wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias")
+        raise IllegalCase(
+            "wrt", "wrt=grad_output exists for order=2 only; allowed for order=1: input, weight, bias, output"
+        )
+    if order == 2 and wrt == OUTPUT:
+        raise IllegalCase("wrt", "wrt=output exists for order=1 only; allowed for order=2: input, weight, grad_output")
     if order == 2 and wrt == "bias":
         raise IllegalCase(
             "wrt", "wrt=bias has no second-order gradient (it is zero); allowed for order=2: input, weight, grad_output"

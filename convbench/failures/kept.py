@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from ..facts.module_files import file_of
 from ..facts.record import FAILED
 from ..facts.spec import Spec
+from ..facts.wrt import OUTPUT, kind_of
 from .reproducer import Reproducer, script
 
 FOLDER = "failures"
@@ -194,8 +195,9 @@ def reproducer(spec: Spec, method: str, row: Mapping[str, Any]) -> Reproducer:
     """The script of a failed row, before it is known what it can be given."""
     together = spec.wrt if spec.joint else None
     spec = replace(spec, wrt=spec.wrts[0])
-    what = f"{method} fails" if row.get("accuracy") != "fail" else f"{method} gives a wrong gradient"
+    what = f"{method} fails" if row.get("accuracy") != "fail" else f"{method} gives a wrong {kind_of(spec.wrt)}"
     case = spec.case
     sizes = f"{case.op} {list(case.input_shape)} → {list(case.output_shape)}, weight {list(case.weight_shape)}"
-    said = f"{what} with respect to {spec.wrt} of {sizes}, {spec.dtype}."
+    asked = "" if spec.wrt == OUTPUT else f" with respect to {spec.wrt}"
+    said = f"{what}{asked} of {sizes}, {spec.dtype}."
     return Reproducer(spec, method, f"{said}\n\n{row.get('reason', row.get('status'))}", together=together)

@@ -8,6 +8,7 @@ from textwrap import dedent, indent
 from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
+from ..facts.wrt import OUTPUT
 from ..methods import METHODS
 from .sources import copied
 
@@ -31,7 +32,7 @@ def as_text(method: str, spec: Spec, own_file: Path | None = None, own_copy: str
     said = METHODS[method]
     if method == "autograd" and spec.order == 1:
         return Text(method, _autograd(spec, said), frozenset({"from contextlib import nullcontext"}), True)
-    if method == "aten" and spec.order == 1:
+    if method == "aten" and spec.in_backward:
         return Text(method, _aten(spec, said), frozenset(), False)
     found = copied(f"methods/{method}.py", "prepare")
     context = "nullcontext" if "@with_autograd" in found.definitions[-1] else "torch.inference_mode"
@@ -50,6 +51,8 @@ def _sentence(said: str) -> str:
 
 def _autograd(spec: Spec, said: str) -> str:
     case = spec.case
+    if spec.wrt == OUTPUT:
+        return _forward(spec)
     operands = ["wanted" if name == spec.wrt else f"problem.{name}" for name in ("input", "weight", "bias")]
     names = ("stride", "padding", *(["output_padding"] if case.transposed else []), "dilation", "groups")
     geometry = "".join(f"        {name}={getattr(case, name)},\n" for name in names)
@@ -64,6 +67,24 @@ def _autograd(spec: Spec, said: str) -> str:
         return torch.autograd.grad(output, wanted, problem.grad_output, retain_graph=True)[0]
 
     return backward, nullcontext'''
+
+
+def _forward(spec: Spec) -> str:
+    """torch's own operation."""
+    case = spec.case
+    names = ("stride", "padding", *(["output_padding"] if case.transposed else []), "dilation", "groups")
+    geometry = "".join(f"            {name}={getattr(case, name)},\n" for name in names)
+    return f'''def autograd(problem):
+    """PyTorch's forward operation."""
+
+    def forward():
+        return F.{case.op}(
+            problem.input,
+            problem.weight,
+            problem.bias,
+{geometry}        )
+
+    return forward, nullcontext'''
 
 
 def _aten(spec: Spec, said: str) -> str:

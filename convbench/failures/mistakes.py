@@ -1,6 +1,7 @@
 """Simple mistakes, and the gradient that has one: computed in float64, so that nothing else is wrong with it.
 
-Each is a way in which people do get a convolution's gradient wrong.
+Each is a way in which people do get a convolution's gradient wrong. Where the output is
+wanted, the input is in grad_output's place.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..facts.wrt import OUTPUT
 from ..measurement.convolution import CONV_TRANSPOSE
 from ..measurement.problem import Problem
-from ..methods.formulas import EXPLICIT
+from ..methods.formulas import EXPLICIT, with_bias
 from .pattern import places_of
 
 Change = Callable[[Tensor], object]
@@ -23,9 +25,21 @@ Change = Callable[[Tensor], object]
 
 
 def in_float64(made: Problem, **changed: Tensor) -> Tensor:
-    """The gradient of the problem with operands replaced, in float64."""
+    """The gradient (or output) of the problem with operands replaced, in float64."""
     wide = {name: changed.get(name, getattr(made, name)).double() for name in ("input", "weight", "grad_output")}
-    return EXPLICIT.wanted(Problem(made.spec, wide["input"], wide["weight"], None, wide["grad_output"]))().contiguous()
+    bias = changed.get("bias", made.bias)
+    wide_problem = replace(made, **wide, bias=None if bias is None else bias.double())
+    return EXPLICIT.wanted(wide_problem)().contiguous()
+
+
+def side_of(made: Problem) -> str:
+    """The operand that the result is computed of, beside the weight: grad_output, or the input of an output."""
+    return "input" if made.wrt == OUTPUT else "grad_output"
+
+
+def with_side(made: Problem, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The result where that operand is another one."""
+    return in_float64(made, **{side_of(made): change(getattr(made, side_of(made)))})
 
 
 def edited(tensor: Tensor, change: Change) -> Tensor:
@@ -79,7 +93,7 @@ def shifted_back(made: Problem) -> Tensor:
 
 def operand_shifted(made: Problem) -> Tensor:
     """grad_output is read one row off"""
-    return in_float64(made, grad_output=made.grad_output.roll(1, 2))
+    return with_side(made, lambda side: side.roll(1, 2))
 
 
 def last_row_dropped(made: Problem) -> Tensor:
@@ -106,13 +120,18 @@ def channels_swapped(made: Problem) -> Tensor:
 def reduction_cut(made: Problem) -> Tensor:
     """the last term of the sum is left out: a channel of grad_output, or one image of the batch"""
     if made.wrt == "weight":
-        return in_float64(made, grad_output=edited(made.grad_output, lambda g: g[-1].zero_()))
-    return in_float64(made, grad_output=edited(made.grad_output, lambda g: g[:, -1].zero_()))
+        return with_side(made, lambda side: edited(side, lambda g: g[-1].zero_()))
+    return with_side(made, lambda side: edited(side, lambda g: g[:, -1].zero_()))
 
 
 def border_ignored(made: Problem) -> Tensor:
     """the first row of grad_output is never read"""
-    return in_float64(made, grad_output=edited(made.grad_output, lambda g: g.select(2, 0).zero_()))
+    return with_side(made, lambda side: edited(side, lambda g: g.select(2, 0).zero_()))
+
+
+def bias_missing(made: Problem) -> Tensor:
+    """the bias is not added"""
+    return in_float64(made) if made.bias is None else in_float64(made, bias=torch.zeros_like(made.bias))
 
 
 def averaged(made: Problem) -> Tensor:
@@ -164,6 +183,7 @@ MISTAKES: dict[str, Callable[[Problem], Tensor]] = {
         last_column_dropped,
         reduction_cut,
         border_ignored,
+        bias_missing,
     )
 }
 """Name → what computes the gradient with it; its docstring is the sentence."""
@@ -176,16 +196,20 @@ MOST_OFF = 3
 def padding_off(made: Problem, by: Sequence[int]) -> Tensor:
     """The gradient with `by[axis]` more padding than there is: position i of the large side taken for i + by.
 
-    Beyond the large side, where the padding is, it has zeros; conv's grad_input has what the padding would have got.
+    Beyond the large side, where the padding is, it has zeros; where the large side is the result (conv's grad_input,
+    conv_transpose's output), it has what the padding would have got.
     """
     case = made.case
-    if made.wrt == "input" and not case.transposed:
+    if made.wrt != "weight" and (made.wrt == OUTPUT) == case.transposed:
+        small: Tensor = getattr(made, side_of(made))
         canvas = CONV_TRANSPOSE[case.dims](
-            made.grad_output.double(), made.weight.double(), None, case.stride, 0, 0, case.groups, case.dilation
+            small.double(), made.weight.double(), None, case.stride, 0, 0, case.groups, case.dilation
         )
         starts = [p + n for p, n in zip(case.padding, by, strict=True)]
-        ends = [start + size - there for start, size, there in zip(starts, case.size, canvas.shape[2:], strict=True)]
-        return _padded(canvas, [(-start, end) for start, end in zip(starts, ends, strict=True)]).contiguous()
+        sizes = zip(starts, case.large_size, canvas.shape[2:], strict=True)
+        ends = [start + size - there for start, size, there in sizes]
+        found = _padded(canvas, [(-start, end) for start, end in zip(starts, ends, strict=True)])
+        return with_bias(found, made.bias if made.wrt == OUTPUT else None, case).contiguous()
     # The padding made part of the large side, which is the operand here.
     size = case.size if case.transposed else tuple(n + 2 * p for n, p in zip(case.size, case.padding, strict=True))
     wide = replace(made.spec, case=replace(case, size=size, padding=(0,) * case.dims))
@@ -213,10 +237,14 @@ def off_paddings(made: Problem) -> Iterator[tuple[str, Tensor]]:
             yield f"the padding is {size} too {word} along {where}", padding_off(made, by)
 
 
+def sentence_of(mistake: Callable[[Problem], Tensor], made: Problem) -> str:
+    return str(mistake.__doc__).replace("grad_output", side_of(made))
+
+
 def mistaken(made: Problem) -> Iterator[tuple[str, Tensor]]:
     """What each mistake is, and the gradient with it, where that differs from the right one."""
     right = in_float64(made)
-    named = ((str(mistake.__doc__), mistake(made)) for mistake in MISTAKES.values())
+    named = ((sentence_of(mistake, made), mistake(made)) for mistake in MISTAKES.values())
     for said, wrong in itertools.chain(named, off_paddings(made)):
         if not torch.equal(wrong, right):
             yield said, wrong

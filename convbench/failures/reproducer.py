@@ -19,6 +19,7 @@ from ..facts.case import ConvCase, InvalidValue
 from ..facts.dtypes import DTYPES
 from ..facts.fills import WHOLE_NUMBERS
 from ..facts.spec import Spec
+from ..facts.wrt import OUTPUT
 from ..measurement.bounds import bounds, declared_only
 from .drawn_as_text import DRAWN_BY, drawing
 from .methods_as_text import as_text, literal
@@ -111,7 +112,7 @@ def _values(asked: Reproducer) -> dict[str, Any]:
         "switches": _switches(spec),
         "case": case_values(case).items(),
         "shape": case.shape_of(spec.wrt),
-        "gradient": f"the gradient with respect to {spec.wrt}",
+        "wanted": named(spec.wrt),
         "device": spec.device.partition(":")[0] if spec.device == "cpu" else spec.device,
         "dtype": spec.dtype,
         "wrt": spec.wrt,
@@ -179,6 +180,11 @@ def shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     return {name: found[name] for name in TENSORS if name in found}
 
 
+def named(wrt: str) -> str:
+    """`the output`, or `the gradient with respect to weight`."""
+    return "the output" if wrt == OUTPUT else f"the gradient with respect to {wrt}"
+
+
 def case_values(case: ConvCase) -> dict[str, Any]:
     """What a method may ask of a case, as numbers."""
     derived = ("dims", "transposed", "output_size", "small_size", "large_size", "taps")
@@ -220,7 +226,7 @@ def _import_order(statement: str) -> tuple[bool, str]:
 
 
 def _terms(spec: Spec) -> list[tuple[str, str, str]]:
-    """The contractions that the gradient is the sum of: what comes out, and the names of both operands."""
+    """The contractions that the result is the sum of: what comes out, and the names of both operands."""
     forward, backward = ("large", "small") if spec.case.transposed else ("small", "large")
     vx, vw = ("direction_input", "direction_weight") if spec.order == 2 else ("input", "weight")
     if spec.wrt == "input":
@@ -230,13 +236,14 @@ def _terms(spec: Spec) -> list[tuple[str, str, str]]:
         return [("weight", small, large)]
     if spec.wrt == "grad_output":
         return [(forward, vx, "weight"), (forward, "input", vw)]
-    return []
+    return [(forward, "input", "weight")] if spec.wrt == OUTPUT else []
 
 
 def _bias_term(spec: Spec) -> str:
-    if spec.wrt != "grad_output" or not spec.case.bias:
+    if spec.wrt not in ("grad_output", OUTPUT) or not spec.case.bias:
         return ""
-    return f' + of(operands["direction_bias"]).view(-1, {", ".join("1" * spec.case.dims)})'
+    bias = "bias" if spec.wrt == OUTPUT else "direction_bias"
+    return f' + of(operands["{bias}"]).view(-1, {", ".join("1" * spec.case.dims)})'
 
 
 def _bounds(asked: Reproducer) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ import numpy as np
 from ..facts import units
 from ..facts.record import FAILED, IMPOSSIBLE
 from ..facts.settings import CONFIGURATION
+from ..facts.wrt import OUTPUT, kind_of
 from ..results.rows import Rows, partners
 from . import calls
 from .evidence import SAME_OUT, SEVERITIES, Finding, at, by, kept, reason, share, within, worst_first, worst_of
@@ -47,10 +48,11 @@ def wrong(rows: Rows) -> Iterator[Finding]:
         told = "its bound" in str(rows.value("reason", first))
         much = "" if told or not np.isfinite(ratio[first]) else f", error {units.significant(ratio[first])}× its bound"
         often = within(where, rows.known("accuracy") & rows.equal("method", method), "configuration")
+        what = kind_of(OUTPUT if bool(rows.equal("wrt", OUTPUT)[where].all()) else None)
         yield Finding(
             "bad",
             "wrong",
-            f"{method} gave a wrong gradient{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
+            f"{method} gave a wrong {what}{often}{at(rows, first, '; worst: ')}{much}{reason(rows, first)}",
             f"do not use it there{kept(rows, worst)}",
             len(where),
             *worst_of(rows, worst),

@@ -17,6 +17,7 @@ from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.module_files import file_of
 from ..facts.spec import Spec
+from ..facts.wrt import kind_of
 from ..failures.reproducer import Reproducer, can_draw, script
 from ..results.files import replacing
 from .objective import Objective
@@ -134,12 +135,13 @@ def _command(argv: Sequence[str]) -> str:
 def _first_sentence(objective: Objective, region: Region) -> str:
     seen, number = region.times
     count = f"{seen} of {units.count(number, 'fresh process', 'fresh processes')}"
-    return f"`{region.hit.method}` {region.hit.said}. Expected: {EXPECTED[objective.name]}. Seen in {count}."
+    expected = EXPECTED[objective.name].format(what=kind_of(region.point["wrt"]))
+    return f"`{region.hit.method}` {region.hit.said}. Expected: {expected}. Seen in {count}."
 
 
 EXPECTED = {
-    "crash": "a gradient",
-    "fail": "the gradient, to within the rounding of its dtype",
+    "crash": "a result",
+    "fail": "the {what}, to within the rounding of its dtype",
     "bound_ratio": "errors within the bound of the dtype's rounding",
     "slow": "the time of the faster method, or less",
 }

@@ -9,7 +9,7 @@ from typing import Any
 from ..facts.case import OPS, PER_AXIS, IllegalCase, InvalidValue
 from ..facts.dtypes import DTYPES
 from ..facts.spec import MEMORY_FORMATS, Spec
-from ..facts.wrt import WRT
+from ..facts.wrt import OUTPUT, TOGETHER
 from ..sweep.config import spec_of
 
 VARIABLE = "env."
@@ -23,7 +23,7 @@ WORDS: dict[str, Sequence[Any]] = {
     "op": tuple(OPS),
     "dtype": ("float32", "float64", "bfloat16", "float16"),
     "memory_format": MEMORY_FORMATS,
-    "wrt": WRT[:3],
+    "wrt": (*TOGETHER, OUTPUT),
     "bias": (False, True),
     "fill": ("normal", "positive", "integer", "ones"),
     "order": (1, 2),

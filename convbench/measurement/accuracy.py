@@ -91,7 +91,7 @@ def _judge(result: Tensor, problem: Problem, reference: Reference, declared: str
         classes |= declared_only(declared, dtype, length, integers)
     evidence = compare(flat, reference, classes, DTYPES[dtype])
     if evidence.not_finite or (reference.index is not None and not bool(torch.isfinite(result).all())):
-        return Judgement("fail", "the result holds NaN or infinity where the exact gradient is finite")
+        return Judgement("fail", "the result holds NaN or infinity where the exact result is finite")
     sampled = {name: evidence.ratio(name, bound) for name, bound in classes.items()}
     summed: dict[str, float] = {}
     # Sums of results in 16 bits are rounded ones, so that they decide nothing about the last bit.
@@ -143,8 +143,8 @@ def _verdict(
 
 
 def wrong_kind(result: object, problem: Problem) -> str | None:
-    """Why a result is no gradient whatever it holds: no plain tensor, another shape, dtype, device or layout; or not
-    one of each of several."""
+    """Why a result is not what is wanted, whatever it holds: no plain tensor, another shape, dtype, device, layout; or
+    not one of each of several."""
     if not problem.joint:
         return _wrong_tensor(result, problem)
     if not isinstance(result, (tuple, list)) or len(result) != len(problem.wrts):
@@ -165,7 +165,7 @@ def _wrong_tensor(result: object, problem: Problem) -> str | None:
     if result.layout is not torch.strided:
         return f"the result has the layout {result.layout}; return a dense tensor"
     if tuple(result.shape) != problem.shape:
-        return f"the result has shape {list(result.shape)}; the gradient has {list(problem.shape)}"
+        return f"the result has shape {list(result.shape)}; expected {list(problem.shape)}"
     if result.dtype != problem.dtype:
         return f"the result is {result.dtype}; the problem is {problem.dtype}"
     if result.device != problem.device:

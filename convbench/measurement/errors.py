@@ -60,9 +60,9 @@ class Evidence:
     def explain(self, name: str, bound: Bounds) -> str:
         """Both errors, each with its own bound; they may be wrong by different factors."""
         if self.all_lost:
-            return "the result is all zeros; the exact gradient is not"
+            return "the result is all zeros; the exact result is not"
         if math.isinf(self.ratio(name, bound)):
-            return "the result is not zero where the exact gradient is zero"
+            return "the result is not zero where the exact result is zero"
         said = f"largest error {self.max_abs:.3g}, {self.largest[name]:.3g} times its bound"
         if self.rel_l2 is None:
             return said

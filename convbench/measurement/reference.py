@@ -22,6 +22,7 @@ from .terms import (
     WORKING_SET,
     Term,
     added,
+    bias_of,
     bytes_per_sample,
     channels_of,
     contract_part,
@@ -86,7 +87,7 @@ def compute(problem: Problem, limits: ReferenceLimits) -> Reference:
         largest = both[1]
     else:
         terms = terms_of(problem)
-        bias = problem.directions().bias if problem.order == 2 and wrt == "grad_output" else None
+        bias = bias_of(problem)
         if _affordable(case, terms, elements, limits):
             both = _whole(case, terms, bias, limits)
             largest = largest_of(terms, both[1])

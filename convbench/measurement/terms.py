@@ -1,4 +1,4 @@
-"""A gradient as a sum of contractions, each of two operands with their channels split into groups."""
+"""A result as a sum of contractions, each of two operands with their channels split into groups."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def terms_of(problem: Problem) -> list[Term]:
             "grad_output": [(forward, v.input, w), (forward, x, v.weight)],
         }[problem.wrt]
     else:
-        pairs = {"input": [(backward, gy, w)], "weight": [("weight", x, gy)]}[problem.wrt]
+        pairs = {
+            "input": [(backward, gy, w)],
+            "weight": [("weight", x, gy)],
+            "output": [(forward, x, w)],
+        }[problem.wrt]
     out = []
     for kind, left, right in pairs:
         if kind == "weight":
@@ -48,6 +52,13 @@ def terms_of(problem: Problem) -> list[Term]:
         else:
             out.append(Term(kind, _split(left, case), contraction.split_channels(right, case.groups, 0)))
     return out
+
+
+def bias_of(problem: Problem) -> Tensor | None:
+    """What is added to the sum for each output channel: of an output the bias, of its second order the direction."""
+    if problem.order == 2:
+        return problem.directions().bias if problem.wrt == "grad_output" else None
+    return problem.bias if problem.wrt == "output" else None
 
 
 def _split(tensor: Tensor, case: ConvCase) -> Tensor:

@@ -1,8 +1,8 @@
-"""What can compute a gradient: the methods that ship, and the user's own.
+"""What can compute a gradient, or the output: the methods that ship, and the user's own.
 
 A method is a function `prepare(problem) -> Callable[[], Tensor]`. What `prepare` does is not timed, the
-callable is; it returns the gradient that `problem.wrt` names. Of several gradients at once it is asked for one after
-the other, unless it is marked `together`. Importing this package imports no torch.
+callable is; it returns the gradient that `problem.wrt` names, or the output. Of several gradients at once it is asked
+for one after the other, unless it is marked `together`. Importing this package imports no torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any, TypeVar, overload
 
 from ..facts.case import OPS
-from ..facts.wrt import ALL, TOGETHER, WRT, joined
+from ..facts.wrt import ALL, GRADIENTS, TOGETHER, WRT, joined
 from ..measurement.bounds import DECLARABLE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -53,11 +53,11 @@ def plain(
     """Marks `function(grad_output, input, weight, case) -> Tensor` as a method that needs no preparation.
 
     `@plain(op="conv2d", wrt="input")` says which operation's gradient it computes, and which one, so that others are
-    `unsupported`; both may be lists, and what is left out is every single one. With `wrt="input+weight"`, or `"all"`
-    for every gradient that the case has, it returns a tuple of them, in that order. Raises ValueError for one that does
-    not exist.
+    `unsupported`; both may be lists, and what is left out is every single gradient. `wrt="output"` is the forward pass
+    of a case without a bias, which the function is not given. With `wrt="input+weight"`, or `"all"` for every gradient
+    that the case has, it returns a tuple of them, in that order. Raises ValueError for one that does not exist.
     """
-    wrts = WRT if wrt is None else chosen("wrt", wrt, (*WRT, *SEVERAL, ALL))
+    wrts = GRADIENTS if wrt is None else chosen("wrt", wrt, (*WRT, *SEVERAL, ALL))
     ops = chosen("op", op, OPS)
 
     def mark(function: Function) -> Function:

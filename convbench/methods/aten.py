@@ -1,6 +1,6 @@
 """aten's backward of convolution called directly: autograd's kernel without autograd's engine.
 
-Covers every case but order 2 with an empty batch, for which aten returns nothing.
+For wrt=output it is the forward. Covers every case but order 2 with an empty batch, for which aten returns nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ def prepare(problem: Problem) -> Callable[[], Result]:
     geometry = (case.stride, case.padding, case.dilation, case.transposed, case.output_padding, case.groups)
     if problem.order == 2:
         return _second_order(problem)
+    if problem.wrt == "output":
+        return _forward(problem)
     mask = [wrt in problem.wrts for wrt in TOGETHER]
     bias_size = [case.out_channels] if case.bias else None
     gy, x, w = problem.grad_output, problem.input, problem.weight
@@ -38,6 +40,17 @@ def prepare(problem: Problem) -> Callable[[], Result]:
         return result
 
     return several if problem.joint else call
+
+
+def _forward(problem: Problem) -> Callable[[], Tensor]:
+    case, x, w, b = problem.case, problem.input, problem.weight, problem.bias
+    geometry = (case.stride, case.padding, case.dilation, case.transposed, case.output_padding, case.groups)
+
+    def call() -> Tensor:
+        result: Tensor = torch.ops.aten.convolution(x, w, b, *geometry)
+        return result
+
+    return call
 
 
 def _second_order(problem: Problem) -> Callable[[], Tensor]:

@@ -1,4 +1,4 @@
-"""PyTorch's autograd. Covers every case.
+"""PyTorch's autograd, and for wrt=output its forward operation. Covers every case.
 
 The forward pass is preparation; only the wanted tensors require a gradient, so that only the wanted gradients are
 computed, several of them in one call. The graph is kept, and each call walks it backwards once.
@@ -46,6 +46,8 @@ def prepare(problem: Problem) -> Callable[[], Result]:
     """torch.autograd.grad of the forward operation; for order 2, of the first-order gradients along the directions."""
     if problem.order == 2:
         return _second_order(problem)
+    if problem.wrt == "output":
+        return lambda: forward(problem.input, problem.weight, problem.bias, problem.case)
     input, weight, bias, wanted = differentiable(problem)
     output = forward(input, weight, bias, problem.case)
     return gradients_of(output, wanted, problem)

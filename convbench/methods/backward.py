@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..facts.case import OPS, PER_AXIS, ConvCase
-from ..facts.wrt import WRT
+from ..facts.wrt import GRADIENTS
 from ..measurement.joint import Result
 from ..measurement.problem import Problem
 from . import Unsupported, chosen, together, with_autograd
@@ -85,7 +85,7 @@ def backward_of(
     shape of its own. `op` and `wrt` say what it covers, as for `plain`. Raises ValueError for parameters that are none
     of these, and for an op or wrt that does not exist.
     """
-    covers = {"op": chosen("op", op, OPS), "wrt": chosen("wrt", wrt, WRT)}
+    covers = {"op": chosen("op", op, OPS), "wrt": chosen("wrt", wrt, GRADIENTS)}
     name, forward = getattr(target, "__name__", type(target).__name__), _forward_of(target)
 
     @together

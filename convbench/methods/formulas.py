@@ -43,7 +43,7 @@ class Contractions:
         return self.to_weight(grad_output, input, case)
 
     def wanted(self, problem: Problem) -> Callable[[], Tensor]:
-        """The callable that returns the gradient which `problem` asks for.
+        """The callable that returns the gradient which `problem` asks for, or the output.
 
         Order 2 differentiates T(x, w, b, gy) = ⟨op(x, w) + b, gy⟩ twice, in directions vx, vw, vb:
         ∂gy = op(vx, w) + op(x, vw) + vb; ∂x = grad_input(gy, vw); ∂w = grad_weight(vx, gy).
@@ -51,6 +51,8 @@ class Contractions:
         case, x, w, gy = problem.case, problem.input, problem.weight, problem.grad_output
         if problem.wrt == "bias":
             return lambda: grad_bias(gy)
+        if problem.wrt == "output":
+            return lambda: with_bias(self.forward(x, w, case), problem.bias, case)
         if problem.order == 1:
             if problem.wrt == "input":
                 return lambda: self.grad_input(gy, w, case)
@@ -62,8 +64,7 @@ class Contractions:
             return lambda: self.grad_weight(v.input, gy, case)
 
         def grad_grad_output() -> Tensor:
-            out = self.forward(v.input, w, case) + self.forward(x, v.weight, case)
-            return out if v.bias is None else out + channel(v.bias, case)
+            return with_bias(self.forward(v.input, w, case) + self.forward(x, v.weight, case), v.bias, case)
 
         return grad_grad_output
 
@@ -73,9 +74,9 @@ def grad_bias(grad_output: Tensor) -> Tensor:
     return grad_output.sum([0, *range(2, grad_output.dim())])
 
 
-def channel(bias: Tensor, case: ConvCase) -> Tensor:
-    """A bias [C_out] in a shape that broadcasts over [N, C_out, *output_size]."""
-    return bias.view(-1, *[1] * case.dims)
+def with_bias(output: Tensor, bias: Tensor | None, case: ConvCase) -> Tensor:
+    """[N, C_out, *output_size] with a bias [C_out], if there is one, added to every channel."""
+    return output if bias is None else output + bias.view(-1, *[1] * case.dims)
 
 
 def crop(tensor: Tensor, size: tuple[int, ...]) -> Tensor:

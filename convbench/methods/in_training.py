@@ -32,10 +32,10 @@ class _Function(torch.autograd.Function):
 
 def as_backward(problem: Problem, call: Callable[[], Result]) -> Callable[[], Result]:
     """torch.autograd.grad of a graph of one node, whose backward is `call`: what autograd's engine and a node written
-    in Python add to it is in its time. Raises Unsupported for order 2, which has no such node.
+    in Python add to it is in its time. Raises Unsupported for order 2 and the output, which have no such node.
     """
-    if problem.order != 1:
-        raise Unsupported("the backward of an autograd.Function covers order=1")
+    if not problem.spec.in_backward:
+        raise Unsupported("the backward of an autograd.Function covers the gradients of order=1")
     _, _, _, wanted = differentiable(problem)
     # Nothing reads the output's values, so that one element stands for all of them.
     output = problem.grad_output.new_empty(1).expand(problem.grad_output.shape)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..facts.wrt import ALL, WRT, all_of
+from ..facts.wrt import ALL, GRADIENTS, OUTPUT, WRT, all_of
 from ..measurement.joint import Result
 from ..measurement.problem import Problem
 from . import Unsupported, accuracy, with_autograd
@@ -172,7 +172,9 @@ def _from_plain(function: Callable[..., Tensor]) -> Prepare:
 
 def _check_plain(name: str, covers: Mapping[str, Sequence[str]], problem: Problem) -> None:
     """A plain function is told nothing of `wrt`: it covers several gradients where it is marked for just these."""
-    wrts = covers.get("wrt", WRT)
+    wrts = covers.get("wrt", GRADIENTS)
+    if problem.wrt == OUTPUT and problem.case.bias:
+        raise Unsupported(f"{name} is a plain function, which is given no bias; not wrt=output with bias=true")
     asked = ALL if ALL in wrts and problem.wrt == all_of(problem.case.bias) else problem.wrt
     if problem.joint and not set(wrts) - set(WRT):
         raise Unsupported(

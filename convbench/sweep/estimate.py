@@ -42,7 +42,7 @@ def most_s(spec: Spec) -> float:
 
 def ways(spec: Spec) -> int:
     """In how many ways a configuration is timed: its calls, and the same in a training step."""
-    return 2 if spec.measure.backward and spec.order == 1 else 1
+    return 2 if spec.measure.backward and spec.in_backward else 1
 
 
 @dataclass(frozen=True, slots=True)

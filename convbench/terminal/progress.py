@@ -18,6 +18,7 @@ from rich.text import Text
 from ..facts import units
 from ..facts.record import FAILED, Record, is_wrong
 from ..facts.spec import Spec
+from ..facts.wrt import kind_of
 from ..results.naming import configuration_name
 from . import screen
 from .views import Nothing, Tally, View
@@ -180,7 +181,7 @@ class Lines:
         self._failures += 1
         if self._failures > FAILURE_LINES:
             return
-        wrong = "wrong gradient" if row.get("accuracy") == "fail" else "impossible time"
+        wrong = f"wrong {kind_of(row.get('wrt'))}" if row.get("accuracy") == "fail" else "impossible time"
         what = f"{row.get('method')}: {status if status in FAILED else wrong}"
         reason = f" ({row['reason']})" if row.get("reason") else ""
         self.say(f"{self._place(tally)} {what}{reason} · {name_of(spec)}")
