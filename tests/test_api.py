@@ -155,6 +155,18 @@ def test_check_judges_every_configuration() -> None:
     assert "inline:mine is right on 0 of 2 configurations\nfail: conv2d" in str(wrong)
 
 
+def test_check_knows_the_output_as_well() -> None:
+    def forward(problem: Any) -> Any:
+        case, x, w, b = problem.case, problem.input, problem.weight, problem.bias
+        return lambda: F.conv2d(x, w, b * scale, case.stride)
+
+    scale = 1.0
+    assert convbench.check(forward, kernel=3, wrt="output", bias=True, **SMALL)
+    scale = 0.0
+    (one,) = convbench.check(forward, kernel=3, wrt="output", bias=True, **SMALL).wrong
+    assert str(one.reason).endswith("it is what comes out where the bias is not added")
+
+
 def test_check_changes_operands_and_keeps_what_was_raised() -> None:
     """As in a sweep: a result that was computed in the preparation is none."""
     cached = convbench.check(caching, kernel=3, **SMALL)

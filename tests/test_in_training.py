@@ -148,8 +148,8 @@ def test_what_is_wrong_within_the_engine_is_not_timed_there(own: ModuleType) -> 
     assert row["reason"].endswith("another gradient, which is wrong")
 
 
-def test_it_can_be_left_out_and_has_no_second_order() -> None:
-    for changes in ({"measure__backward": False}, {"order": 2}):
+def test_it_can_be_left_out_and_has_no_second_order_and_no_output() -> None:
+    for changes in ({"measure__backward": False}, {"order": 2}, {"wrt": "output"}):
         rows, _, result = run(small("autograd", "explicit", **TIMED, **changes))
         assert [samples.timed_as for samples in result.samples] == ["call"]
         assert "speedup" in rows["explicit"]

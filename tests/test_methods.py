@@ -251,6 +251,18 @@ def test_a_plain_function_may_say_which_gradient_it_computes(own: Own) -> None:
     assert (row["status"], row["reason"]) == ("unsupported", "gradient is marked for wrt=input; not wrt=weight")
 
 
+def test_a_plain_function_computes_the_output_where_it_says_so(own: Own) -> None:
+    """It is given no bias; what says nothing of wrt is asked for gradients alone."""
+    forward = "return torch.nn.functional.conv2d(input, weight, None, case.stride, case.padding)"
+    text = "@convbench.plain{mark}\ndef gradient(grad_output, input, weight, case):\n    " + forward
+    name = own(text.format(mark="(wrt='output')"))
+    assert rows_of(name, wrt="output", padding=1)[name]["accuracy"] == "ok"
+    assert rows_of(name, wrt="input")[name]["status"] == "unsupported"
+    assert "is given no bias" in rows_of(name, wrt="output", bias=True)[name]["reason"]
+    silent = own(text.format(mark=""))
+    assert "not wrt=output" in rows_of(silent, wrt="output")[silent]["reason"]
+
+
 THROUGH_AUTOGRAD = """
 {mark}
 def gradient(problem):

@@ -197,6 +197,15 @@ def test_gradients_that_have_lines_of_their_own_are_one_network() -> None:
     assert [(s.line.name, s.line.wrt, s.gain_s) for s in one.switches] == [("mid", "input", 1.5)]
 
 
+def test_the_forward_pass_is_no_part_of_the_whole_backward() -> None:
+    labels = {"network": "net", "layer": "mid", "count": "3"}
+    rows = [*list_of(), *rows_of(labels, {"autograd": 7.0}, wrt="output", size=16)]
+    assert [(one.wrt, one.methods[0].time.value) for one in networks.totals(rows)] == [
+        (("input", "weight"), 14.0),
+        (("output",), 21.0),
+    ]
+
+
 def test_what_was_swept_has_totals_of_its_own_and_what_differs_between_layers_has_not() -> None:
     both = [*list_of(dtype="float32"), *list_of(dtype="bfloat16"), *list_of(dtype="float32", batch=8)]
     assert baseline_times(list_of(dtype="float32") + list_of(dtype="bfloat16")) == {

@@ -71,6 +71,8 @@ def _threads() -> Any:
         {"op": "conv_transpose2d", "wrt": "weight", "dtype": "bfloat16", "memory_format": "channels_last"},
         {"op": "conv3d", "size": 4, "kernel": [1, 2, 3], "stride": 1, "padding": [0, 1, 1], "dilation": 1},
         {"op": "conv1d", "size": 9, "kernel": 3, "stride": 2, "padding": 1, "dilation": 2, "dtype": "float64"},
+        {"wrt": "output"},
+        {"wrt": "output", "op": "conv_transpose2d", "output_padding": [1, 0], "bias": False},
         {"order": 2, "wrt": "grad_output"},
         {"order": 2, "wrt": "weight", "op": "conv_transpose2d"},
     ],

@@ -601,6 +601,9 @@ def test_memory_is_measured_after_the_timing() -> None:
     assert rows["autograd"]["saved_bytes"] >= 36 * 4
     assert rows["explicit"]["peak_bytes"] >= 100 * 4
     assert [method for method, phase in stages if phase == "memory"] == ["autograd", "explicit"]
+    forward, _, _ = run(small("autograd", "explicit", **{**TIMED, "measure__memory": True, "wrt": "output"}))
+    assert "saved_bytes" not in forward["autograd"].keys() | forward["explicit"].keys()
+    assert forward["explicit"]["peak_bytes"] > 0
     without, _, _ = run(small("autograd", "explicit", **TIMED))
     assert not {"saved_bytes", "peak_bytes"} & without["autograd"].keys()
 

@@ -223,7 +223,7 @@ UNDERNEATH = (
     Column("busy_s", float, "s", "CUDA: time that the device is at work on that call, on any stream, by its driver"),
 )
 MEMORY = (
-    Column("saved_bytes", int, "B", "kept alive between forward and backward"),
+    Column("saved_bytes", int, "B", "kept alive between forward and backward; not of wrt=output"),
     Column("peak_bytes", int, "B", "largest extra allocation during one call"),
 )
 PROVENANCE = (

@@ -101,7 +101,7 @@ _TABLE = (
     Setting(
         "memory_format", "spec", str, "contiguous or channels_last", "contiguous", head="layout", identity=ALWAYS
     ),
-    Setting("wrt", "spec", str, "which gradient; several at once as a+b", None, _after("wrt"), Any, identity=ALWAYS),
+    Setting("wrt", "spec", str, "which gradient, several as a+b; or output", None, _after("wrt"), Any, identity=ALWAYS),
     Setting(
         "order", "spec", int, "1: gradient; 2: gradient of the gradient", 1,
         lambda v: "gradient of the gradient" if v == 2 else "first order",

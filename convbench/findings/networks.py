@@ -10,7 +10,7 @@ from ..facts.configuration_key import ConfigurationKey
 from ..facts.record import Record
 from ..facts.settings import SETTINGS
 from ..facts.timed_as import BACKWARD, CALL, OF_OTHERS, led
-from ..facts.wrt import parts_of
+from ..facts.wrt import OUTPUT, parts_of
 from ..results.naming import CASE_SETTINGS, labels_of, value_of
 from ..results.rows import Rows
 from .network_totals import Line, Total, total_of
@@ -44,7 +44,8 @@ def totals(records: Sequence[Record]) -> list[Total]:
     """One for each network and setting, in the table's order; rows whose labels have no `count` are left out."""
     counted = [(row, labels) for row in _as_used(records) if count_of(labels := labels_of(row))]
     found = []
-    for network, rows in _split(counted, lambda row, labels: labels.get("network") or labels.get("suite", "")).items():
+    # The forward pass, where it was measured as well, is no part of the whole backward.
+    for (network, _), rows in _split(counted, _network_and_pass).items():
         axes = _axes(rows)
         for values, own in _split(rows, lambda row, labels, axes=axes: _setting(row, axes)).items():
             *setting, (_, baseline) = values
@@ -52,6 +53,10 @@ def totals(records: Sequence[Record]) -> list[Total]:
             if total is not None:
                 found.append(total)
     return found
+
+
+def _network_and_pass(row: Record, labels: Mapping[str, str]) -> tuple[str, bool]:
+    return labels.get("network") or labels.get("suite", ""), row.get("wrt") == OUTPUT
 
 
 Labelled = tuple[Record, Mapping[str, str]]
