@@ -272,7 +272,9 @@ def test_everybody_sees_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[s
         in said
     )
     assert cli.main(["export", str(folder), "--format", "markdown"]) == 0
-    assert "| best of each layer | 12.5 s | 1.12×" in capsys.readouterr().out
+    markdown = capsys.readouterr().out
+    assert "| best of each layer | 12.5 s | 1.12×" in markdown
+    assert "| method | total | speedup |\n| --- | --: | --- |\n" in markdown
     assert cli.main(["export", str(folder), "--format", "totals"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert [found["time_s"] for found in content["totals"]] == [14.0, 18.5, 12.5]
@@ -280,6 +282,7 @@ def test_everybody_sees_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cli.main(["report", str(folder)]) == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "whole of net: 7 layers in 3 lines" in page
+    assert ("by the baseline" in said, "By the baseline" in page) == (False, False), "no method needs it to stand in"
     table = convbench.load(folder)
     totals, switches = convbench.totals(table), convbench.switches(table)
     assert list(totals["method"]) == ["autograd", "mine", "best of each layer"]

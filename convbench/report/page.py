@@ -60,6 +60,7 @@ def render(runs: Runs) -> str:
         overview=summary.overview(runs),
         headlines=explain.headlines(runs),
         shown=sections(runs),
+        leading="backward_" if lead.in_training(runs.rows).any() else "",
         split=split,
         lines=lines,
         intervals=intervals.said(runs.rows),
@@ -86,7 +87,8 @@ def networks(runs: Runs) -> list[dict[str, Any]]:
     return [
         {
             "heading": " · ".join([*([name] if len(runs.parts) > 1 else []), network_words.heading(total)]),
-            "rows": [network_words.cells(one, total) for one in (*total.methods, total.best)],
+            "rows": (rows := [network_words.cells(one, total) for one in (*total.methods, total.best)]),
+            "standing_in": any(row["by_baseline"] for row in rows),
             "sentences": network_words.sentences(total),
         }
         for name, part in zip(runs.names, runs.parts, strict=True)
@@ -173,7 +175,7 @@ def environments(found: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, An
     rows = [(key, [shown(one.get(key)) for _, one in found]) for key in keys]
     return {
         "names": [name for name, _ in found],
-        "rows": [(key, values, len(set(values)) > 1) for key, values in rows],
+        "rows": [(key, values, len(set(values)) > 1) for key, values in rows if any(values)],
     }
 
 

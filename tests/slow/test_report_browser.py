@@ -475,6 +475,8 @@ def test_paper_holds_every_configuration_and_row(opened: Browser, rows: list[Rec
     opened.run("window.dispatchEvent(new Event('beforeprint'))")
     assert opened.run(count, points) == sum(row.get("speed") is not None for row in rows)
     assert opened.run(count, lines) == min(len(rows), 500)
+    assert opened.run(count, "#table-head th") == 13, "what fits on a sheet"
+    assert opened.run(count, "#table-head button") == 0, "Chromium repeats a head on every page without its buttons"
     opened.run("window.dispatchEvent(new Event('afterprint'))")
     opened.run("document.getElementById('forest').scrollIntoView()")
     opened.wait(lambda: [opened.run(count, what) for what in (points, lines)] == before)
@@ -561,6 +563,38 @@ def test_tables_are_copied_for_papers(opened: Browser, kind: str) -> None:
     else:
         assert lines[1] == "|" + "---|" * 10
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize("table", ["axes-table", "failures-table", "rows-table", "environment-table"])
+def test_every_table_is_copied_without_its_buttons(opened: Browser, table: str) -> None:
+    opened.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    opened.run(f"document.querySelector('[data-table={table}] [data-copies=markdown]').click()")
+    head, rule, *body = opened.until("window.copied").splitlines()
+    assert len(body) == opened.run(f"return document.querySelectorAll('#{table} tbody tr').length")
+    assert {line.replace("\\|", "").count("|") for line in [head, rule, *body]} == {rule.count("|")}
+    assert "Show rows" not in "".join(body)
+
+
+def test_the_filter_offers_the_speed_that_the_headline_counts(browser: Browser, tmp_path: Path) -> None:
+    """In a training step nothing is faster here that is faster when called."""
+    rows = report_rows.table(kernel=(3, 5))
+    for row in rows:
+        if "speedup" in row:
+            row |= {"backward_speedup": 0.5, "backward_speedup_low": 0.4, "backward_speedup_high": 0.6}
+            row |= {"backward_speed": "slower" if row["method"] == "explicit" else "inconclusive"}
+        if "time_s" in row:
+            row["backward_time_s"] = row["time_s"]
+    show(browser, written(tmp_path / "run", rows))
+    assert "slower in 2 of 2" in browser.run("return document.querySelector('.headline').textContent")
+    browser.run(
+        """const s = document.querySelector('#filters select[data-facet=backward_speed]');
+           s.value = 'slower'; s.dispatchEvent(new Event('change'));"""
+    )
+    assert browser.run("return document.querySelector('#shown').textContent").startswith("2 of 10 rows")
+    assert cells(browser, "backward_speedup") == ["0.50×"] * 2
+    hints = browser.run("return document.getElementById('query-help').textContent")
+    assert "backward_speedup<0.9" in hints
+    assert browser.run("return document.querySelector('#filters select[data-facet=speed]')") is None
 
 
 @pytest.mark.parametrize("plot", PLOTS)

@@ -93,7 +93,9 @@ function ratio(x) {
 }
 
 const times = (x) => `${ratio(x)}×`;
-const RATIOS = new Set(["speedup", "speedup_low", "speedup_high"]);
+const RATIO = /(^|_)speedup(_|$)/;
+// What answers the first question leads: a training step's figures where the table has them (lead.py).
+const LEADING = has("backward_speedup") ? "backward_" : "";
 const BASE_UNITS = { s: [1, "s"], B: [1, "B"], "TFLOP/s": [1e12, "FLOP/s"], "GB/s": [1e9, "B/s"], MHz: [1e6, "Hz"] };
 
 // A cell's text.
@@ -101,7 +103,7 @@ function formatted(name, v) {
   if (v === null || v === undefined) return "";
   if (typeof v === "boolean") return v ? "yes" : "no";
   if (typeof v !== "number") return String(v);
-  if (RATIOS.has(name)) return times(v);
+  if (RATIO.test(name)) return times(v);
   if (name === "bytes" || name === "flops") return scaled(v, name === "bytes" ? "B" : "FLOP");
   const { type, unit } = columns.get(name);
   if (unit in BASE_UNITS) return scaled(v * BASE_UNITS[unit][0], BASE_UNITS[unit][1]);

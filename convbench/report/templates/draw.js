@@ -5,8 +5,8 @@ const FONT = { background: "transparent", fontFamily: "inherit", fontSize: "12px
 
 // What fits between the margins of A4 and of letter paper, in pixels.
 const PAPER_WIDTH = 690;
-// On paper nothing can be turned or scrolled: every configuration and row that passes the filter is there, up to these.
-const paper = { printing: false, pages: 50, rows: 500 };
+// On paper nothing can be turned or scrolled: every configuration and row that passes the filter is there, up to these, with the first of its columns.
+const paper = { printing: false, pages: 50, rows: 500, columns: 13 };
 const plots = [];
 const nothingShown = () => (COUNT ? "No row matches the filter." : "The table has no rows.");
 

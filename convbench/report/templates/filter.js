@@ -5,7 +5,7 @@ const FACETS_AT_MOST = 10;
 const filter = { query: "", facets: new Map(), chosen: null, rows: d3.range(COUNT), problem: "" };
 const listeners = [];
 
-const searched = ["label", "case", "method", "status", "accuracy", "speed", "dtype", "device", "reason", "config_id", "run", ...payload.labels];
+const searched = ["label", "case", "method", "status", "accuracy", `${LEADING}speed`, "dtype", "device", "reason", "config_id", "run", ...payload.labels];
 const texts = new Array(COUNT);
 function textOf(row) {
   texts[row] ??= searched.map((name) => value(name, row) ?? "").join("\u0000").toLowerCase();
@@ -73,7 +73,7 @@ function applyFilter() {
 }
 
 function facetNames() {
-  const usual = ["method", "status", "accuracy", "speed"];
+  const usual = ["method", "status", "accuracy", `${LEADING}speed`];
   const names = [...usual, ...payload.axes.filter((axis) => !usual.includes(axis))];
   return names.filter((name) => has(name) && distinct(name).length > 1 && distinct(name).length <= 60).slice(0, FACETS_AT_MOST);
 }
@@ -82,7 +82,7 @@ function buildFilters() {
   const form = document.getElementById("filters");
   const search = element("input", {
     type: "search", id: "query", autocomplete: "off", spellcheck: "false", "aria-describedby": "query-help",
-    placeholder: "bfloat16 speedup>1.1 status=ok",
+    placeholder: `bfloat16 ${LEADING}speedup>1.1 status=ok`,
     oninput: debounce((event) => { filter.query = event.target.value; applyFilter(); }, 150),
   });
   const choices = facetNames().map((name) => select(name, [["", "all"], ...distinct(name).map((v) => [String(v), formatted(name, v)])], "", (v) => {

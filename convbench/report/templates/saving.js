@@ -50,10 +50,13 @@ const LATEX_MARKS = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", $: "\\$
 
 const NUMBER = /^([−-]?[\d.]+(e[−-]?\d+)?( ?[a-zA-Zµ%×/]+)?|NaN|[−-]?∞|)$/;
 
-// What is to be copied: the head, the lines below it, and which columns hold numbers. Of a table of the page as it is shown.
+// What is to be copied: the head, the lines below it, and which columns hold numbers. Of a table of the page as it is shown,
+// without its buttons and what belongs to them.
 function ofTable(table) {
-  const [head, ...body] = [...table.rows].map((line) => [...line.cells].map((one) => one.innerText.replace(/\s+/g, " ").trim()));
-  return { head, body, right: [...(table.tBodies[0]?.rows[0]?.cells ?? [])].map((one) => one.classList.contains("number")) };
+  const shown = (line) => [...line.cells].filter((one) => !one.querySelector("[data-rows]") && !one.classList.contains("buttons"));
+  const text = (one) => one.innerText.replace(/\s+/g, " ").trim();
+  const [head, ...body] = [...table.rows].filter((line) => !line.classList.contains("detail")).map((line) => shown(line).map(text));
+  return { head, body, right: shown(table.tBodies[0]?.rows[0] ?? { cells: [] }).map((one) => one.classList.contains("number")) };
 }
 
 // The same of a plot's records.

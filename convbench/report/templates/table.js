@@ -1,5 +1,7 @@
 // The rows: sorted by a click on a heading, in pages, with the columns one chooses; downloaded as they are shown.
-const USUAL = ["method", "status", "accuracy", "bound_ratio", "rel_l2_err", "backward_time_s", "backward_speedup", "backward_speed", "time_s", "speedup", "speedup_low", "speedup_high", "speed", "wall_speedup", "wall_speed", "converged", "tflops"];
+const FIGURES = ["time_s", "speedup", "speedup_low", "speedup_high", "speed"].map((name) => LEADING + name);
+// Beside what leads, the calls' own without their intervals.
+const USUAL = ["method", "status", "accuracy", "bound_ratio", "rel_l2_err", ...FIGURES, "time_s", "speedup", "speed", "wall_speedup", "wall_speed", `${LEADING}converged`, "tflops"];
 const table = { columns: [], sort: "", descending: false, page: 0, size: 25, rows: [] };
 
 function chooseColumns() {
@@ -25,18 +27,20 @@ function showTable() {
   table.page = Math.min(table.page, pages - 1);
   const from = paper.printing ? 0 : table.page * table.size;
   const rows = table.rows.slice(from, from + (paper.printing ? paper.rows : table.size));
-  document.getElementById("table-head").replaceChildren(element("tr", {}, ...table.columns.map(heading)));
+  document.getElementById("table-head").replaceChildren(element("tr", {}, ...columnsShown().map(heading)));
   document.getElementById("table-body").replaceChildren(...rows.flatMap((row) => [rowLine(row), closerLine(row)].filter(Boolean)));
   document.getElementById("table-place").textContent = rows.length ? `rows ${(from + 1).toLocaleString("en")}–${(from + rows.length).toLocaleString("en")} of ${table.rows.length.toLocaleString("en")}` : "no row matches the filter";
   document.getElementById("table-first").disabled = document.getElementById("table-previous").disabled = table.page === 0;
   document.getElementById("table-last").disabled = document.getElementById("table-next").disabled = table.page === pages - 1;
 }
 
+const columnsShown = () => (paper.printing ? table.columns.slice(0, paper.columns) : table.columns);
+
 // A click on a row, or Enter, shows its samples; a click that selects text does not.
 function rowLine(row) {
   const look = () => { if (!String(getSelection())) { lookCloser(row); document.querySelector(`#table-body tr[data-row="${row}"]`)?.focus(); } };
   const keys = (event) => { if (event.key === "Enter") { event.preventDefault(); look(); } };
-  return element("tr", { tabindex: "0", "data-row": row, "aria-expanded": String(closer.row === row), onclick: look, onkeydown: keys }, ...table.columns.map((name) => cell(name, row)));
+  return element("tr", { tabindex: "0", "data-row": row, "aria-expanded": String(closer.row === row), onclick: look, onkeydown: keys }, ...columnsShown().map((name) => cell(name, row)));
 }
 
 const isNumeric = (name) => ["int", "float"].includes(columns.get(name).type);
@@ -45,9 +49,14 @@ function heading(name) {
   const { meaning, unit } = columns.get(name);
   const sorted = table.sort === name ? (table.descending ? "descending" : "ascending") : "none";
   const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sorted];
+  // Chromium repeats a head on every page, but no button in it.
+  if (paper.printing) return element("th", { scope: "col", class: isNumeric(name) ? "number" : null }, ...breakable(name));
   const button = element("button", { type: "button", title: meaning + (unit ? ` (${unit})` : ""), "data-column": name, onclick: () => sortBy(name) }, name, element("span", { "aria-hidden": "true" }, arrow));
   return element("th", { scope: "col", "aria-sort": sorted, class: isNumeric(name) ? "number" : null }, button);
 }
+
+// On paper a long name goes on below, after an underscore.
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
 
 function sortBy(name) {
   if (table.sort !== name) Object.assign(table, { sort: name, descending: false });
