@@ -17,7 +17,7 @@ import pytest
 from convbench.execution.execute import RunOptions, driving, execute, review
 from convbench.execution.interrupt import StopNow
 from convbench.execution.outcome import Outcome, exit_code
-from convbench.execution.source import code_key, is_found
+from convbench.execution.source import check_found, code_key, is_found
 from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Measure, Spec
 from convbench.results import store
@@ -135,6 +135,32 @@ def test_a_module_is_found_without_being_imported(tmp_path: Path, monkeypatch: p
     (package / "__init__.py").write_text("import something_else_that_is_missing\n")
     assert is_found("their_other_package.cannot_be_told")
     assert "their_other_package" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("my_kernel:fast", "no module my_kernel in the working directory or on sys.path; did you mean my_kernels?"),
+        ("my_kernels:fsat", "there is no fsat in my_kernels; did you mean fast?"),
+        ("my_kernels:slow", "there is no slow in my_kernels"),
+        ("my_kernels:fast", None),
+        ("my_kernels:bound", None),
+        ("opaque:anything", None),
+    ],
+)
+def test_a_misspelt_function_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, expected: str | None
+) -> None:
+    (tmp_path / "my_kernels.py").write_text("import torch\nfrom torch import add as bound\ndef fast(problem): ...\n")
+    (tmp_path / "opaque.py").write_text("from my_kernels import *\n")
+    monkeypatch.chdir(tmp_path)
+    importlib.invalidate_caches()
+    if expected is None:
+        check_found("methods", method)
+    else:
+        with pytest.raises(InvalidValue) as refused:
+            check_found("methods", method)
+        assert str(refused.value) == f"methods={method}: {expected}"
 
 
 def test_one_child_serves_all_parts_of_a_driven_sweep(run: RunOptions) -> None:

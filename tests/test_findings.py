@@ -89,7 +89,7 @@ def test_timings_that_did_not_settle():
     wide = timed(spec(kernel=5, methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 5e-5}, half_width=0.1)
     (finding,) = found(records + wide, "unsettled")
     assert finding.sentence == (
-        "1 of 4 timings did not reach the requested precision (marked *); widest: explicit [1.80, 2.20], kernel 5"
+        "1 of 4 timings missed the requested precision (marked *); widest: explicit [1.80, 2.20], kernel 5"
     )
     assert (finding.severity, finding.remedy) == (
         "warning",
@@ -337,7 +337,7 @@ def test_means_that_say_something_else_than_medians():
     records = timed(spec(methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 1e-4})
     records[1] |= {**means, "mean_differs": True}
     assert sentence(records, "mean_differs") == (
-        "explicit does work in some calls only (marked ^): its speedup is 1.00× by the median and 0.50× [0.45, 0.55] "
+        "some calls of explicit do work that others do not (marked ^): its speedup is 1.00× by the median and 0.50× [0.45, 0.55] "
         "by the mean, which training pays"
     )
     records[1]["mean_differs"] = False

@@ -284,8 +284,8 @@ def test_findings_say_what_the_engine_takes_and_what_is_lost_in_it() -> None:
     )
     assert "larger batch" in found["engine_bound"].remedy
     assert found["not_in_training"].sentence == (
-        "faster than the baseline on cpu when called, and not as the backward of an autograd.Function: "
-        "both such results; explicit 4.00× and 0.80× (kernel 3)"
+        "faster when called, not in a training step (as the backward of an autograd.Function): both results that beat "
+        "the baseline on cpu; explicit 4.00× when called and 0.80× in a step (kernel 3)"
     )
     large = [{**r, "engine_s": 1e-6} for r in trained(kernel=3)]
     assert "engine_bound" not in {f.kind for f in find(Rows.of(large))}

@@ -187,7 +187,7 @@ def test_no_two_lines_of_the_table_look_the_same():
 def test_timings_that_did_not_settle_are_marked_and_explained():
     said = " ".join(text(mixed(), 80).split())
     assert "1.25× [1.19, 1.31]*" in said
-    assert "did not reach the requested precision (marked *)" in said
+    assert "missed the requested precision (marked *)" in said
     assert "→ measure=rigorous (under budget_s: a larger one), or a quieter machine" in said
 
 

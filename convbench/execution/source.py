@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from ..facts.case import InvalidValue, did_you_mean
 from ..facts.module_files import file_of, spec_of
 
 
@@ -23,6 +25,36 @@ def code_key(method: str) -> str:
         return hashlib.sha256(Path(origin).read_bytes()).hexdigest()[:8] if origin else ""
     except OSError:
         return ""
+
+
+OPAQUE = re.compile(r"import\s*\(?\s*\*|__getattr__|__dict__|\b(exec|globals|locals|setattr|vars)\s*\(")
+"""Source that may give a module names which are not written in it."""
+NAMES = re.compile(r"^(?:(?:async )?def|class)\s+(\w+)|^(\w+)\s*=", re.M)
+
+
+def check_found(key: str, method: str) -> None:
+    """Raises InvalidValue where the module of a user's own method, or its function, is not there. Nothing is imported;
+    what cannot be told counts as found."""
+    module, _, function = method.partition(":")
+    if not is_found(module):
+        near = did_you_mean(module, (path.stem for path in Path.cwd().glob("*.py")))
+        raise InvalidValue(key, f"{key}={method}: no module {module} in the working directory or on sys.path{near}")
+    text = _source_of(module)
+    if text is not None and not re.search(rf"\b{re.escape(function)}\b", text):
+        near = did_you_mean(function, (a or b for a, b in NAMES.findall(text)))
+        raise InvalidValue(key, f"{key}={method}: there is no {function} in {module}{near}")
+
+
+def _source_of(module: str) -> str | None:
+    """The text of a module in which all of its names are written; None where that cannot be told."""
+    origin = file_of(module)
+    if not origin or not origin.endswith(".py"):
+        return None
+    try:
+        text = Path(origin).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if OPAQUE.search(text) else text
 
 
 def is_found(module: str) -> bool:

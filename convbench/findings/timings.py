@@ -46,9 +46,10 @@ def not_in_training(rows: Rows) -> Iterator[Finding]:
         first = int(worst[0])
         among = compared & rows.equal("device", device) & rows.equal("speed", "faster")
         sentence = (
-            f"faster than the baseline on {device} when called, and not as the backward of an autograd.Function: "
-            f"{share(where, among, 'such result')}; {rows.value('method', first)} {units.times(call[first])} and "
-            f"{units.times(trained[first])}{at(rows, first, ' (', ')')}"
+            "faster when called, not in a training step (as the backward of an autograd.Function): "
+            f"{share(where, among, 'result')} that beat the baseline on {device}; {rows.value('method', first)} "
+            f"{units.times(call[first])} when called and {units.times(trained[first])} in a step"
+            f"{at(rows, first, ' (', ')')}"
         )
         yield Finding("warning", "not_in_training", sentence, LEAVE_IT_OUT, len(where), *worst_of(rows, worst))
 
@@ -99,7 +100,7 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
     if np.isfinite(ratio[first]):
         low, high = (ends[end][first] for end in ("low", "high"))
         widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
-    sentence = f"{share(where, timed, 'timing')} did not reach the requested precision (marked *){widest}"
+    sentence = f"{share(where, timed, 'timing')} missed the requested precision (marked *){widest}"
     presets = [name.partition(" ")[0] for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
     # The table does not tell a run within budget_s, which refuses measure=rigorous.
     remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"

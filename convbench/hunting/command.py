@@ -229,11 +229,8 @@ def _phases(space: Space, seed: int, budget_s: float, guided: bool) -> Iterator[
 
 
 def _check_modules(space: Space) -> None:
-    from ..execution.source import is_found
+    from ..execution.source import check_found
 
     for method in (*space.asked.methods, space.asked.baseline):
-        module, colon, _ = method.partition(":")
-        if colon and not is_found(module):
-            raise InvalidValue(
-                "methods", f"methods={method}: no module {module} in the working directory or on sys.path"
-            )
+        if ":" in method:
+            check_found("methods", method)

@@ -15,7 +15,7 @@ from typing import Any
 from ..execution import git
 from ..execution.execute import RunOptions, driving, execute
 from ..execution.outcome import Outcome
-from ..execution.source import is_found
+from ..execution.source import check_found
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.record import Record
@@ -150,12 +150,10 @@ def facts_of(settings: Settings, configurations: int) -> dict[str, Any]:
 
 
 def check_modules(sweep: Sweep) -> None:
-    """Raises InvalidValue for a method of the user's own whose module cannot be found; it is not imported."""
+    """Raises InvalidValue for a method of the user's own whose module or function cannot be found; nothing is imported."""
     named = {name: key for grid in sweep.grids for key, name in grid.own_methods()}
     for name, key in named.items():
-        module = name.partition(":")[0]
-        if not is_found(module):
-            raise InvalidValue(key, f"{key}={name}: no module {module} in the working directory or on sys.path")
+        check_found(key, name)
 
 
 def single(sweep: Sweep, settings: Settings) -> tuple[Run, float]:
