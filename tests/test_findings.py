@@ -337,8 +337,8 @@ def test_means_that_say_something_else_than_medians():
     records = timed(spec(methods=("autograd", "explicit")), {"autograd": 1e-4, "explicit": 1e-4})
     records[1] |= {**means, "mean_differs": True}
     assert sentence(records, "mean_differs") == (
-        "some calls of explicit do work that others do not (marked ^): its speedup is 1.00× by the median and 0.50× [0.45, 0.55] "
-        "by the mean, which training pays"
+        "some calls of explicit do work that others do not (marked ^): its speedup is 1.00× by the median and "
+        "0.50× [0.45, 0.55] by the mean, which training pays"
     )
     records[1]["mean_differs"] = False
     assert not found(records, "mean_differs")
