@@ -150,7 +150,7 @@ def facts_of(settings: Settings, configurations: int) -> dict[str, Any]:
 
 
 def check_modules(sweep: Sweep) -> None:
-    """Raises InvalidValue for a method of the user's own whose module or function cannot be found; nothing is imported."""
+    """Raises InvalidValue for a user's own method whose module or function cannot be found; nothing is imported."""
     named = {name: key for grid in sweep.grids for key, name in grid.own_methods()}
     for name, key in named.items():
         check_found(key, name)
