@@ -191,6 +191,25 @@ def test_timings_that_did_not_settle_are_marked_and_explained():
     assert "→ measure=rigorous (under budget_s: a larger one), or a quieter machine" in said
 
 
+def test_a_method_with_a_long_name_is_one_line_on_80_columns():
+    methods = {"autograd": 1e-4, "explicit": 8e-5, "my_kernels:grad_input": 9e-5}
+    records = [
+        r
+        for kernel in (3, 5)
+        for stride in (1, 2)
+        for r in timed(spec(tuple(methods), kernel=kernel, stride=stride), methods)
+    ]
+    records[-1] |= {"accuracy": "fail", "speed": None, "time_s": None, "speedup": None}
+    records[1] |= {"accuracy": "reduced"}
+    said = text([r | ({} if r["method"] == "autograd" else {"call_speedup": 1.5}) for r in records], 80)
+    assert re.search(r"^kernel 3 · stride 2$", said, re.MULTILINE)
+    lines = [line.split()[0] for line in said.split("needs attention")[0].splitlines() if line.startswith("  ")]
+    assert lines == [*methods] * 4
+    assert re.search(r"^  explicit +80.0 µs .* faster · reduced", said, re.MULTILINE)
+    assert re.search(r"^  my_kernels:grad_input +fail$", said, re.MULTILINE)
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_reasons_counts_and_left_out_combinations():
     said = text(mixed(), 200, Context(illegal=3, missing=2))
     assert (

@@ -45,8 +45,8 @@ def means(rows: Rows) -> Iterator[Finding]:
         often = within(where, rows.known("mean_differs") & rows.equal("method", method), "configuration")
         by_mean = units.interval(mean[first], low, high)
         sentence = (
-            f"some calls of {method} do work that others do not{often} (marked ^): its speedup is {median[first]:.2f}× by the "
-            f"median and {by_mean} by the mean, which training pays{at(rows, first, ', ')}"
+            f"some calls of {method} do work that others do not{often} (marked ^): its speedup is "
+            f"{median[first]:.2f}× by the median and {by_mean} by the mean, which training pays{at(rows, first, ', ')}"
         )
         yield Finding("warning", "mean_differs", sentence, "", len(where), *worst_of(rows, worst))
 

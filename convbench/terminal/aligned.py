@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from rich.text import Text
@@ -33,12 +33,14 @@ class Aligned:
 
     columns: Sequence[Column]
     parts: Sequence[Part]
+    headings: Sequence[Text] = ()
+    """One above each part, or none."""
 
     def kept(self) -> Aligned:
         """Without the columns that are empty in every row."""
         used = [i for i in range(len(self.columns)) if any(row[i].plain for part in self.parts for row in part)]
         parts = [[[row[i] for i in used] for row in part] for part in self.parts]
-        return Aligned([self.columns[i] for i in used], parts)
+        return replace(self, columns=[self.columns[i] for i in used], parts=parts)
 
     def widths(self) -> list[int]:
         """Columns as wide as their widest cell; the last of a group grows where the group's head is wider."""
@@ -63,18 +65,20 @@ class Aligned:
 
     @property
     def width(self) -> int:
-        return sum(self.widths()) + sum(map(self._gap, range(len(self.columns))))
+        table = sum(self.widths()) + sum(map(self._gap, range(len(self.columns))))
+        return max([table, *(heading.cell_len for heading in self.headings)])
 
     def lines(self) -> list[Text]:
-        """The heads, a rule, and the rows; a blank line between parts of more than one row."""
+        """The heads, a rule, and the rows; a blank line between parts of more than one row or with headings."""
         widths = self.widths()
         out = [self._over(widths)] if any(c.group for c in self.columns) else []
         out.append(self._line([Text(c.head, style="heading") for c in self.columns], widths))
         out.append(Text("─" * self.width, style="rule", no_wrap=True))
-        spaced = any(len(part) > 1 for part in self.parts)
+        spaced = any(len(part) > 1 for part in self.parts) or bool(self.headings)
         for number, part in enumerate(self.parts):
             if spaced and number:
                 out.append(Text(""))
+            out.extend(self.headings[number : number + 1])
             out.extend(self._line(row, widths) for row in part)
         return out
 

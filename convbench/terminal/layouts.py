@@ -1,4 +1,4 @@
-"""The final table in four shapes, from one line per configuration to a stack of lines for the narrowest terminal."""
+"""The final table in several shapes, from one line per configuration to a stack of lines for the narrowest terminal."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def listed(content: Content) -> Aligned:
             (Column("err/bound", True), error_cell),
             (Column("rel. error", True), relative_cell),
         ]
-    return _listed(content, cells)
+    return _listed(content, cells, setting_columns(content))
 
 
 def terse(content: Content) -> Aligned:
@@ -270,11 +270,34 @@ def terse(content: Content) -> Aligned:
         cells = [] if content.accuracy else cells
         cells = [(Column("time", True), time_cell), (Column("speedup"), _speedup_or_baseline), *cells]
         cells[2:2] = [(Column(""), speed_cell), *others(content)]
-    return _listed(content, cells)
+    return _listed(content, cells, setting_columns(content))
 
 
-def _listed(content: Content, cells: Sequence[tuple[Column, Cell]]) -> Aligned:
+def headed(content: Content) -> Aligned:
+    """As `terse`, with a configuration's settings above its methods; an accuracy other than ok beside the verdict."""
+    cells: list[tuple[Column, Cell]] = [(Column("accuracy"), outcome_cell), (Column("err/bound", True), error_cell)]
+    if content.timed:
+        cells = [(Column("time", True), time_cell), (Column("speedup"), _speedup_or_baseline)]
+        cells += [(Column(""), _verdict_cell), *others(content)]
+    table = _listed(content, cells, ())
+    parts = [[[Text("  ") + row[0], *row[1:]] for row in part] for part in table.parts]
+    return Aligned(table.columns, parts, _headings(content))
+
+
+def _verdict_cell(row: Record) -> Text:
+    """The verdict on speed, and that on accuracy where it is another one than ok."""
+    words = [speed_cell(row), Text("") if row.get("accuracy") == "ok" else accuracy_cell(row)]
+    return Text(" · ").join([word for word in words if word.plain])
+
+
+def _headings(content: Content) -> list[Text]:
+    """What names each configuration."""
     settings = setting_columns(content)
+    named = [[f"{head} {value}" for head, show in settings if (value := show(line.any_row))] for line in content.lines]
+    return [Text(" · ".join(words), style="heading") for words in named]
+
+
+def _listed(content: Content, cells: Sequence[tuple[Column, Cell]], settings: Sequence[Setting]) -> Aligned:
     heads = [*(Column(head) for head, _ in settings), Column("method"), *(column for column, _ in cells)]
     parts = []
     for line in content.lines:
@@ -308,15 +331,11 @@ def entries(line: Line, content: Content) -> list[tuple[str, Record]]:
 
 def stacked(content: Content) -> list[Text]:
     """A heading for each configuration and two short lines for each method, for 40 columns."""
-    settings = setting_columns(content)
     indent = min(12, max(map(len, content.methods)))
     out: list[Text] = []
-    for line in content.lines:
-        if out:
-            out.append(Text(""))
-        named = [f"{head} {value}" for head, show in settings if (value := show(line.any_row))]
-        if named:
-            out.append(Text(" · ".join(named), style="heading"))
+    for line, heading in zip(content.lines, _headings(content), strict=True):
+        out += [Text("")] if out else []
+        out += [heading] if heading.plain else []
         for method, row in entries(line, content):
             out.extend(_stack(method.ljust(indent), row, content))
     return out
@@ -338,8 +357,8 @@ def lines(content: Content, width: int) -> tuple[list[Text], int]:
     """The first shape that fits into `width` columns, and how many rows a configuration has in it."""
     one_by_one = len(content.lines) == 1 or content.baseline is None
     shapes = [] if one_by_one else [wide, paired] if content.timed else [wide]
-    for shape in (*shapes, listed, terse):
+    for shape in (*shapes, listed, terse, *([] if len(content.lines) == 1 else [headed])):
         table = shape(content)
         if table.width <= width:
-            return table.lines(), max(len(part) for part in table.parts)
+            return table.lines(), max(len(part) for part in table.parts) + bool(table.headings)
     return stacked(content), 2 * len(content.methods) + 1
