@@ -89,7 +89,9 @@ class Comparison:
         parts.append(f"{len(j.improvements)} better or faster, {len(j.fresh)} new")
         text = "; ".join(parts) + "."
         if j.resolution is not None and math.isfinite(j.resolution):
-            text += f" Sensitivity: slowdowns of {share(j.resolution - 1)} would have been detected in half of the cells."
+            text += (
+                f" Sensitivity: slowdowns of {share(j.resolution - 1)} would have been detected in half of the cells."
+            )
         elif j.resolution is not None:
             text += " Half of the speedups have no interval to compare."
         if j.coarse:
