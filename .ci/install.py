@@ -210,7 +210,10 @@ def install(uv: str | None, words: Sequence[str], lines: Sequence[str]) -> None:
         held.write_text("\n".join(lines if uv else without_hashes(lines)) + "\n", encoding="utf-8")
         if uv:
             command = [uv, "pip", "install", f"--python={sys.executable}", f"--constraints={held}"]
-            command += [f"--build-constraints={held}", *more, *words]
+            # As pip does. Where PYTHONDONTWRITEBYTECODE is set, as images for containers have it, each process would
+            # compile anew whatever it imports, sympy and pandas above all. Elsewhere Python writes what is needed itself.
+            compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
+            command += [f"--build-constraints={held}", *compiled, *more, *words]
             subprocess.run(command, check=True, env=uv_environment(pip_settings()))
             return
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"--constraint={held}"]

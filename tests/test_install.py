@@ -209,6 +209,20 @@ def test_uv_may_be_chosen_and_forbidden(setup: ModuleType, monkeypatch: pytest.M
     assert setup.find_uv([]) is None
 
 
+@pytest.mark.parametrize("writes", [True, False])
+def test_bytecode_is_there_where_python_does_not_write_it(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, writes: bool
+) -> None:
+    """Else every process of every sweep compiles torch and sympy anew."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr(setup.subprocess, "run", lambda command, **_: asked.append(command))
+    monkeypatch.setattr(setup, "pip_settings", dict)
+    monkeypatch.setattr(setup.sys, "dont_write_bytecode", not writes)
+    setup.install("uv", ["torch"], [])
+    (command,) = asked
+    assert ("--compile-bytecode" in command) is not writes
+
+
 def test_constraints_are_the_lock_without_its_hashes() -> None:
     assert (ROOT / "constraints.txt").read_text(encoding="utf-8") == script("lock").exported(LOCK)
 
