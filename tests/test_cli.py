@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -306,7 +305,7 @@ QUICK = [
 def test_help_and_cfg_answer_without_torch(tmp_path: Path, arguments: list[str]) -> None:
     program = (
         "import sys; from convbench.cli import main; code = main(sys.argv[1:])\n"
-        "print(code, sorted({'torch', 'pandas', 'numpy'} & sys.modules.keys()), file=sys.stderr)"
+        "print(code, sorted({'torch', 'pandas', 'numpy', 'pyarrow'} & sys.modules.keys()), file=sys.stderr)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program, *arguments]
@@ -314,19 +313,6 @@ def test_help_and_cfg_answer_without_torch(tmp_path: Path, arguments: list[str])
     assert done.stderr == "0 []\n"
     assert done.stdout
     assert not list(tmp_path.iterdir())
-
-
-def test_cfg_costs_a_fraction_of_importing_torch(tmp_path: Path) -> None:
-    """Processor time, which other work on the machine does not change."""
-
-    def cost(*command: str) -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    cfg = min(cost(sys.executable, "-m", "convbench", "--cfg", "job") for _ in range(2))
-    assert cfg < 0.5 * cost(sys.executable, "-c", "import torch")
 
 
 def test_cfg_shows_what_a_run_would_use(capsys: pytest.CaptureFixture[str]) -> None:
