@@ -99,7 +99,7 @@ def test_inline_functions_are_judged_and_timed_in_processes_of_their_own() -> No
     quick = {"measure__looks": (20,), "measure__min_time_s": 0.05, "measure__memory": False}
     table = convbench.run(methods=["autograd", defined_inside(), caching], kernel=3, **quick, **SMALL)
     rows = table.set_index("method")
-    assert rows.loc["inline:mine", "accuracy"] == "ok"
+    assert rows.loc["inline:mine", "accuracy"] == "ok", rows["reason"].to_dict()
     assert (rows.loc["inline:mine", "samples"], rows.loc["inline:mine", "processes"]) == (4 * 20, 4)
     assert "right only for the values that it was prepared on" in str(rows.loc[f"{__name__}:caching", "reason"])
 
