@@ -38,13 +38,13 @@ check-repo: $(VENV)/dev.stamp ## the tests of what changes a few times a year: w
 .PHONY: test-slow
 test-slow: $(VENV)/slow.stamp ## the tests against real systems: Slurm, Ray, Chromium, builds, many kills
 	$(BIN)/python -m pytest -m slow --timeout=900 --numprocesses $(JOBS) --dist worksteal --durations=25 $(ARGS)
-	CONVBENCH_EXAMPLES=3 $(BIN)/python -m pytest tests/test_accuracy.py tests/test_cli.py::test_no_words_end_in_a_traceback tests/test_examples.py tests/test_gradients.py tests/test_methods.py
+	CONVBENCH_EXAMPLES=3 $(BIN)/python -m pytest -m 'hypothesis and not slow' --numprocesses $(JOBS) --dist worksteal tests/test_accuracy.py tests/test_cli.py tests/test_examples.py tests/test_gradients.py tests/test_methods.py
 
 .PHONY: campaigns
 campaigns: $(VENV)/dev.stamp ## before a release: spoilt command lines, damaged files, kills, large sweeps, deceptions
 	$(BIN)/python -m tests.fault_campaigns.command_lines --count 2000
 	$(BIN)/python -m tests.fault_campaigns.damaged_files --count 500
-	CONVBENCH_CONFIGURATIONS=100000 $(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py tests/slow/test_scale.py
+	CONVBENCH_KILLS=50 CONVBENCH_CONFIGURATIONS=100000 $(BIN)/python -m pytest -m slow --timeout=3600 -s tests/slow/test_kills.py tests/slow/test_scale.py
 	$(BIN)/python -m convbench validate --judge
 	CONVBENCH_CAMPAIGNS=1 $(BIN)/python -m pytest -m campaign --timeout=3600
 
