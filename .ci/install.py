@@ -211,7 +211,7 @@ def install(uv: str | None, words: Sequence[str], lines: Sequence[str]) -> None:
         if uv:
             command = [uv, "pip", "install", f"--python={sys.executable}", f"--constraints={held}"]
             # As pip does. Where PYTHONDONTWRITEBYTECODE is set, as images for containers have it, each process would
-            # compile anew whatever it imports, sympy and pandas above all. Elsewhere Python writes what is needed itself.
+            # compile anew whatever it imports, sympy and pandas above all. Elsewhere Python writes what it needs.
             compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
             command += [f"--build-constraints={held}", *compiled, *more, *words]
             subprocess.run(command, check=True, env=uv_environment(pip_settings()))

@@ -22,9 +22,13 @@ MARK = re.compile(r"<!-- test: (skip because|needs|add) (.+?) -->")
 READING = ("report", "compare", "show", "export", "history", "methods", "recompute", "trace")
 """Subcommands that measure nothing."""
 
-SHORT = "measure.max_time_s=1"
+SHORT = "measure.processes=1 measure.looks=[10] measure.max_time_s=1"
 """Is added where a block says nothing: a machine with other work on it never comes to the precision asked for, and
-measure=rigorous would try for six minutes. Everything else is as it stands there."""
+measure=rigorous would try for six minutes. tests/test_passes.py and tests/test_api.py are about further processes.
+Everything else is as it stands there."""
+
+FEW = {"validate": "budget_s=10", "hunt": "limit=3"}
+"""The like for subcommands that have no pairs of their own."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Block:
         first = (words[words.index("convbench") + 1 :] or [""])[0]
         if first in READING:
             return ""
-        return self.add or ("" if first in ("validate", "hunt") else SHORT)
+        return self.add or FEW.get(first, SHORT)
 
 
 def blocks(page: Path) -> list[Block]:

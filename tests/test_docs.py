@@ -135,7 +135,8 @@ def test_words_are_added_to_what_measures_alone(tmp_path: Path) -> None:
     page.write_text(f"```console\n{body}\n```\n<!-- test: add limit=1 -->\n```console\n{body}\n```\n")
     short, marked = (block.as_run() for block in commands.blocks(page))
     run = "time python -m convbench -m      kernel=3"
-    assert short == [f"{run} {commands.SHORT}", "convbench report x", "ls", "convbench validate > f", "pytest -q"]
+    few = f"convbench validate > f {commands.FEW['validate']}"
+    assert short == [f"{run} {commands.SHORT}", "convbench report x", "ls", few, "pytest -q"]
     assert marked == [
         f"{run} limit=1",
         "convbench report x",

@@ -1,4 +1,4 @@
-"""A sweep of 60 configurations on a launcher, one of whose jobs is killed in the middle."""
+"""A sweep of 30 configurations on a launcher, one of whose jobs is killed in the middle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 # Timing takes a few tenths of a second per configuration, so that a chunk is still at work when its job is killed.
 SWEEP = ("measure=quick", "size=4", "kernel=3", "in_channels=1", "methods=[autograd,explicit]")
-NUMBER = 60
+NUMBER = 30
 
 
 @dataclass(frozen=True)

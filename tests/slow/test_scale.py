@@ -1,6 +1,6 @@
-"""What 10,000 configurations and more cost, beside plain Hydra in the same run.
+"""What thousands of configurations cost, beside plain Hydra in the same run.
 
-`pytest -m slow -s tests/slow/test_scale.py` prints the table of docs/robustness.md.
+`CONVBENCH_CONFIGURATIONS=10000 pytest -m slow -s tests/slow/test_scale.py` prints the table of docs/robustness.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.processes import ROOT, make_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-CONFIGURATIONS = int(os.environ.get("CONVBENCH_CONFIGURATIONS", "20000"))
+CONFIGURATIONS = int(os.environ.get("CONVBENCH_CONFIGURATIONS", "5000"))
 """Of the largest sweep; `make campaigns` runs 100,000."""
 
 TINY = ["op=conv2d", "size=4", "kernel=3", "in_channels=1", "out_channels=1", "methods=[autograd,explicit]"]
@@ -113,14 +113,16 @@ def plain_hydra(count: int, folder: Path) -> Cost:
 
 
 def test_overhead_beside_plain_hydra(tmp_path: Path) -> None:
-    small = sweep(1_000, tmp_path / "small")
-    large = sweep(10_000, tmp_path / "large")
-    hydra = [plain_hydra(count, tmp_path / f"hydra{count}") for count in (20, 120)]
+    fewer, jobs = CONFIGURATIONS // 10, 50
+    small = sweep(fewer, tmp_path / "small")
+    large = sweep(CONFIGURATIONS, tmp_path / "large")
+    hydra = [plain_hydra(count, tmp_path / f"hydra{count}") for count in (10, 10 + jobs)]
     # What a run costs once is left out on both sides.
-    per = (large.wall_s - small.wall_s) / 9_000, (large.cpu_s - small.cpu_s) / 9_000
-    per_job = (hydra[1].wall_s - hydra[0].wall_s) / 100, (hydra[1].cpu_s - hydra[0].cpu_s) / 100
+    more = CONFIGURATIONS - fewer
+    per = (large.wall_s - small.wall_s) / more, (large.cpu_s - small.cpu_s) / more
+    per_job = (hydra[1].wall_s - hydra[0].wall_s) / jobs, (hydra[1].cpu_s - hydra[0].cpu_s) / jobs
     overhead_s = per[0] - own_work_s(tmp_path / "large")
-    print("\n| | convbench, 10,000 | plain Hydra, 100 trivial jobs | ratio |\n|---|---|---|---|")
+    print(f"\n| | convbench, {CONFIGURATIONS:,} | plain Hydra, {jobs} trivial jobs | ratio |\n|---|---|---|---|")
     for name, own, plain in (
         ("wall time per configuration", per[0], per_job[0]),
         ("CPU time per configuration", per[1], per_job[1]),
@@ -128,26 +130,22 @@ def test_overhead_beside_plain_hydra(tmp_path: Path) -> None:
     ):
         print(f"| {name} | {own * 1e3:.2f} ms | {plain * 1e3:.0f} ms | {plain / own:.0f} |")
     print(f"| start to first row | {large.first_s:.1f} s | | |")
-    print(f"| its memory while it measures, 1,000 / 10,000 | {small.running_mb:.0f} / {large.running_mb:.0f} MB | | |")
+    running = f"{small.running_mb:.0f} / {large.running_mb:.0f} MB"
+    print(f"| its memory while it measures, {fewer:,} / {CONFIGURATIONS:,} | {running} | | |")
     print(f"| its memory at most (it merges at the end) | {small.peak_mb:.0f} / {large.peak_mb:.0f} MB | | |")
     # Times are printed and not asserted: what else the machine does decides them. Memory is the program's own.
     assert large.running_mb <= 1.1 * small.running_mb
-    assert large.peak_mb <= 250
+    assert large.peak_mb <= (250 if CONFIGURATIONS <= 10_000 else 400)
+    assert len(pd.read_parquet(tmp_path / "large" / "results.parquet", columns=["seed"])) == 2 * CONFIGURATIONS
 
 
-def test_many_configurations(tmp_path: Path) -> None:
-    cost = sweep(CONFIGURATIONS, tmp_path / "out")
-    print(f"\n{CONFIGURATIONS:,}: {cost.wall_s:.0f} s, first row {cost.first_s:.1f} s, parent {cost.peak_mb:.0f} MB")
-    assert cost.peak_mb <= 400
-    assert len(pd.read_parquet(tmp_path / "out" / "results.parquet", columns=["seed"])) == 2 * CONFIGURATIONS
-
-
-def test_merge_of_four_hundred_thousand_rows(tmp_path: Path) -> None:
+def test_merge_of_many_rows(tmp_path: Path) -> None:
+    number = max(20_000, CONFIGURATIONS)
     store.prepare(tmp_path)
     part = store.Part(tmp_path, store.ROWS)
     part.open()
     columns = {**make_spec().columns(), "status": "ok", "accuracy": "ok", "time_s": 1e-5 / 3, "speedup": 1.25}
-    for n in range(100_000):
+    for n in range(number):
         names = {"seed": n, "config_id": f"{n:016x}", "run_key": f"{n:016x}"}
         part.append(b"".join(store.encode(n, f"{n:016x}", "", {**columns, **names, "method": m}) for m in "abcd"))
     part.close()
@@ -155,7 +153,7 @@ def test_merge_of_four_hundred_thousand_rows(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from convbench.results.merge import merge; merge(Path(sys.argv[1]))"
     )
     cost = watch([sys.executable, "-c", program, str(tmp_path)], tmp_path / "parts")
-    print(f"\nmerge of 100,000 × 4 rows: {cost.wall_s:.1f} s, {cost.peak_mb:.0f} MB")
+    print(f"\nmerge of {number:,} × 4 rows: {cost.wall_s:.1f} s, {cost.peak_mb:.0f} MB")
     seeds = pd.read_parquet(tmp_path / "results.parquet", columns=["seed"])["seed"]
-    assert (seeds == [n for n in range(100_000) for _ in range(4)]).all()
-    assert cost.peak_mb <= 400
+    assert (seeds == [n for n in range(number) for _ in range(4)]).all()
+    assert cost.peak_mb <= 300
