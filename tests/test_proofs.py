@@ -181,9 +181,17 @@ def test_a_budget_that_is_too_short_still_makes_one_try():
     assert len(list(proofs.tries(Setup("cpu", 1, replace(QUICK, max_time_s=0.01), 0), 1e-9))) == 1
 
 
-def test_tries_restore_the_number_of_threads():
-    before = torch.get_num_threads()
+def test_tries_restore_the_number_of_threads(monkeypatch):
+    """The work is too small for several threads, which would wait for each other in a loop on a busy machine."""
+    before, inside = torch.get_num_threads(), []
+
+    def workload(setup: Setup) -> Any:
+        inside.append(torch.get_num_threads())
+        return torch.ones(1).neg
+
+    monkeypatch.setattr(proofs, "workload", workload)
     list(proofs.tries(Setup("cpu", before + 1, replace(QUICK, max_time_s=0.01), 0), 1e-9))
+    assert inside == [before + 1]
     assert torch.get_num_threads() == before
 
 
