@@ -124,7 +124,7 @@ def test_flops_are_twice_the_products_without_padding(values: dict[str, Any]) ->
     except IllegalCase:
         assume(False)
     products = sum(1 for _ in naive.products(case))
-    for wrt in ("input", "weight"):
+    for wrt in ("input", "weight", "output"):
         assert case.flops(wrt) == 2 * products
     assert case.flops("grad_output") == 4 * products
     assert case.flops("bias") == torch.Size(case.output_shape).numel()
@@ -144,6 +144,7 @@ def test_no_element_sums_more_products_than_the_reduction_length(values: dict[st
         most[name] = max(count.values(), default=0)
     assert most["input"] <= case.reduction_length("input")
     assert most["weight"] <= case.reduction_length("weight")
+    assert most["output"] + case.bias <= case.reduction_length("output")
     # Order 2: two operations and the bias's direction.
     assert 2 * most["output"] + case.bias <= case.reduction_length("grad_output")
     assert case.reduction_length("bias") * case.out_channels == torch.Size(case.output_shape).numel()

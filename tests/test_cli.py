@@ -71,7 +71,7 @@ MISTAKES = [
     (["measure.looks=3"], "measure.looks has a value of the wrong type"),
     (["device=gpu"], "device='gpu' is not known; allowed: cpu, cuda, cuda:N, xpu, xpu:N, mps; did you mean cuda?"),
     (["op=conv4d"], "op='conv4d' is not known; allowed: conv1d, conv2d"),
-    (["wrt=output"], "wrt='output' is not known; allowed: input, weight, bias"),
+    (["wrt=forward"], "wrt='forward' is not known; allowed: input, weight, bias"),
     (["deterministic=perhaps"], "deterministic='perhaps' is not known; allowed: true, false, check"),
     (["groups=3"], "groups=3 must divide in_channels=4"),
     (["methods=[nope]"], "methods=nope is not a known method (known: autograd, explicit, aten"),
