@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from convbench.facts.statistics import Interval
-from convbench.validation import trust
-from convbench.validation.trust import Try, judge, not_asked, timer_agrees
+from convbench.validation import trust, unlike
+from convbench.validation.evidence import Planted, Try
+from convbench.validation.trust import judge, not_asked, timer_agrees
 
 TRUTH = 1 / 1.05
 GOOD = Try(
@@ -135,3 +136,69 @@ def test_figures_can_be_written_as_json():
     assert json.loads(json.dumps(out))["trusted"] is True
     assert out["sentence"] == trust.sentence(judge([GOOD] * 20, 0.03))
     assert len(out["proofs"]) == 4
+
+
+PLANTED = Planted(2e-4, 4, Interval(1.0, 0.995, 1.005), Interval(0.2505, 0.249, 0.252), False, 2.02e-4)
+FAR = replace(PLANTED, several=Interval(0.2, 0.19, 0.21))
+UNKNOWN = replace(PLANTED, several=Interval(0.25, None, None))
+
+
+def proved(tries: list[Try], name: str) -> bool | None:
+    (proof,) = [proof for proof in judge(tries, 0.03).proofs if proof.name == name]
+    return proof.holds
+
+
+@pytest.mark.parametrize("bad", [FAR, UNKNOWN, replace(PLANTED, disturbed=True)])
+def test_calls_of_unequal_length_must_hold_their_counted_ratio_undisturbed(bad: Planted) -> None:
+    """At 7% of 60: 9 or more happen in 2.3% of runs, 10 or more in 0.8%."""
+    for missed, holds in ((9, True), (10, False)):
+        tries = [replace(GOOD, planted=bad)] * missed + [replace(GOOD, planted=PLANTED)] * (60 - missed)
+        assert proved(tries, unlike.UNEQUAL) is holds
+
+
+def test_another_kernel_against_itself_counts_as_well() -> None:
+    wrong = replace(GOOD, planted=replace(PLANTED, same=OFF))
+    assert proved([wrong] * 20, trust.SAME) is False
+    assert proved([replace(GOOD, planted=PLANTED)] * 20, trust.SAME) is True
+
+
+@pytest.mark.parametrize("share, holds", [(0.99, True), (0.61, True), (0.59, False), (0.13, False)])
+def test_a_core_that_others_have_for_longer_is_not_trusted(share: float, holds: bool) -> None:
+    judgement = judge([replace(GOOD, own_share=share)] * 20, 0.03)
+    assert judgement.trusted is holds
+    assert proved([replace(GOOD, own_share=share)] * 20, unlike.OWN_CORE) is holds
+    assert ("other processes had the core" in trust.sentence(judgement)) is not holds
+
+
+@pytest.mark.parametrize("beside_s, holds", [(2.09e-4, True), (2.11e-4, False), (1.8e-4, False)])
+def test_an_arm_that_empties_the_caches_must_not_show_in_another_s_time(beside_s: float, holds: bool) -> None:
+    assert proved([replace(GOOD, planted=replace(PLANTED, beside_s=beside_s))] * 20, unlike.BESIDE) is holds
+
+
+def of_processes(levels: list[list[float]]) -> list[Try]:
+    """Tries by process, whose every ratio is off by such a factor."""
+
+    def off(one: Interval, factor: float) -> Interval:
+        return one._replace(estimate=one.estimate * factor)
+
+    at = replace(GOOD, same=Interval(1.0, 0.99, 1.01), slowed=Interval(TRUTH, 0.9, 1.0), planted=PLANTED)
+    return [
+        replace(at, same=off(at.same, factor), slowed=off(at.slowed, factor), process=process, number=number)
+        for process, factors in enumerate(levels)
+        for number, factor in enumerate(factors)
+    ]
+
+
+def test_intervals_over_fresh_processes_must_hold_the_truth() -> None:
+    scattered = [[0.98, 1.01], [1.02, 0.99], [1.0, 1.02], [0.99, 0.98]]
+    assert proved(of_processes(scattered), unlike.ACROSS) is True
+    biased = [[1.040, 1.041], [1.041, 1.042], [1.042, 1.040], [1.043, 1.041]]
+    assert proved(of_processes(biased), unlike.ACROSS) is False
+    one_each = judge(of_processes([[1.0, 1.0], [1.0]]), 0.03)
+    assert "3 of 3 do, of 2 processes each" in [proof.observed for proof in one_each.proofs]
+
+
+def test_a_try_comes_back_from_json_as_it_was() -> None:
+    one = replace(GOOD, planted=UNKNOWN, own_share=0.9, process=2, number=7)
+    assert Try.from_dict(json.loads(json.dumps(asdict(one)))) == one
+    assert Try.from_dict(json.loads(json.dumps(asdict(GOOD)))) == GOOD

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +16,10 @@ from convbench.facts.spec import Measure
 from convbench.sweep.presets import preset
 from convbench.timing.rounds import ArmFailed
 from convbench.validation import command as validate
-from convbench.validation import proofs
+from convbench.validation import passes, proofs
+from convbench.validation.evidence import Try
 from convbench.validation.proofs import Setup
-from convbench.validation.trust import Try, not_asked
+from convbench.validation.trust import not_asked
 
 from .test_trust import GOOD, OFF
 
@@ -32,7 +33,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Setup]:
         asked["setup"] = setup
         yield from [GOOD] * round(budget_s)
 
-    monkeypatch.setattr(proofs, "tries", tries)
+    monkeypatch.setattr(passes, "tries", tries)
     return asked
 
 
@@ -52,7 +53,7 @@ def test_settings_reach_the_tries(said):
 
 
 def test_a_bad_machine_has_exit_code_4(monkeypatch, capsys):
-    monkeypatch.setattr(proofs, "tries", lambda setup, budget_s: iter([replace(GOOD, same=OFF)] * 30))
+    monkeypatch.setattr(passes, "tries", lambda setup, budget_s: iter([replace(GOOD, same=OFF)] * 30))
     assert validate.main([]) == 4
     out = capsys.readouterr().out
     assert "FAILS" in out
@@ -72,7 +73,7 @@ def test_json_has_every_figure_and_every_try(said, capsys):
 
 def test_json_writes_unknown_figures_as_null(monkeypatch, capsys):
     unknown = replace(GOOD, same=replace_interval())
-    monkeypatch.setattr(proofs, "tries", lambda setup, budget_s: iter([unknown] * 20))
+    monkeypatch.setattr(passes, "tries", lambda setup, budget_s: iter([unknown] * 20))
     validate.main(["--json"])
     assert json.loads(capsys.readouterr().out)["resolution"] is None
 
@@ -116,7 +117,7 @@ def test_a_device_that_fails_meanwhile_has_exit_code_4(monkeypatch, capsys):
         yield GOOD
         raise ArmFailed("a", RuntimeError("an illegal memory access was encountered"))
 
-    monkeypatch.setattr(proofs, "tries", tries)
+    monkeypatch.setattr(passes, "tries", tries)
     assert validate.main([]) == 4
     assert "illegal memory access" in capsys.readouterr().err
 
@@ -191,3 +192,27 @@ def test_a_real_run_from_the_command_line():
     assert done.stderr == ""
     assert 1 <= out["tries"] == len(out["all_tries"])
     assert out["environment"]["environment_id"]
+
+
+def test_every_pass_is_a_process_of_its_own_and_the_budget_is_theirs_together():
+    """Real processes, as few tries as can be: at least one of each."""
+    measure = replace(preset("quick"), processes=2, looks=(6,), min_time_s=0.0, max_time_s=0.2, warmup_s=0.01)
+    found = list(passes.tries(Setup("cpu", 1, measure, 3), 1.0))
+    assert {one.process for one in found} == {0, 1}
+    assert [one.number for one in found if one.process == 1][:1] == [0]
+    assert all(one.planted is not None and one.planted.k == 4 for one in found if one.number == 0)
+    assert all(one.own_share is None or 0 < one.own_share < 1.1 for one in found)
+
+
+def test_what_a_process_failed_of_is_said(monkeypatch, capsys):
+    def fails(setup: Setup, budget_s: float) -> Iterator[Try]:
+        yield GOOD
+        raise ArmFailed("a", torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB."))
+
+    monkeypatch.setattr(passes, "tries_here", fails)
+    passes.main({**asdict(Setup("cpu", 1, preset("quick"), 0)), "until": 0.0})
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert Try.from_dict(first) == GOOD
+    assert second == {"failed": "OutOfMemoryError: CUDA out of memory."}
+    with pytest.raises(passes.Failed, match="the process that measured ended with 1"):
+        list(passes.tries(Setup("cpu", 0, preset("quick"), 0), 1.0))

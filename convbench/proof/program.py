@@ -8,6 +8,7 @@ import sys
 
 from ..facts.units import time
 from ..validation.trust import SLOWDOWN
+from ..validation.unlike import OWN_CORE, UNEQUAL
 from .checks import Check, Seen, inapplicable, judged, unknown
 from .context import ROOT, Context
 
@@ -73,8 +74,8 @@ def validate(context: Context) -> Seen:
     said = json.loads(done.output)
     figures = {name: said[name] for name in ("resolution", "finds_from", "tries", "timed_share")}
     broken = [proof["name"] for proof in said["proofs"] if proof["holds"] is False]
-    # What other work on the machine does by itself: slowdowns are missed, and another timer's medians move.
-    noise = [SLOWDOWN] + [name for name in broken if context.traits.is_host and "agreement" in name]
+    # What other work on the machine does by itself: slowdowns are missed, cores shared, another timer's medians move.
+    noise = [SLOWDOWN, OWN_CORE, UNEQUAL] + [name for name in broken if context.traits.is_host and "agreement" in name]
     if not said["trusted"] and all(name in noise for name in broken):
         return unknown(said["sentence"], f"{said['tries']} trials", **figures)
     return judged(said["trusted"], said["sentence"], ", ".join(broken), **figures)

@@ -23,11 +23,16 @@ def load(cores: int | None = None, seed: int = 0) -> Iterator[None]:
                 [sys.executable, "-m", "convbench.validation.burst", str(seed + core), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+                env=environment(),
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
         yield
+
+
+def environment() -> dict[str, str]:
+    """This process's, with its import path."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
 
 
 def usable_cores() -> int:

@@ -25,7 +25,8 @@ from ..sweep.presets import preset
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console
 from . import burst
-from .trust import Trust, Try, judge, sentence
+from .evidence import Try
+from .trust import Trust, judge, sentence
 
 SETTINGS = ("device", "budget_s", "measure", "threads", "seed")
 LEAST_BUDGET_S = 1.0
@@ -51,11 +52,12 @@ def parser() -> Arguments:
         "       %(prog)s --judge [measure=quick] [--keep FILE] [--json | --markdown]\n"
         "       %(prog)s --proof [device=cuda] [out=DIR] [stages=primitives,timers,program] [only=NAME,…]\n"
         "                [budget_s=N] [retry=failed] [--json]",
-        description="Measure a method against itself, and against itself slowed down by 5%, many times, with torch's "
-        "Timer beside it; with --judge, every method of a set that deceives; or, with --proof, all that convbench "
-        "relies on where a device is used for the first time. Exit code 0: timings from this machine can be trusted, "
-        "nothing deceived, everything is proved; 1: a check of the proof failed; 2: the command line is at fault; 4: "
-        "timings cannot be trusted, something did deceive or could not be told, or there is no such device.",
+        description="Measure a method against itself, itself slowed down by 5% and many of its calls, many times and "
+        "in fresh processes, with torch's Timer beside it; with --judge, every method of a set that deceives; or, "
+        "with --proof, all that convbench relies on where a device is used for the first time. Exit code 0: timings "
+        "from this machine can be trusted, nothing deceived, everything is proved; 1: a check of the proof failed; 2: "
+        "the command line is at fault; 4: timings cannot be trusted, something did deceive or could not be told, or "
+        "there is no such device.",
     )
     out.add_argument("settings", metavar="key=value", nargs="*", help=f"any of {', '.join(SETTINGS)}")
     out.add_argument("--judge", action="store_true", help="try methods that deceive, which takes some minutes")
@@ -80,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Only here: the command line must not pay for torch, or fail for want of it, when it does something else.
     from ..devices import missing_device
     from ..timing.rounds import ArmFailed
-    from . import proofs
+    from . import passes, proofs
 
     missing = missing_device(wanted.device)
     if missing is not None:
@@ -90,11 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with burst.load() if wanted.load else nullcontext():
             agreement = proofs.do_bench(setup)
-            tries = list(_watched(proofs.tries(setup, wanted.budget_s), wanted))
+            tries = list(_watched(passes.tries(setup, wanted.budget_s), wanted))
     except (ArmFailed, RuntimeError) as failed:  # the latter from what is not an arm: making tensors, other timers
-        error = failed.error if isinstance(failed, ArmFailed) else failed
-        said = str(error).partition("\n")[0]
-        print(f"convbench: {wanted.device} failed while it was timed: {type(error).__name__}: {said}", file=sys.stderr)
+        print(f"convbench: {wanted.device} failed while it was timed: {passes.told(failed)}", file=sys.stderr)
         return Exit.UNTRUSTED
     judgement = judge(tries, wanted.measure.margin, [agreement] if agreement else [])
     (_print_json if wanted.as_json else _print)(wanted, judgement, tries)

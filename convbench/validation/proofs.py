@@ -24,7 +24,9 @@ from ..measurement.switches import switched
 from ..timing import rounds as timing
 from ..timing.clocks import Arm, Call, Clock, HostTimes, Parted, Reading, Take
 from ..timing.samples import Samples, columns
-from .trust import Proof, Try, not_asked, timer_agrees
+from . import planted
+from .evidence import Planted, Proof, Try
+from .trust import not_asked, timer_agrees
 
 EXTRA = 0.05
 """Share of calls made beyond those counted: a slowdown that is exact and that no sleep can imitate."""
@@ -118,28 +120,24 @@ ONE_CALL_S = 0.1
 SEVERAL = 10
 """Samples of as many calls by which a device's clock tells the time of one: that of the fastest, as elsewhere."""
 
-TRY_SHARE = 1 / 25
-"""Share of the budget that the pairs of one try may take: on a noisy machine a try would else go on to its last pair,
-and too few would fit in to tell anything."""
-
 
 def tries(setup: Setup, budget_s: float) -> Iterator[Try]:
     """Tries until the next would end after `budget_s`; at least one. Raises timing.ArmFailed."""
     end = time.perf_counter() + budget_s
-    most_s = min(setup.measure.max_time_s, TRY_SHARE * budget_s)
-    setup = replace(setup, measure=replace(setup.measure, max_time_s=most_s))
     with switched(Switches(threads=setup.threads), setup.device):
         long = workload(setup)
         asked_s = device_of(setup.device).clock(setup.measure).sample_s
         call = fitting(setup, long, asked_s / FEWEST_CALLS)
         sample_s = max(asked_s, FEWEST_CALLS * _call_s(setup, call))
+        unlike = Unlike(setup) if device_of(setup.device).is_host else None
         if sample_s > asked_s:
             setup = replace(setup, measure=replace(setup.measure, sample_s=sample_s, gpu_sample_s=sample_s))
         longest, number = 0.0, 0
         while number == 0 or time.perf_counter() + longest <= end:
             begun = time.perf_counter()
             one = _try(replace(setup, seed=setup.seed + number), call, long)
-            yield replace(one, sample_s=sample_s, asked_s=asked_s)
+            other = unlike.measured(number) if unlike is not None else None
+            yield replace(one, sample_s=sample_s, asked_s=asked_s, number=number, planted=other)
             longest, number = max(longest, time.perf_counter() - begun), number + 1
 
 
@@ -238,7 +236,37 @@ def _try(setup: Setup, call: Call, long: Call) -> Try:
         pair_s=pair_s,
         rival_pair_s=rival_pair_s,
         timed_share=samples.measured_s / samples.counters["elapsed_s"],
+        own_share=rows["a"]["cpus"] if setup.threads == 1 else None,
     )
+
+
+class Unlike:
+    """Measures calls that are not alike; the calls are made once."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._device = setup, device_of(setup.device)
+        self._calls: dict[float, Call] = {}
+        self._emptying = planted.emptying()
+
+    def measured(self, number: int) -> Planted:
+        """One call against itself and against many, of a kernel and a count that depend on the number of the try."""
+        setup, plan = self._setup, planted.PLANS[number % len(planted.PLANS)]
+        if plan.call_s not in self._calls:
+            self._calls[plan.call_s] = planted.lengthened(lambda batch: _convolution(self._device, batch), plan.call_s)
+        call = self._calls[plan.call_s]
+        calls = {"a": planted.times(call, 1), "again": planted.times(call, 1), "several": planted.times(call, plan.k)}
+        samples = _samples(setup, calls)
+        rows = {name: columns(samples, name, "a", setup.measure) for name in calls}
+        few = replace(setup, measure=replace(setup.measure, looks=(planted.BESIDE_PAIRS,), min_time_s=0.0))
+        beside = _samples(few, {"a": calls["a"], "emptying": self._emptying})
+        return Planted(
+            call_s=rows["a"]["time_s"],
+            k=plan.k,
+            same=_interval(rows["again"]),
+            several=_interval(rows["several"]),
+            disturbed=bool(rows["several"]["disturbed"]),
+            beside_s=columns(beside, "a", "a", setup.measure)["time_s"],
+        )
 
 
 def _samples(setup: Setup, calls: dict[str, Call]) -> Samples:

@@ -8,56 +8,17 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-from ..facts.statistics import Interval, binomial_tail, quantile, speed_verdict
+from ..facts.statistics import Interval, quantile, speed_verdict
+from . import unlike
+from .evidence import AGREEMENT, UNCOVERED, Proof, Try, covers, percent, plausible, signed
 
-SIGNIFICANCE = 0.01
-"""A rate fails when a binomial test says that it is worse than allowed, with this chance of being wrong."""
-
-FALSE_ALARMS, MISSED, UNCOVERED = 0.05, 0.05, 0.07
-"""Allowed rates: intervals of a method against itself that exclude 1, injected slowdowns not called slower, and
-intervals that do not cover the injected ratio."""
-
-AGREEMENT = 0.05
-"""Share by which the median may differ from another timer's."""
+FALSE_ALARMS, MISSED = 0.05, 0.05
+"""Allowed rates: intervals of a method against itself that exclude 1, and injected slowdowns not called slower."""
 
 FEWEST_TRIES = 10
 """With fewer, a slowdown that is missed in every third try would still pass the binomial test, so nothing is proved."""
 
 RIVAL = "torch.utils.benchmark"
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One measurement of a method against itself and against itself slowed down, and another timer's beside it.
-
-    `same` and `slowed` are intervals of speedups; `truth` is the exact speedup of the slowed one; `own_s` is the
-    time of one call and `rival_s` what the other timer found in two goes; `pair_s` is the wall time that two arms
-    took and `rival_pair_s` the other timer's; `timed_share` is the share of wall time inside timed regions.
-    `sample_s` is how long its samples were at least, and `asked_s` how long the settings have them.
-    """
-
-    same: Interval
-    slowed: Interval
-    truth: float
-    converged: bool
-    own_s: float
-    rival_s: tuple[float, float]
-    pair_s: float
-    rival_pair_s: float
-    timed_share: float
-    sample_s: float = math.nan
-    asked_s: float = math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """One of the proofs: its name, what was expected and observed, in words, and whether it holds; None where it
-    could not be tried."""
-
-    name: str
-    expected: str
-    observed: str
-    holds: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +58,7 @@ def judge(tries: Sequence[Try], margin: float, further: Sequence[Proof] = ()) ->
         _same_is_same(tries, margin),
         _slowdown_is_found(tries, margin),
         _interval_covers(tries),
+        *unlike.proofs(tries),
         # Each timer's quietest try: whatever else ran, the shortest median is the least disturbed one. Of the Timer's
         # two goes at each one counts, since the smallest of twice as many is smaller by itself.
         timer_agrees(RIVAL, min(t.own_s for t in tries), min(t.rival_s[0] for t in tries)),
@@ -128,6 +90,11 @@ def half_width(interval: Interval) -> float:
 
 def sentence(judgement: Trust) -> str:
     """The conclusion in plain words."""
+    if any(proof.name == unlike.OWN_CORE and proof.holds is False for proof in judgement.proofs):
+        return (
+            "Timings from this machine cannot be trusted now: while methods were timed, other processes had the core "
+            "for more than a third of the time; stop other work and validate again."
+        )
     if judgement.tries < FEWEST_TRIES:
         fitted = "1 trial" if judgement.tries == 1 else f"{judgement.tries} trials"
         return (
@@ -136,9 +103,9 @@ def sentence(judgement: Trust) -> str:
         )
     if judgement.trusted:
         return (
-            f"Timings from this machine can be trusted: ratios are known to ±{_percent(judgement.resolution)} in about "
+            f"Timings from this machine can be trusted: ratios are known to ±{percent(judgement.resolution)} in about "
             f"{judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns of "
-            f"{_percent(judgement.finds_from)} or more are detected."
+            f"{percent(judgement.finds_from)} or more are detected."
         )
     broken = [proof.name for proof in judgement.proofs if proof.holds is False]
     if broken == [SLOWDOWN] and math.isinf(judgement.resolution):
@@ -149,8 +116,8 @@ def sentence(judgement: Trust) -> str:
     if broken == [SLOWDOWN]:
         return (
             "This machine is too noisy for small differences: its intervals are honest, but nine in ten only "
-            f"reached ±{_percent(judgement.resolution)}, so that only slowdowns of "
-            f"{_percent(judgement.finds_from)} or more are detected; stop other work, or give validate a larger "
+            f"reached ±{percent(judgement.resolution)}, so that only slowdowns of "
+            f"{percent(judgement.finds_from)} or more are detected; stop other work, or give validate a larger "
             "budget_s: a try may take a 25th of it."
         )
     return (
@@ -163,38 +130,39 @@ SAME, SLOWDOWN, COVERAGE = "a method against itself", "an injected slowdown", "t
 
 
 def _same_is_same(tries: Sequence[Try], margin: float) -> Proof:
-    alarms = sum(not _covers(t.same, 1.0) for t in tries)
-    verdicts = sum(speed_verdict(t.same.low, t.same.high, margin) in ("faster", "slower") for t in tries)
-    holds = _plausible(alarms, len(tries), FALSE_ALARMS) and verdicts == 0
-    seen = f"{alarms} of {len(tries)} intervals exclude 1; {verdicts} called faster or slower"
-    return Proof(SAME, f"at most {_percent(FALSE_ALARMS)} exclude 1, no verdict", seen, holds)
+    every = [t.same for t in tries] + [t.planted.same for t in tries if t.planted]
+    alarms = sum(not covers(same, 1.0) for same in every)
+    verdicts = sum(speed_verdict(same.low, same.high, margin) in ("faster", "slower") for same in every)
+    holds = plausible(alarms, len(every), FALSE_ALARMS) and verdicts == 0
+    seen = f"{alarms} of {len(every)} intervals exclude 1; {verdicts} called faster or slower"
+    return Proof(SAME, f"at most {percent(FALSE_ALARMS)} exclude 1, no verdict", seen, holds)
 
 
 def _slowdown_is_found(tries: Sequence[Try], margin: float) -> Proof:
     found = sum(speed_verdict(t.slowed.low, t.slowed.high, margin) == "slower" for t in tries)
-    slowdown = _percent(median([1 / t.truth - 1 for t in tries]))
+    slowdown = percent(median([1 / t.truth - 1 for t in tries]))
     return Proof(
         SLOWDOWN,
-        f"{slowdown} called slower in at least {_percent(1 - MISSED)}",
+        f"{slowdown} called slower in at least {percent(1 - MISSED)}",
         f"called slower in {found} of {len(tries)}",
-        _plausible(len(tries) - found, len(tries), MISSED),
+        plausible(len(tries) - found, len(tries), MISSED),
     )
 
 
 def _interval_covers(tries: Sequence[Try]) -> Proof:
-    missed = sum(not _covers(t.slowed, t.truth) for t in tries)
+    missed = sum(not covers(t.slowed, t.truth) for t in tries)
     return Proof(
         COVERAGE,
-        f"at least {_percent(1 - UNCOVERED)} cover the true ratio",
+        f"at least {percent(1 - UNCOVERED)} cover the true ratio",
         f"{len(tries) - missed} of {len(tries)} do",
-        _plausible(missed, len(tries), UNCOVERED),
+        plausible(missed, len(tries), UNCOVERED),
     )
 
 
 def timer_agrees(timer: str, own_s: float, their_s: float) -> Proof:
     """Whether another timer found the same seconds per call."""
     agrees = abs(math.log(own_s / their_s)) <= math.log1p(AGREEMENT)
-    return _agreement(timer, f"ours is {_signed(own_s / their_s - 1)}", agrees)
+    return _agreement(timer, f"ours is {signed(own_s / their_s - 1)}", agrees)
 
 
 def not_asked(timer: str, why: str) -> Proof:
@@ -203,28 +171,12 @@ def not_asked(timer: str, why: str) -> Proof:
 
 
 def _agreement(timer: str, seen: str, holds: bool | None) -> Proof:
-    return Proof(f"agreement with {timer}", f"medians within {_percent(AGREEMENT)}", seen, holds)
+    return Proof(f"agreement with {timer}", f"medians within {percent(AGREEMENT)}", seen, holds)
 
 
 def _scatter(timer: str, ratios: Sequence[float], pair_s: float) -> Scatter:
     sizes = [abs(math.log(r)) for r in ratios]
     return Scatter(timer, median(sizes), quantile(sizes, 0.9), max(sizes), pair_s)
-
-
-def _covers(interval: Interval, value: float) -> bool:
-    return interval.low is None or interval.high is None or interval.low <= value <= interval.high
-
-
-def _plausible(failures: int, n: int, allowed: float) -> bool:
-    return binomial_tail(failures, n, allowed) >= SIGNIFICANCE
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
-
-
-def _signed(share: float) -> str:
-    return f"{100 * abs(share):.1f}% {'longer' if share > 0 else 'shorter'}"
 
 
 def _and(words: Sequence[str]) -> str:
