@@ -87,7 +87,7 @@ class Guest(Elsewhere):
         self._taken: list[Taken] = []
         self._kept: tuple[Asked, bytearray] | None = None
         self.wrong: Wrong | None = None
-        self._empty_s = 0.0
+        self._empty_s = self._took_s = 0.0
         self._noted: list[str] = []
 
     def prepare(self, seed: int | None = None) -> dict[str, Any]:
@@ -135,6 +135,7 @@ class Guest(Elsewhere):
 
     def _judge(self, made: Problem, truth: Truth, prepared: dict[str, Any]) -> tuple[Result, dict[str, Any]]:
         got = self._call(self._spec.seed)
+        prepared = prepared | {"first_call_s": self._took_s}
         row = prepared | accuracy_columns(got, made, truth, self._declared)
         if row["accuracy"] == "fail":
             self.wrong = Wrong(got, made, truth, self._sets.problem(Seeds(self._sets.prepared)))
@@ -309,6 +310,7 @@ class Guest(Elsewhere):
     def _call(self, seed: int) -> Result:
         self._asked = Asked(Seeds(seed), self._asked.seeds)
         said = self._ask("call", "accuracy", seed=seed).said
+        self._took_s = said["seconds"]
         if said["changed"]:
             raise Lost(accuracy="fail", reason=changed_in_place(said["changed"]))
         if said["wrong"]:

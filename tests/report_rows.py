@@ -105,6 +105,7 @@ def timed(spec: Spec, method: str, rng: random.Random, work: tuple[float, int, i
         "converged": spread < 0.02,
         "measured_s": 0.8,
         "prepare_s": 0.002,
+        "first_call_s": 0.003,
         "cache": "hot",
         "cuda_graph": False,
         "flops": flops,

@@ -62,7 +62,7 @@ def test_table_is_that_of_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert cli.main(asked) == 0
     expected = convbench.load(tmp_path)
     differ = {name for name in expected if not table[name].equals(expected[name])}
-    assert differ <= {"started_at", "elapsed_s", "prepare_s", "commit", "dirty"}
+    assert differ <= {"started_at", "elapsed_s", "prepare_s", "first_call_s", "commit", "dirty"}
     assert (len(table), set(table["accuracy"])) == (16, {"ok"})
 
 

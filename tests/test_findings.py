@@ -344,6 +344,20 @@ def test_means_that_say_something_else_than_medians():
     assert not found(records, "mean_differs")
 
 
+def test_first_calls_that_take_as_long_as_a_thousand_others():
+    specs = [spec(kernel=k, methods=("autograd", "explicit")) for k in (3, 5)]
+    records = [r for s in specs for r in timed(s, {"autograd": 1e-3, "explicit": 2e-4})]
+    for r in records:
+        r["first_call_s"] = 0.15
+    assert not found(records, "first_call"), "as long as 750"
+    records[3]["first_call_s"] = 2.5
+    records[1]["first_call_s"] = 0.09
+    assert sentence(records, "first_call") == (
+        "explicit's first call takes 2.50 s, as long as 12,500 later ones in 1 of 2 configurations, kernel 5; no other "
+        "time holds it"
+    )
+
+
 @pytest.mark.parametrize(("pages", "told"), [(300, True), (60, False)])
 def test_page_faults_that_take_more_than_a_fifth(pages, told):
     records = timed(spec(methods=("autograd", "explicit")), {"autograd": 1e-3, "explicit": 1e-3})

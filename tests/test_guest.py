@@ -64,6 +64,7 @@ def test_right_methods_are_right_and_timed(guests: Guests, names: tuple[str, ...
         assert row["samples"] == 20, name
         assert row["time_s"] > 0, name
         assert row["prepare_s"] > 0, name
+        assert row["first_call_s"] > 0, name
     assert {"plainly", "foreign"} & rows.keys() <= {name for name, row in rows.items() if row["equals_baseline"]}
     assert len(children() - before) == len(names), "one process each, which live on"
 

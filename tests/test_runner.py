@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from types import ModuleType
@@ -710,6 +711,27 @@ def _turns_denormals_off_later(problem: Problem) -> Callable[[], Tensor]:
         return right()
 
     return call
+
+
+def _slow_at_first(problem: Problem) -> Callable[[], Tensor]:
+    right, first = EXPLICIT.wanted(problem), [True]
+
+    def call() -> Tensor:
+        if first:
+            first.clear()
+            time.sleep(0.3)
+        return right()
+
+    return call
+
+
+def test_what_a_first_call_takes_is_told_and_in_no_time(own: ModuleType) -> None:
+    own._slow_at_first = _slow_at_first  # type: ignore[attr-defined]
+    rows, _, _ = run(small("own_methods:_slow_at_first", "explicit", **TIMED))
+    row = rows["own_methods:_slow_at_first"]
+    assert row["first_call_s"] >= 0.3
+    assert row["mean_s"] < 0.3 / row["samples"]
+    assert rows["explicit"]["first_call_s"] > 0
 
 
 def test_what_a_method_of_this_process_changes_is_said_and_put_back(own: ModuleType) -> None:

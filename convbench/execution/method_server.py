@@ -129,7 +129,7 @@ class MethodServer:
         """One call on the operands of `seed`, handed over at once; then what the call before it returned, once more.
 
         `wrong` says why the result is none, `changed` which operands the call wrote to, `calls` what it changed in the
-        process.
+        process; `seconds` went by until the result was there.
         """
         arm, _ = self._prepared()
         self.draw(seed)
@@ -137,14 +137,16 @@ class MethodServer:
         before = Operands(self._configured()[1])
         with arm.context():
             poison(self._configured()[1])
+            begun = time.perf_counter()
             got = arm.call()
-            wrong = self._hand_over(got)
+            wrong = self._hand_over(got)  # which waits for what a device has queued
+            seconds = time.perf_counter() - begun
         changes = {}
         if self._held is not None:  # not the first call, after which another one comes
             self._copy(self._held, EARLIER)
             changes = self.changes()
         self._held = got if wrong is None else None
-        return {"wrong": wrong, "changed": before.changed(), "calls": changes}
+        return {"wrong": wrong, "changed": before.changed(), "calls": changes, "seconds": seconds}
 
     def ready(self, cuda_graph: bool = False, timed_as: str = CALL) -> dict[str, Any]:
         """The method as it will be timed; says what a sample of it should be like."""

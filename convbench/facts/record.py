@@ -178,6 +178,12 @@ SPEED = (
         "s",
         "time of the untimed preparation (autograd's forward, compilation) on a device that has been used before",
     ),
+    Column(
+        "first_call_s",
+        float,
+        "s",
+        "wall time of the first call after it until its result is there: what the method loads, compiles or picks then",
+    ),
     Column("enqueue_s", float, "s", "CUDA: host time to enqueue one call"),
     Column("wall_s", float, "s", "devices with a queue: wall time of a call, in a batch that finds and leaves it idle"),
     Column("wall_low_s", float, "s", "lower end of its 95% interval"),

@@ -51,6 +51,28 @@ def means(rows: Rows) -> Iterator[Finding]:
         yield Finding("warning", "mean_differs", sentence, "", len(where), *worst_of(rows, worst))
 
 
+FIRST_CALLS, FIRST_S = 1000, 0.1
+"""A first call that takes as long as so many later ones, and at least this many seconds, is worth a sentence."""
+
+
+def first_calls(rows: Rows) -> Iterator[Finding]:
+    """Methods that load, compile or pick something in their first call, which is in no time."""
+    first_s, time_s = rows.numbers("first_call_s"), rows.numbers("time_s")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        calls = np.where(first_s >= FIRST_S, first_s / time_s, np.nan)
+    for (method,), where in by(rows, calls >= FIRST_CALLS, "method"):
+        worst = worst_first(calls, where)
+        first = int(worst[0])
+        often = within(where, np.isfinite(first_s / time_s) & rows.equal("method", method), "configuration")
+        sentence = (
+            f"{method}'s first call takes {units.time(first_s[first])}, as long as "
+            f"{units.count(round(calls[first]), 'later one')}{often}{at(rows, first, ', ')}; no other time holds it"
+        )
+        yield Finding("note", "first_call", sentence, FIRST_REMEDY, len(where), *worst_of(rows, worst))
+
+
+FIRST_REMEDY = "call it once before what must be fast; column first_call_s"
+
 APART = 1.1
 """How far apart the intervals of a time by itself and between others must lie before it is worth a sentence."""
 

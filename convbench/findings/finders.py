@@ -246,6 +246,7 @@ FINDERS = (
     calls.means,
     calls.faults,
     calls.interleaved,
+    calls.first_calls,
     not_repeatable,
     reduced,
     slow_dtypes,

@@ -25,7 +25,7 @@ KILLS = int(os.environ.get("CONVBENCH_KILLS", "10"))
 CONFIGURATIONS = 40 * KILLS
 KILLS_WHILE_MERGING = KILLS // 5
 # What differs between two runs of the same configuration.
-ONCE = ["started_at", "elapsed_s", "prepare_s"]
+ONCE = ["started_at", "elapsed_s", "prepare_s", "first_call_s"]
 
 
 def start(out: Path) -> subprocess.Popen[bytes]:
