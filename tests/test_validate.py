@@ -205,14 +205,16 @@ def test_every_pass_is_a_process_of_its_own_and_the_budget_is_theirs_together():
 
 
 def test_what_a_process_failed_of_is_said(monkeypatch, capsys):
+    whole = replace(GOOD, sample_s=0.01, asked_s=0.01)
+
     def fails(setup: Setup, budget_s: float) -> Iterator[Try]:
-        yield GOOD
+        yield whole
         raise ArmFailed("a", torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB."))
 
     monkeypatch.setattr(passes, "tries_here", fails)
     passes.main({**asdict(Setup("cpu", 1, preset("quick"), 0)), "until": 0.0})
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert Try.from_dict(first) == GOOD
+    assert Try.from_dict(first) == whole
     assert second == {"failed": "OutOfMemoryError: CUDA out of memory."}
     with pytest.raises(passes.Failed, match="the process that measured ended with 1"):
         list(passes.tries(Setup("cpu", 0, preset("quick"), 0), 1.0))

@@ -54,9 +54,8 @@ class Try:
     `same` and `slowed` are intervals of speedups; `truth` is the exact speedup of the slowed one; `own_s` is the
     time of one call and `rival_s` what the other timer found in two goes; `pair_s` is the wall time that two arms
     took and `rival_pair_s` the other timer's; `timed_share` is the share of wall time inside timed regions.
-    `sample_s` is how long its samples were at least, and `asked_s` how long the settings have them. It was the
-    try of this `number` in its `process`. `own_share`: CPU time over wall time in timed regions, None where it does not
-    tell.
+    `sample_s` is how long its samples were at least, and `asked_s` how long the settings have them. It was the try of
+    this `number` in its `process`. `own_share`: CPU time over wall time in timed regions, None where it does not tell.
     """
 
     same: Interval
