@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -153,6 +156,19 @@ def test_a_disk_that_takes_no_more_costs_nothing(tmp_path: Path, monkeypatch: py
     assert "failure" not in row
     assert not list(tmp_path.glob("failures/*/*"))
     assert not list(tmp_path.glob("failures/.*"))
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_next_run(tmp_path: Path) -> None:
+    """Where its number is nobody's; not what a living process or one of another machine writes."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    theirs = [tmp_path / "failures" / f"{kept.UNFINISHED}{pid}" for pid in (ended.pid, os.getpid())]
+    elsewhere = tmp_path / "failures" / f".unfinished-elsewhere-{ended.pid}"
+    for folder in (*theirs, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "tensors.pt").touch()
+    keep_all(tmp_path / "failures", [], [])
+    assert [folder.exists() for folder in (*theirs, elsewhere)] == [False, True, True]
 
 
 def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ def test_what_cannot_be_drawn_needs_a_file() -> None:
 def test_a_result_that_is_no_gradient_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     names, _ = run(Reproducer(make_spec(**SHAPE), "explicit", ""))
     assert names["compare"](torch.zeros(3))
-    assert "no gradient: Tensor [3], not [2, 4, 7, 6]" in capsys.readouterr().out
+    assert "not what is wanted: Tensor [3], not [2, 4, 7, 6]" in capsys.readouterr().out
 
 
 def test_a_rival_is_timed_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,6 +200,41 @@ def test_own_method_is_taken_from_where_it_was(tmp_path: Path, monkeypatch: pyte
     importlib.invalidate_caches()
     _, code = run(of_own(tmp_path / "mistaken_kernels.py"), tmp_path / "reproduce.py")
     assert code == 0
+
+
+SEVERAL = """
+import convbench, torch
+from types import SimpleNamespace
+def both(problem, factor=2):
+    case = problem.case
+    geometry = case.stride, case.padding, case.dilation, False, (0, 0), case.groups
+    found = torch.ops.aten.convolution_backward(
+        problem.grad_output, problem.input, problem.weight, None, *geometry, [True, True, False]
+    )
+    return found[0], found[1] * factor
+@convbench.together
+def at_once(problem):
+    assert problem.wrt == "input+weight" and problem.wrts == ("input", "weight")
+    return lambda: both(problem)
+def in_turn(problem):
+    assert tuple(problem.shape) == tuple(getattr(problem, problem.wrt).shape)
+    return lambda: both(problem)[problem.wrt == "weight"]
+@convbench.plain(wrt="input+weight")
+def plainly(grad_output, input, weight, case):
+    return both(SimpleNamespace(grad_output=grad_output, input=input, weight=weight, case=case))
+"""
+
+
+@pytest.mark.parametrize("function", ["at_once", "in_turn", "plainly"])
+def test_own_method_is_asked_for_several_gradients_as_the_run_asked(tmp_path: Path, function: str) -> None:
+    """However it computes them; the script looks at the one that was wrong."""
+    module = f"several_{function}"
+    (tmp_path / f"{module}.py").write_text(SEVERAL)
+    for wrt, code in (("input", 0), ("weight", 1)):
+        spec = make_spec(op="conv2d", batch=2, in_channels=3, out_channels=2, size=5, kernel=3, wrt=wrt)
+        file = tmp_path / f"{module}.py"
+        asked = Reproducer(spec, f"{module}:{function}", "", own_file=file, together="input+weight")
+        assert run(asked)[1] == code
 
 
 def test_sources_are_copied_with_what_they_need() -> None:

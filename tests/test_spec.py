@@ -37,8 +37,6 @@ STRIDED: dict[str, Any] = {
         ({"dtype": "autocast"}, "dtype", "autocast computes the gradients of dtype=bfloat16"),
         ({"memory_format": "nhwc"}, "memory_format", "allowed: contiguous, channels_last"),
         ({"wrt": "forward"}, "wrt", "allowed: input, weight, bias, grad_output, output"),
-        ({"wrt": "output", "order": 2}, "wrt", "wrt=output exists for order=1 only"),
-        ({"wrt": ["input", "output"]}, "wrt", "only input, weight, bias are computed together"),
         ({"fill": "zeros"}, "fill", "allowed: normal, integer, notebook, positive"),
         ({"seed": -1}, "seed", "seed=-1 is out of range"),
         ({"seed": 1.5}, "seed", "seed=1.5 is not a whole number"),
@@ -88,6 +86,8 @@ def test_a_value_that_is_never_allowed_is_named(settings: dict[str, Any], key: s
         ({"wrt": "grad_output"}, "wrt", "wrt=grad_output exists for order=2 only"),
         ({"wrt": "bias", "bias": True, "order": 2}, "wrt", "wrt=bias has no second-order gradient"),
         ({"wrt": "bias"}, "wrt", "wrt=bias needs bias=true"),
+        ({"wrt": "output", "order": 2}, "wrt", "wrt=output exists for order=1 only"),
+        ({"wrt": ["input", "output"]}, "wrt", "only input, weight, bias are computed together"),
         ({"op": "conv1d", "memory_format": "channels_last"}, "memory_format", "conv1d has one"),
     ],
 )

@@ -14,6 +14,7 @@ does not take is left out. Imports no torch: the process that drives a sweep kee
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ MOST_SOURCE = 2**20
 """Bytes of a method's file."""
 NOT_KEPT = f"at most {OF_A_METHOD} of a method and {OF_A_RUN} of a run"
 
-TENSORS, UNFINISHED = "tensors.pt", ".unfinished-"
+TENSORS, UNFINISHED = "tensors.pt", f".unfinished-{platform.node()}-"
 
 
 class Told(NamedTuple):
@@ -103,6 +104,7 @@ def keep_all(failures: Path, rows: Sequence[dict[str, Any]], found: Sequence[Kep
     `process`: which of the processes that measure it; a failure in one of them stands, whatever the next ones find.
     """
     known = {failure.method: failure for failure in found}
+    _clear_after_the_dead(failures)
     for row in rows:
         failure = known.get(row["method"])
         if failure is not None:
@@ -134,6 +136,18 @@ def _size(failures: Path) -> int:
     return found
 
 
+def _clear_after_the_dead(failures: Path) -> None:
+    """Takes away what processes of this machine were writing when they were killed."""
+    for folder in failures.glob(f"{UNFINISHED}*"):
+        try:
+            os.kill(int(folder.name.removeprefix(UNFINISHED)), 0)
+        except ProcessLookupError:
+            with suppress(OSError):
+                _clear(folder)
+        except (OSError, ValueError):  # somebody else's process, or folder
+            continue
+
+
 def _clear(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
@@ -154,7 +168,7 @@ def _write(folder: Path, row: Mapping[str, Any], asked: Reproducer, told: Told, 
     try:
         (folder / asked.name).write_text(script(asked), encoding="utf-8")
         if asked.together is not None:
-            notes.append(f"wrt={asked.together} was asked for at once; tensors and script are of wrt={asked.spec.wrt}")
+            notes.append(f"wrt={asked.together} was asked for at once; tensors and script look at wrt={asked.spec.wrt}")
     except (KeyError, ValueError) as error:
         notes.append(f"no script: {error}")
     (folder / "failure.txt").write_text(_page(row, notes), encoding="utf-8")

@@ -8,7 +8,7 @@ from textwrap import dedent, indent
 from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
-from ..facts.wrt import OUTPUT
+from ..facts.wrt import OUTPUT, parts_of
 from ..methods import METHODS
 from .sources import copied
 
@@ -22,13 +22,22 @@ class Text(NamedTuple):
     functional: bool
 
 
-def as_text(method: str, spec: Spec, own_file: Path | None = None, own_copy: str | None = None) -> Text:
+class Own(NamedTuple):
+    """Where a method of the user's own was found, the name of its copy beside the script, and the gradients that it is
+    asked for at once."""
+
+    file: Path | None = None
+    copy: str | None = None
+    together: str | None = None
+
+
+def as_text(method: str, spec: Spec, own: Own) -> Text:
     """`method` for this configuration; one of the user's own is loaded from where it was found.
 
     Raises KeyError for a name that is neither a shipped method's nor an own one's.
     """
     if ":" in method:
-        return _own(method, own_file, own_copy)
+        return _own(method, spec, own)
     said = METHODS[method]
     if method == "autograd" and spec.order == 1:
         return Text(method, _autograd(spec, said), frozenset({"from contextlib import nullcontext"}), True)
@@ -124,10 +133,7 @@ def own(problem):
         spec.loader.exec_module(found)
     method = found.{function}
     context = nullcontext if getattr(method, "convbench_autograd", False) else torch.inference_mode
-    if getattr(method, "convbench_plain", False):
-        operands = problem.grad_output, problem.input, problem.weight, problem.case
-        return lambda: method(*operands), context
-    return method(problem), context
+{returned}
 
 
 def stand_in_for_convbench():
@@ -140,7 +146,28 @@ def stand_in_for_convbench():
     module.Unsupported = type("Unsupported", (Exception,), {{}})
     module.plain = lambda f=None, **covers: mark("convbench_plain")(f) if f else mark("convbench_plain")
     module.with_autograd = mark("convbench_autograd")
+    module.together = mark("convbench_together")
     module.accuracy = lambda declared: lambda function: function"""
+
+RETURNED = """\
+    if getattr(method, "convbench_plain", False):
+        operands = problem.grad_output, problem.input, problem.weight, problem.case
+        return lambda: method(*operands), context
+    return method(problem), context"""
+RETURNED_TOGETHER = """\
+    # Asked for {wrts} at once; what is looked at is the one with respect to {wrt}.
+    if getattr(method, "convbench_plain", False):
+        operands = problem.grad_output, problem.input, problem.weight, problem.case
+        return lambda: method(*operands)[{at}], context
+    if getattr(method, "convbench_together", False):
+        call = method(SimpleNamespace(**{{**vars(problem), "wrt": {together}, "wrts": {wrts}, "joint": True}}))
+        return lambda: call()[{at}], context
+    shapes = {{"input": case.input_shape, "weight": case.weight_shape, "bias": (case.out_channels,)}}
+    parts = [
+        SimpleNamespace(**{{**vars(problem), "wrt": wrt, "wrts": (wrt,), "shape": shapes[wrt]}}) for wrt in {wrts}
+    ]
+    calls = [method(part) for part in parts]
+    return lambda: [call() for call in calls][{at}], context"""
 
 OWN_IMPORTS = frozenset(
     {
@@ -153,8 +180,14 @@ OWN_IMPORTS = frozenset(
 )
 
 
-def _own(method: str, own_file: Path | None, own_copy: str | None) -> Text:
+def _own(method: str, spec: Spec, own: Own) -> Text:
     """A function of the user's: imported from where it was, or from its copy beside the script."""
+    own_file, own_copy, together = own
+    returned = RETURNED
+    if together is not None:
+        wrts = parts_of(together)
+        at = {"wrts": literal(wrts), "wrt": spec.wrt, "at": wrts.index(spec.wrt), "together": literal(together)}
+        returned = RETURNED_TOGETHER.format(**at)
     module, _, function = method.partition(":")
     depth = module.count(".") + (own_file is not None and own_file.name == "__init__.py")
     definition = OWN.format(
@@ -165,6 +198,7 @@ def _own(method: str, own_file: Path | None, own_copy: str | None) -> Text:
         top=literal(module.partition(".")[0]),
         copy=literal(own_copy or f"{module.rpartition('.')[2]}.py"),
         function=function,
+        returned=returned,
     )
     return Text("own", definition, OWN_IMPORTS | ({"import os"} if own_file is None else set()), False)
 

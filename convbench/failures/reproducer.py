@@ -22,7 +22,7 @@ from ..facts.spec import Spec
 from ..facts.wrt import OUTPUT
 from ..measurement.bounds import bounds, declared_only
 from .drawn_as_text import DRAWN_BY, drawing
-from .methods_as_text import as_text, literal
+from .methods_as_text import Own, as_text, literal
 
 TEMPLATES = Path(__file__).parent / "templates"
 TENSORS = ("input", "weight", "bias", "grad_output", "direction_input", "direction_weight", "direction_bias")
@@ -42,7 +42,7 @@ class Reproducer:
     reads when it is loaded. `rival`: a shipped method that the result's time is compared with, which is wrong as well
     where it takes `slower` times as long. `calls`: so often it is called before its result is looked at, because what
     a call does to the memory of its process may show later. `together`: the method was asked for these gradients at
-    once, where the script asks a shipped one for one of them alone.
+    once; the script asks one of the user's own for them as well, and a shipped one for the spec's alone.
     """
 
     spec: Spec
@@ -70,8 +70,6 @@ def can_draw(spec: Spec) -> bool:
 def script(asked: Reproducer) -> str:
     """The text of the script. Raises InvalidValue where the operands can neither be drawn nor are in a file, and
     KeyError for a shipped method that does not exist."""
-    if asked.together is not None and ":" in asked.method:
-        raise InvalidValue("wrt", f"wrt={asked.together} asks for gradients at once, and a script for one")
     if asked.tensors is None and not can_draw(asked.spec):
         raise InvalidValue(
             "fill", f"fill={asked.spec.fills[0]} cannot be drawn in a script; keep its tensors in a file"
@@ -97,9 +95,8 @@ def _template() -> Any:
 
 def _values(asked: Reproducer) -> dict[str, Any]:
     spec, case = asked.spec, asked.spec.case
-    texts = [as_text(asked.method, spec, asked.own_file, asked.own_copy)]
-    if asked.rival is not None:
-        texts.append(as_text(asked.rival, spec, asked.own_file, asked.own_copy))
+    own = Own(asked.own_file, asked.own_copy, asked.together)
+    texts = [as_text(method, spec, own) for method in (asked.method, asked.rival) if method is not None]
     return {
         **_words(asked),
         **_operands(asked),
