@@ -22,13 +22,14 @@ MARK = re.compile(r"<!-- test: (skip because|needs|add) (.+?) -->")
 READING = ("report", "compare", "show", "export", "history", "methods", "recompute", "trace")
 """Subcommands that measure nothing."""
 
-SHORT = "measure.processes=1 measure.looks=[10] measure.max_time_s=1"
+TEN = "measure.looks=[10] measure.max_time_s=1"
+SHORT = f"measure.processes=1 {TEN}"
 """Is added where a block says nothing: a machine with other work on it never comes to the precision asked for, and
 measure=rigorous would try for six minutes. tests/test_passes.py and tests/test_api.py are about further processes.
 Everything else is as it stands there."""
 
-FEW = {"validate": "budget_s=10", "hunt": "limit=3"}
-"""The like for subcommands that have no pairs of their own."""
+FEW = {"validate": "budget_s=10", "hunt": "limit=3", "duet": TEN, "gate": TEN}
+"""The like for subcommands that have no pairs of their own, or processes by another word."""
 
 
 @dataclass(frozen=True)

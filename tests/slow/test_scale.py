@@ -156,4 +156,4 @@ def test_merge_of_many_rows(tmp_path: Path) -> None:
     print(f"\nmerge of {number:,} × 4 rows: {cost.wall_s:.1f} s, {cost.peak_mb:.0f} MB")
     seeds = pd.read_parquet(tmp_path / "results.parquet", columns=["seed"])["seed"]
     assert (seeds == [n for n in range(number) for _ in range(4)]).all()
-    assert cost.peak_mb <= 300
+    assert cost.peak_mb <= 250
