@@ -244,7 +244,8 @@ class Guest(Elsewhere):
         answer = self._ask("sample", "timing", calls=calls, parts=self.parts, anew=anew, warm=warm)
         if answer.said["wrong"]:
             raise Lost(accuracy="fail", reason=f"when it was timed: {answer.said['wrong']}")
-        reading = Reading(**answer.said["reading"])._replace(cpu_s=None, call_cpu_s=None)
+        # The CPU time of a call is its own word, which can do no more than widen its interval (disturbance.py).
+        reading = Reading(**answer.said["reading"])._replace(cpu_s=None)
         if self._device.is_host and answer.cpu_s is not None:  # not what the process says of itself
             reading = reading._replace(cpu_s=answer.cpu_s / answer.wall_s * reading.spent_s)
         self._taken.append(Taken(calls, reading, _outer(answer), anew, warm, answer.said["disturbed"]))

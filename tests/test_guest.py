@@ -15,8 +15,8 @@ from convbench.execution.family import family_of
 from convbench.execution.guests import Guests, Host
 from convbench.execution.worker import Measured
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure
-from convbench.runner import run
+from convbench.facts.spec import Measure, Spec
+from convbench.runner import Result, run
 from convbench.timing.rounds import unmarked
 
 from .processes import ROOT, alive, children
@@ -42,12 +42,16 @@ def guests() -> Iterator[Guests]:
 
 def rows_of(guests: Guests, *names: str, measure: Measure = QUICK, **settings: Any) -> dict[str, Record]:
     """Rows by function, of methods `tests.MODULE:function` beside autograd."""
+    spec, found = measured(guests, *names, measure=measure, **settings)
+    rows = Measured(found.records, found.samples).rows(spec)
+    return {row["method"].rpartition(":")[2]: row for row in rows}
+
+
+def measured(guests: Guests, *names: str, measure: Measure = QUICK, **settings: Any) -> tuple[Spec, Result]:
     spec = make_spec(**{"methods": ["autograd", *names], "timeout_s": 120.0, **settings})
     spec = type(spec).from_dict({**spec.to_dict(), "measure": measure_dict(measure)})
     known = {"ceiling_tflops": 1.0, "ceiling_gbps": 1.0}
-    found = run(spec, spec.arms, unmarked, 0, known, guests)
-    rows = Measured(found.records, found.samples).rows(spec)
-    return {row["method"].rpartition(":")[2]: row for row in rows}
+    return spec, run(spec, spec.arms, unmarked, 0, known, guests)
 
 
 def measure_dict(measure: Measure) -> dict[str, Any]:
@@ -67,6 +71,18 @@ def test_right_methods_are_right_and_timed(guests: Guests, names: tuple[str, ...
         assert row["first_call_s"] > 0, name
     assert {"plainly", "foreign"} & rows.keys() <= {name for name, row in rows.items() if row["equals_baseline"]}
     assert len(children() - before) == len(names), "one process each, which live on"
+
+
+def test_cpu_time_tells_where_others_disturbed_a_method_and_its_baseline_unequally(guests: Guests) -> None:
+    """Both are known, which is what `disturbed` is made of."""
+    method = "tests.honest:plainly"
+    _, found = measured(guests, method)
+    samples = found.samples[0]
+    for arm in ("autograd", method):
+        a = samples.arms.index(arm)
+        seen = [(cpu[a], times[a]) for cpu, times in zip(samples.cpu, samples.times, strict=True)]
+        assert all(cpu is not None and 0 < cpu < 1.5 * time_s for cpu, time_s in seen), arm
+        assert all(row[a] is not None for row in samples.switches), arm
 
 
 def test_processes_live_from_one_configuration_to_the_next(guests: Guests) -> None:
