@@ -27,10 +27,10 @@ MISTAKES = {
     "compare a b --margin 0": "--margin 0 leaves no room for noise; give a share such as 0.03 for 3%",
     "compare a b --spread -1": "--spread -1 is out of range; give a share such as 0.03 for 3%",
     "compare a b --confirm=yes": "--confirm takes no value, and 'yes' was given",
-    "export": "export needs DIR and --format pytest-benchmark|gha|bencher|csv|markdown|totals; "
+    "export": "export needs DIR and --format pytest-benchmark|gha|bencher|csv|markdown|latex|totals; "
     "see `python -m convbench export --help`",
     "export a --format xml": "--format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, "
-    "markdown, totals",
+    "markdown, latex, totals",
     "export --fromat csv a": "export has no option --fromat; did you mean --format?",
     "validate --jsno": "validate has no option --jsno; did you mean --json?",
     "validate -x": "validate has no option -x; allowed: --help, --judge, --proof, --markdown, --keep, --load, --json",
@@ -100,7 +100,8 @@ def test_in_a_process_of_its_own() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "convbench: --format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, markdown, totals\n"
+        == "convbench: --format 'xml' is not known; allowed: pytest-benchmark, gha, bencher, csv, markdown, latex, "
+        "totals\n"
     )
 
 

@@ -19,6 +19,7 @@ from convbench import cli
 from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.record import COLUMNS, Record
 from convbench.timing.samples import Samples
+from tests import report_rows
 from tests.simulated import config_id, row, timed_row
 from tests.test_table import write
 
@@ -247,6 +248,32 @@ def test_markdown_is_a_table_people_read(tmp_path: Path, capsys: pytest.CaptureF
     assert all(line.replace("\\|", "").count("|") == 7 for line in lines)
     assert "2.00× \\[1.90, 2.10\\] faster" in lines[3]
     assert "oom: out \\| of memory" in lines[6]
+
+
+def test_tables_for_people_lead_with_what_the_terminal_leads_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = report_rows.table(kernel=(3,))
+    for one in rows:
+        if "time_s" in one:
+            one["backward_time_s"] = 2 * one["time_s"]
+        if "speedup" in one:
+            one |= {"speedup": 4.0, "backward_speedup": 0.5, "backward_speedup_low": 0.4, "backward_speedup_high": 0.6}
+            one["backward_speed"] = "slower"
+    folder = report_rows.write(tmp_path / "run", rows)
+    head, rule, *body = export(folder, "markdown", capsys).splitlines()
+    assert head == "| configuration | method | time | speedup | call | accuracy | status |"
+    assert rule == "|---|---|--:|---|--:|---|---|"
+    (line,) = [line for line in body if "explicit" in line]
+    assert "| 0.50× \\[0.40, 0.60\\] slower | 4.00× |" in line
+    latex = export(folder, "latex", capsys).splitlines()
+    assert latex[0] == "\\begin{tabular}{llrlrll}"
+    assert [line.strip() for line in latex if "rule" in line] == ["\\toprule", "\\midrule", "\\bottomrule"]
+    (line,) = [line for line in latex if "explicit" in line]
+    assert "0.50$\\times$ [0.40, 0.60] slower & 4.00$\\times$ &" in line
+    (line,) = [line for line in latex if "dgrad" in line]
+    assert "my\\_dgrad" in line
+    assert not {c for line in latex for c in line if ord(c) > 127}
 
 
 def test_out_writes_the_file_or_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -274,7 +274,7 @@ def test_everybody_sees_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cli.main(["export", str(folder), "--format", "markdown"]) == 0
     markdown = capsys.readouterr().out
     assert "| best of each layer | 12.5 s | 1.12×" in markdown
-    assert "| method | total | speedup |\n| --- | --: | --- |\n" in markdown
+    assert "| method | total | speedup |\n|---|--:|---|\n" in markdown
     assert cli.main(["export", str(folder), "--format", "totals"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert [found["time_s"] for found in content["totals"]] == [14.0, 18.5, 12.5]

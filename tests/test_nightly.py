@@ -349,6 +349,25 @@ def test_night_ends_where_the_canary_trips(nightly: Nightly, monkeypatch: pytest
     assert asked.said == [("validate", "device=cuda")]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--sweep", "kernals"], "no sweep named 'kernals'; did you mean kernels?"),
+        (["kernal=3"], "no setting named 'kernal'; did you mean kernel?"),
+        (["methods=[nowhere_at_all:f]"], "no module nowhere_at_all"),
+    ],
+)
+def test_a_sweep_that_would_be_refused_is_so_before_the_canary(
+    nightly: Nightly, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: str
+) -> None:
+    asked = Recorder(0)
+    monkeypatch.setattr(steps, "convbench", asked)
+    with pytest.raises(InvalidValue) as refused:
+        nightly([*words, "--out", "unused"])
+    assert expected in str(refused.value)
+    assert asked.said == []
+
+
 def test_sweep_names_its_share_and_passes_the_rest_on(
     nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

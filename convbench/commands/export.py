@@ -14,12 +14,10 @@ import pandas as pd
 from ..facts import units
 from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
-from ..facts.markdown import escape
 from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
 from ..facts.timed_as import CALL
-from ..findings import network_words
 from ..findings.network_rows import switch_rows, total_rows
 from ..findings.networks import totals
 from ..results.files import environments, readable, replacing
@@ -29,6 +27,7 @@ from ..results.table import pieces, records, table_files, whole
 from ..terminal.arguments import Arguments, writing
 from ..timing.samples import Samples
 from .bencher import metrics
+from .text_tables import Table, as_latex, as_markdown, tables_of
 
 FIGURES = ("speedup", "speedup_low", "speedup_high", "speed", "accuracy", "bound_ratio", "equals_baseline", "converged")
 
@@ -81,42 +80,6 @@ def as_csv(path: Path) -> Iterator[str]:
             if isinstance(column.dtype, pd.StringDtype):
                 piece[name] = column.str.replace(FORMULA_CELL, r"'\1", regex=True)
         yield str(piece.to_csv(index=False, header=number == 0))
-
-
-def as_markdown(run: Run) -> str:
-    """A table for a job summary or an issue, one line per configuration and method."""
-    lines = [
-        "| configuration | method | time | speedup | accuracy | status |",
-        "|---|---|--:|---|---|---|",
-    ]
-    for row in run.rows:
-        speedup = units.interval(row.get("speedup"), row.get("speedup_low"), row.get("speedup_high"))
-        cells = (
-            run.name(row),
-            row["method"],
-            units.time(row.get("time_s")),
-            "baseline" if row["method"] == row.get("baseline") else f"{speedup} {row.get('speed', '')}".strip(),
-            row.get("accuracy", units.MISSING),
-            row["status"] if row["status"] == "ok" else f"{row['status']}: {row.get('reason', '')}",
-        )
-        lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
-    return "\n".join([*lines, *_networks(run)]) + "\n"
-
-
-NETWORK_HEAD, NETWORK_RULE = ("method", "total", "speedup", "by the baseline"), ("---", "--:", "---", "---")
-
-
-def _networks(run: Run) -> list[str]:
-    """A table for each network, where the list of cases says how often its lines occur."""
-    lines = []
-    for total in totals(run.rows):
-        lines += ["", f"**{escape(network_words.heading(total))}**", ""]
-        cells = [network_words.cells(one, total) for one in (*total.methods, total.best)]
-        shown = 4 if any(row["by_baseline"] for row in cells) else 3
-        lines += [f"| {' | '.join(part[:shown])} |" for part in (NETWORK_HEAD, NETWORK_RULE)]
-        lines += [f"| {' | '.join(map(escape, list(row.values())[:shown]))} |" for row in cells]
-        lines += ["", *(f"{escape(sentence)}." for sentence in network_words.sentences(total))]
-    return lines
 
 
 def as_totals(run: Run) -> str:
@@ -270,11 +233,16 @@ def _whole(made: Callable[[Run], str]) -> Callable[[Path], Iterable[str]]:
     return lambda path: [made(Run.read(path))]
 
 
+def _tables(written: Callable[[Sequence[Table]], str]) -> Callable[[Path], Iterable[str]]:
+    return _whole(lambda run: written(tables_of(run.rows, run.name)))
+
+
 FORMATS: dict[str, Callable[[Path], Iterable[str]]] = {
     "pytest-benchmark": _whole(as_pytest_benchmark),
     "gha": _whole(as_gha),
     "bencher": _whole(as_bencher),
     "csv": as_csv,
-    "markdown": _whole(as_markdown),
+    "markdown": _tables(as_markdown),
+    "latex": _tables(as_latex),
     "totals": _whole(as_totals),
 }

@@ -96,7 +96,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.shard,
         _keeps(args.keep),
     )
+    if step in ("", "sweep"):
+        _check(night)
     return _done(STEPS.get(step, whole), night)
+
+
+def _check(night: Night) -> None:
+    """Raises InvalidValue for words that the sweep would refuse, which the night would find only after its canary."""
+    from ..sweep.plan import planned
+    from ..sweep.running import check_modules
+
+    check_modules(planned(night.words).sweep)
 
 
 def gate_parser() -> Arguments:

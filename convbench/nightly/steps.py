@@ -34,6 +34,12 @@ class Night:
     shard: str = "1/1"
     keeps: bool = True
 
+    @property
+    def words(self) -> list[str]:
+        """The sweep as on convbench's own command line."""
+        saved = [f"+sweep={self.sweep}"] if self.sweep else []
+        return [*saved, f"device={self.device}", "strict=true", *self.settings]
+
 
 def convbench(*words: str) -> int:
     """The exit code of one convbench command, which is shown first."""
@@ -76,10 +82,8 @@ def sweep(night: Night) -> int:
     folder = night.out / f"shard-{share}-of-{of}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTE).write_text(json.dumps([night.sweep, *night.settings]) + "\n", encoding="utf-8")
-    saved = [f"+sweep={night.sweep}"] if night.sweep else []
-    words = [*saved, f"device={night.device}", "strict=true", *night.settings]
     # Shards are cut from the expanded grid, so every share sees the same order.
-    code = convbench("-m", *words, f"shard={night.shard}", f"out={folder}")
+    code = convbench("-m", *night.words, f"shard={night.shard}", f"out={folder}")
     if code:
         say(f"**sweep {night.sweep or ' '.join(night.settings)}, share {night.shard}**: exit code {code}.")
     return code

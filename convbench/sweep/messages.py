@@ -49,7 +49,8 @@ def explained() -> Iterator[None]:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
-        raise InvalidValue("command line", sentence(error)) from error
+        # The sentence says all of it; a person who calls from Python is spared the traces of what was underneath.
+        raise InvalidValue("command line", sentence(error)) from None
 
 
 def sentence(error: BaseException) -> str:
