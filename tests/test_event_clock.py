@@ -17,7 +17,7 @@ import torch
 
 from convbench.devices import device_of
 from convbench.facts.spec import Measure
-from convbench.timing import event_clock, nvml
+from convbench.timing import backlog, event_clock, nvml
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Lost
 from convbench.timing.event_clock import EventClock
@@ -78,7 +78,7 @@ def test_a_slow_host_gets_samples_that_its_backlog_covers():
     row = columns(samples, "b", "a", MEASURE)
     assert row["launch_bound"] is False
     assert row["time_s"] == pytest.approx(4e-6, rel=0.02)
-    assert row["calls_per_sample"] * 1e-3 < event_clock.MAX_BACKLOG_S
+    assert row["calls_per_sample"] * 1e-3 < backlog.MAX_BACKLOG_S
 
 
 def test_a_sample_is_a_batch_of_a_millisecond():
@@ -169,7 +169,7 @@ def test_the_share_of_a_run_that_sleeping_leaves_to_timed_regions_is_as_stated(h
     machine = Machine()
     samples, _ = measure(machine, [Arm(name, machine.kernel(name, host_s, device_s)) for name in "ab"])
     share = samples.measured_s / samples.counters["sampling_s"]
-    assert share == pytest.approx(device_s / (device_s + event_clock.BACKLOG * host_s), rel=0.2)
+    assert share == pytest.approx(device_s / (device_s + backlog.BACKLOG * host_s), rel=0.2)
 
 
 @pytest.mark.parametrize(

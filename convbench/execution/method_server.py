@@ -33,14 +33,14 @@ from ..memory_columns import kernel_columns, marked_call, memory_columns
 from ..methods.backward import forward_again
 from ..methods.in_training import as_backward
 from ..methods.own import context_of, declared_accuracy, load, uses_autograd
-from ..timing import cpu_clock, event_clock, waiting_clock, wall_clock
+from ..timing import backlog, cpu_clock, event_clock, waiting_clock, wall_clock
 from ..timing.clocks import Arm, Clock, Parted
 from .shared_bytes import SharedBytes
 
 RESULT, EARLIER = 0, 1
 """Slots: what the last call returned, and what an earlier call returned, copied after the last one."""
 
-LOADED = (cpu, cuda, mps, xpu, cpu_clock, event_clock, waiting_clock, wall_clock)
+LOADED = (cpu, cuda, mps, xpu, backlog, cpu_clock, event_clock, waiting_clock, wall_clock)
 """Before any method is, so that what one changes in them is seen (identities.py)."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,19 +17,10 @@ import torch
 
 from ..facts.spec import Measure
 from . import nvml
+from .backlog import Backlog
 from .clocks import Arm, Call, HostTimes, Lost, Reading, Take
 from .cuda_graphs import Replay, captured
 from .rounds import ArmFailed
-
-BACKLOG = 2.5
-"""The device sleeps this many times as long as the host takes to enqueue a sample: the host's time varies by less than
-a factor of two from sample to sample."""
-
-MAX_BACKLOG_S = 0.05
-"""Longer sleeps would be most of the run; an arm that needs one is `launch_bound`."""
-
-REMEMBERED = 5
-"""Enqueue times of an arm whose median sets its next backlog: the first call's one-off costs are forgotten soon."""
 
 MAX_CALLS = 256
 """Calls in a sample at most: the driver queues about a thousand launches, and then the host waits for the device.
@@ -41,9 +31,6 @@ MAX_COLD_CALLS = 16
 
 RESOLUTION_S = 5e-7
 """Resolution of CUDA events (cudaEventElapsedTime); a shorter time reads as this, never as 0."""
-
-CALIBRATION_CYCLES = 10_000_000
-"""Some 5 ms of sleep, 10,000 times the events' resolution."""
 
 SHORT_SLEEP_S = 1e-3
 """Where nothing is known yet of how long a call takes to enqueue."""
@@ -101,11 +88,9 @@ class EventClock:
         self._flush = self._flush_buffer(flush_bytes(properties, cache_bytes)) if self.cold else None
         self._nvml = nvml.open_device(str(properties.uuid)) if hasattr(properties, "uuid") else None
         kilohertz = getattr(properties, "clock_rate", 0) if counts_cycles else 0  # where torch tells it
-        self._most_cycles_per_s = 1e3 * kilohertz
+        self._backlog = Backlog(cuda, self._stream, 1e3 * kilohertz)
         self._spare: list[Any] = [cuda.Event(enable_timing=True) for _ in range(64)]
         self._pending: list[_Pending] = []
-        self._enqueue_s: dict[int, deque[float]] = {}
-        self._cycles_per_s: float | None = None
         self._warm_at = math.inf
         self._event_s: float | None = None
         self._launches_wait = next((f"{name}=1" for name in waiting if os.environ.get(name) == "1"), None)
@@ -123,11 +108,10 @@ class EventClock:
 
     def ready(self, arms: Sequence[Arm]) -> Sequence[Arm]:
         """With CUDA graphs: every arm's call captured, to be replayed; the arms as they are if one cannot be."""
-        # Calibrated at the clock of an idle device, sleeps would be too short once it is at work.
-        self._cycles_per_s = max(self._calibrate(), self._most_cycles_per_s)
+        self._backlog.calibrate()
+        self._backlog.forget()
         # Graphs of an earlier start would keep their memory, and their calls' places in it may be others' by now.
         self._graphs, self._graph_error = {}, None
-        self._enqueue_s.clear()
         self._warm_at = self.now() + self.warmup_s
         if not self._wants_graphs:
             return arms
@@ -148,7 +132,7 @@ class EventClock:
         idle = not self._pending
         if idle and self.now() >= self._warm_at:
             self._take_its_measure()
-        slept = self._sleep(self._backlog_s(call, calls))
+        slept = self._backlog.sleep(self._backlog.seconds(call, calls))
         begun = self.now()
         parts, last = self._cold_parts(call, calls) if self.cold else self._hot_part(call, calls)
         enqueue_s = self.now() - begun
@@ -159,13 +143,7 @@ class EventClock:
         del last
         # With work queued before it, the host may have waited for room in the queue.
         if idle:
-            seen = self._enqueue_s.setdefault(id(call), deque(maxlen=REMEMBERED))
-            if slept and late:
-                # A call that waits for the device has waited for the sleep, which the next would then contain. What the
-                # sleep came from is forgotten bit by bit; when all is, the call is enqueued without one and seen anew.
-                seen.popleft()
-            else:
-                seen.append(enqueue_s / calls)
+            self._backlog.saw(call, enqueue_s / calls, waited=slept and late)
 
     def drain(self) -> list[Reading]:
         pending, self._pending = self._pending, []
@@ -200,12 +178,12 @@ class EventClock:
     def _on_default_stream(self, call: Call, calls: int) -> float:
         """Seconds of work that calls on the timed stream leave on the default one, which a plain launch goes to: it
         waits there behind a sleep until all of it is enqueued. 0 where the sleep was over before."""
-        if not self._cycles_per_s:
+        if not self._backlog.sleeps:
             return 0.0
         default = self._cuda.default_stream(self._device)
         asleep, after = self._event(), self._event()
         with self._cuda.stream(default):
-            self._sleep(max(self._backlog_s(call, calls), SHORT_SLEEP_S))
+            self._backlog.sleep(max(self._backlog.seconds(call, calls), SHORT_SLEEP_S))
             asleep.record(default)
         repeated(call, calls)
         late = bool(asleep.query())
@@ -252,39 +230,12 @@ class EventClock:
     def _seconds(self, start: Any, end: Any) -> float:
         return max(float(start.elapsed_time(end)) * 1e-3, RESOLUTION_S)
 
-    def _backlog_s(self, call: Call, calls: int) -> float:
-        seen = self._enqueue_s.get(id(call))
-        if not seen:
-            return 0.0
-        return min(BACKLOG * sorted(seen)[len(seen) // 2] * calls, MAX_BACKLOG_S)
-
-    def _sleep(self, seconds: float) -> bool:
-        """Whether there was anything to sleep for."""
-        if seconds <= 0 or not self._cycles_per_s:
-            return False
-        self._cuda._sleep(math.ceil(seconds * self._cycles_per_s))
-        return True
-
-    def _calibrate(self) -> float:
-        """Cycles of torch.cuda._sleep per second; the second of two sleeps, so that the device is awake. 0 where there
-        is no such thing."""
-        if not hasattr(self._cuda, "_sleep"):
-            return 0.0
-        for _ in range(2):
-            start, end = self._event(), self._event()
-            start.record(self._stream)
-            self._cuda._sleep(CALIBRATION_CYCLES)
-            end.record(self._stream)
-            end.synchronize()
-            self._spare += [start, end]
-        return CALIBRATION_CYCLES / self._seconds(start, end)
-
     def _take_its_measure(self) -> None:
         """Once the device is warm: what it sleeps by now, and what stands between two events with nothing between."""
         self._warm_at = math.inf
-        self._cycles_per_s = max(self._calibrate(), self._most_cycles_per_s)
+        self._backlog.calibrate()
         # Behind a sleep, so that the host's recording is not in it.
-        self._sleep(EMPTY_PAIRS * 1e-4)
+        self._backlog.sleep(EMPTY_PAIRS * 1e-4)
         pairs = [(self._event(), self._event()) for _ in range(EMPTY_PAIRS)]
         for pair in pairs:
             for event in pair:
