@@ -27,7 +27,8 @@ import torch
 
 from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.spec import Measure
-from convbench.timing.samples import Samples, combine
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import combine
 from convbench.validation import burst
 
 from .pages import replace_section

@@ -11,7 +11,7 @@ from convbench.timing import cpu_clock
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call, Reading
 from convbench.timing.cpu_clock import CpuClock, last_level_cache_bytes
-from convbench.timing.samples import columns
+from convbench.timing.speed_columns import columns
 
 from .fake_clock import FakeClock
 

@@ -22,7 +22,8 @@ from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Lost
 from convbench.timing.event_clock import EventClock
 from convbench.timing.rounds import ArmFailed
-from convbench.timing.samples import Samples, columns
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import columns
 
 from .simulated_cuda import QUEUE, Machine, SimulatedClock
 

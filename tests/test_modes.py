@@ -13,7 +13,8 @@ from scipy import stats
 from convbench.facts.spec import Measure
 from convbench.facts.statistics import FEW_PROCESSES, Interval, median_interval, processes_interval
 from convbench.timing.modes import two_modes
-from convbench.timing.samples import Samples, combine
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import combine
 
 Process = Callable[[random.Random], list[float]]
 """The log ratios of one process's pairs."""

@@ -23,7 +23,8 @@ from convbench.devices.nvidia import Nvidia
 from convbench.facts.spec import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm
-from convbench.timing.samples import Samples, columns
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import columns
 from convbench.validation import burst, command, passes, proofs
 from convbench.validation.proofs import Setup, SlowedClock
 

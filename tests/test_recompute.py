@@ -18,7 +18,8 @@ from convbench.facts.record import record
 from convbench.facts.spec import Spec
 from convbench.results import store
 from convbench.results.merge import merge
-from convbench.timing.samples import Samples, columns, combine
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import columns, combine
 
 from .processes import make_spec
 from .test_timing import gaussian, run

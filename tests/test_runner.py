@@ -31,7 +31,8 @@ from convbench.methods.formulas import EXPLICIT
 from convbench.methods.own import load
 from convbench.timing.clocks import Lost
 from convbench.timing.cpu_clock import CpuClock
-from convbench.timing.samples import Samples, columns
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import columns
 
 from .settings import make_spec
 

@@ -23,7 +23,8 @@ from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call, Reading
 from convbench.timing.conditions import CONDITIONS, OBSERVED
 from convbench.timing.rounds import ArmFailed
-from convbench.timing.samples import Samples, columns, combine
+from convbench.timing.samples import Samples
+from convbench.timing.speed_columns import columns, combine
 from convbench.timing.turns import Elsewhere, Turns
 
 from .fake_clock import FakeClock

@@ -16,7 +16,7 @@ from convbench.timing.clocks import Arm
 from convbench.timing.cpu_clock import CpuClock, Usage
 from convbench.timing.rounds import measure, unmarked
 from convbench.timing.sample_size import Size, alike
-from convbench.timing.samples import columns
+from convbench.timing.speed_columns import columns
 
 CALL_S = 1.9e-4
 SLICE_S = 3e-3

@@ -27,7 +27,7 @@ from convbench.measurement.switches import switched
 from convbench.runner import run
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm
-from convbench.timing.samples import columns
+from convbench.timing.speed_columns import columns
 
 from .composed import configurations
 from .settings import make_spec

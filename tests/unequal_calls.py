@@ -23,8 +23,9 @@ import torch
 from convbench.devices import device_of
 from convbench.facts.spec import Measure, Switches
 from convbench.measurement.switches import switched
-from convbench.timing import rounds, samples
+from convbench.timing import rounds
 from convbench.timing.clocks import Arm
+from convbench.timing.speed_columns import columns
 
 CALL_S = 1.9e-4
 """About what the baseline's call takes: more than a clock's resolution, less than a part."""
@@ -94,7 +95,7 @@ def trial(call: Callable[[], Any], k: int, busy: int, measure: Measure, seed: in
     arms = [Arm("once", once, torch.inference_mode), Arm("several", several, torch.inference_mode)]
     begun = time.perf_counter()
     found = rounds.measure(arms, "once", measure, device_of("cpu").clock(measure), seed, rounds.unmarked)
-    row = samples.columns(found, "several", "once", measure)
+    row = columns(found, "several", "once", measure)
     low, high = (None if row[f"speedup_{end}"] is None else row[f"speedup_{end}"] * k for end in ("low", "high"))
     return Trial(
         busy, k, row["speedup"] * k, low, high, bool(row.get("disturbed")), found.rounds, time.perf_counter() - begun

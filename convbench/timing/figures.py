@@ -10,7 +10,8 @@ from ..facts.record import IMPOSSIBLE
 from ..facts.spec import Measure
 from ..facts.timed_as import BACKWARD, CALL, COLUMN_OF, WALL, of
 from .conditions import together
-from .samples import Samples, combine
+from .samples import Samples
+from .speed_columns import combine
 
 
 def with_figures(row: Mapping[str, Any], parts: Sequence[Samples], baseline: str, measure: Measure) -> dict[str, Any]:

@@ -1,30 +1,21 @@
-"""Raw paired times of one configuration, and the table's speed columns that follow from them alone."""
+"""Raw paired times of one configuration."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import Any
 
 from ..facts.configuration_key import ConfigurationKey
-from ..facts.spec import Measure
 from ..facts.statistics import (
-    FEW_PROCESSES,
     Interval,
     median_interval,
     orders_centre,
-    pairs_interval,
-    processes_interval,
-    speed_verdict,
     spread_half_width,
 )
-from ..facts.timed_as import CALL, DEVICE_TIME
-from .conditions import CONDITIONS, OBSERVED, together
-from .disturbance import stretch, widened
-from .means import differing, mean_columns
-from .modes import two_modes
+from ..facts.timed_as import CALL
+from .conditions import together
 from .sample import KEPT, Sample, sample_from
 
 
@@ -101,7 +92,7 @@ class Samples:
         """
         others = [arm for arm in self.arms if arm != baseline]
         if not others or baseline not in self.arms:
-            widths = [_relative(median_interval(self.of(arm))) for arm in self.arms]
+            widths = [relative(median_interval(self.of(arm))) for arm in self.arms]
         else:
             widths = [self.spread(arm, baseline) for arm in others]
         known = [width for width in widths if width is not None]
@@ -109,7 +100,7 @@ class Samples:
 
     def narrow(self, baseline: str) -> bool:
         """Whether everything is known to the requested precision."""
-        return _narrow(self.widest(baseline), self.half_width)
+        return is_narrow(self.widest(baseline), self.half_width)
 
     def without(self, arms: Collection[str]) -> Samples | None:
         """The same samples without some of the arms; None where that leaves none."""
@@ -198,104 +189,19 @@ class Samples:
         )
 
 
-def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> dict[str, Any]:
-    """The speed columns of one method's row, from the samples of one process.
-
-    The baseline's own row has speedup 1 by definition, and neither an interval nor a verdict for it. Where the
-    baseline was not timed (it failed), no row has a speedup.
-    """
-    out = _observed([samples], method, measure)
-    time = median_interval(samples.of(method))
-    out.update(_time_columns(time), samples=samples.rounds)
-    out.update(mean_columns([samples], method, baseline))
-    if method == baseline:
-        return out | {"speedup": 1.0, "converged": samples.narrow(baseline)}
-    if baseline not in samples.arms:
-        return out | {"converged": _narrow(_relative(time), measure.half_width)}
-    ratio = pairs_interval(samples.log_ratios(method, baseline), samples.ran_first(method, baseline))
-    wide = widened(ratio, [stretch(samples, method, baseline)])
-    converged = wide is None and _narrow(samples.spread(method, baseline), measure.half_width)
-    out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
-    return out | differing(out)
-
-
-def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
-    """The speed columns from several fresh processes, of which each counts with its median time and its ratio's centre.
-
-    The intervals are statistics.processes_interval of these. They include what differs from process
-    to process (memory layout), which no number of pairs within one process can show.
-    """
-    if len(parts) == 1:
-        return columns(parts[0], method, baseline, measure)
-    out = _observed(parts, method, measure)
-    time = _over_processes([median(part.of(method)) for part in parts])
-    out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
-    out.update(mean_columns(parts, method, baseline))
-    own = {"converged": _narrow(_relative(time), measure.half_width)}
-    shared = set.intersection(*(set(part.arms) for part in parts))
-    if baseline not in shared:
-        return out | own
-    if method == baseline:
-        rows = [combine(parts, arm, baseline, measure) for arm in shared - {baseline}]
-        return out | {"speedup": 1.0} | ({"converged": all(row["converged"] for row in rows)} if rows else own)
-    ratio = processes_interval([part.centre(method, baseline) for part in parts])
-    wide = widened(ratio, [stretch(part, method, baseline) for part in parts])
-    converged = wide is None and _narrow(_half_width(ratio), measure.half_width)
-    out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
-    return out | two_modes([part.log_ratios(method, baseline) for part in parts]) | differing(out)
-
-
-def _over_processes(times_s: Sequence[float]) -> Interval:
-    """The time over processes with its interval: of few of them on the log scale, like the ratios."""
-    if len(times_s) > FEW_PROCESSES:
-        return processes_interval(times_s)
-    return _exp(processes_interval([math.log(t) for t in times_s]))
-
-
-def _time_columns(time: Interval) -> dict[str, Any]:
-    return {"time_s": time.estimate, "time_low_s": time.low, "time_high_s": time.high}
-
-
-def _ratio_columns(ratio: Interval, margin: float, disturbed: bool) -> dict[str, Any]:
-    return {
-        "speedup": ratio.estimate,
-        "speedup_low": ratio.low,
-        "speedup_high": ratio.high,
-        "speed": speed_verdict(ratio.low, ratio.high, margin),
-        "margin": margin,
-        "disturbed": disturbed,
-    }
-
-
-def _observed(parts: Sequence[Samples], method: str, measure: Measure) -> dict[str, Any]:
-    conditions = together([part.counters for part in parts])
-    own = together([part.per_arm.get(method, {}) for part in parts])
-    calls = sorted(row[part.arms.index(method)] for part in parts for row in part.calls)
-    return {
-        "processes": len(parts),
-        "calls_per_sample": calls[len(calls) // 2],
-        "time": conditions.get("time", DEVICE_TIME),
-        "cache": conditions.get("cache", measure.cache),
-        "cuda_graph": conditions.get("cuda_graph", False),
-        **{key: conditions.get(key) for key in CONDITIONS},
-        **{key: own.get(key) for key in OBSERVED},
-    }
-
-
-def _exp(interval: Interval) -> Interval:
-    return Interval(*(None if v is None else math.exp(v) for v in interval))  # type: ignore[arg-type]
-
-
-def _half_width(interval: Interval) -> float | None:
+def half_width(interval: Interval) -> float | None:
+    """Of an interval that is known."""
     return None if interval.low is None or interval.high is None else (interval.high - interval.low) / 2
 
 
-def _relative(interval: Interval) -> float | None:
-    half = _half_width(interval)
+def relative(interval: Interval) -> float | None:
+    """Its half-width, as a share of what is in its middle."""
+    half = half_width(interval)
     return None if half is None else half / interval.estimate
 
 
-def _narrow(half_width: float | None, wanted: float) -> bool:
+def is_narrow(half_width: float | None, wanted: float) -> bool:
+    """Whether it is known, and no more than wanted."""
     return half_width is not None and half_width <= wanted
 
 

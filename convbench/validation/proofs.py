@@ -23,7 +23,8 @@ from ..facts.statistics import Interval
 from ..measurement.switches import switched
 from ..timing import rounds as timing
 from ..timing.clocks import Arm, Call, Clock, HostTimes, Parted, Reading, Take
-from ..timing.samples import Samples, columns
+from ..timing.samples import Samples
+from ..timing.speed_columns import columns
 from . import planted
 from .evidence import Planted, Proof, Try
 from .trust import not_asked, timer_agrees

@@ -160,7 +160,7 @@ def flush(device: str) -> dict[str, Any]:
 def cold_and_hot(device: str) -> dict[str, Any]:
     """`hot_s` and `cold_s` of reading what the last cache holds easily, by the clock that methods are timed with."""
     from ...timing import rounds
-    from ...timing.samples import columns
+    from ...timing.speed_columns import columns
 
     on = device_of(device)
     size = on.cache_bytes()

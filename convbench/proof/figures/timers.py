@@ -27,7 +27,7 @@ from ...sweep.presets import preset
 from ...timing import rounds
 from ...timing.clocks import Arm
 from ...timing.event_clock import flush_bytes
-from ...timing.samples import columns
+from ...timing.speed_columns import columns
 
 METHODS = ("autograd", "explicit", "aten")
 PROFILED_S = 4e-3
