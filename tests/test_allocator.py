@@ -40,7 +40,7 @@ from convbench.facts.spec import Measure, Switches
 from convbench.measurement.switches import switched
 from convbench.timing import rounds
 from convbench.timing.clocks import Arm
-from convbench.timing.samples import columns
+from convbench.timing.speed_columns import columns
 
 torch.set_num_threads(1)
 measure = Measure(looks=(6,), min_time_s=0.0, warmup_s=0.0, sample_s=0.001, max_time_s=60.0)

@@ -142,6 +142,7 @@ def test_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_changes_results_or_times_on_a_gpu_is_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
     monkeypatch.setattr(nvidia, "nvidia_driver", lambda: "570.1")
+    monkeypatch.setattr(nvidia, "version_of", lambda package: None)
     for name in nvidia.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     usual = collect("cuda", USUAL)
@@ -162,7 +163,10 @@ def test_what_changes_results_or_times_on_a_gpu_is_part_of_it(monkeypatch: pytes
             seen.add(collect("cuda", USUAL)["environment_id"])
         finally:
             setattr(torch.backends.cuda.matmul, switch, True)
-    assert len(seen) == 7
+    for version in ("3.6.0", "3.7.0"):
+        monkeypatch.setattr(nvidia, "version_of", lambda package, version=version: version)
+        seen.add(collect("cuda", USUAL)["environment_id"])
+    assert len(seen) == 9
     assert collect("cuda", USUAL)["environment_id"] in seen
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from convbench.devices.cpu import Cpu
 from convbench.facts.spec import Spec
-from convbench.measurement import convolution, problem, reference
+from convbench.measurement import contraction, convolution, problem, reference
 from convbench.measurement.problem import Problem
 from convbench.methods import METHODS, Unsupported, autograd
 from convbench.methods.formulas import EXPLICIT
@@ -86,6 +91,37 @@ def test_sampled_reference_equals_the_whole_one(spec: Spec) -> None:
     if truth.index is not None:
         expected = expected[truth.index]
     torch.testing.assert_close(truth.expected, expected, rtol=1e-12, atol=1e-12)
+
+
+class Counted(TorchDispatchMode):
+    """How many of torch's operations run."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_sampled_elements_of_a_weight_s_gradient_are_not_computed_one_by_one() -> None:
+    """One by one, 512 → 512 channels at batch 64 took 26 s."""
+    made = problem.make(make_spec(op="conv2d", in_channels=64, out_channels=64, size=5, kernel=3, wrt="weight",
+                                  reference__max_flops=1e4))  # fmt: skip
+    with Counted() as counted:
+        truth = reference.compute(made, made.spec.reference_limits)
+    assert truth.index is not None
+    assert truth.index.numel() > 4000
+    assert counted.count < 1000
+
+
+def test_how_much_of_a_reference_is_computed_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = problem.make(
+        make_spec(op="conv2d", in_channels=8, out_channels=8, size=17, wrt="weight", reference__max_flops=None)
+    )
+    cost = contraction.flops(made.case)
+    for most, sampled in ((cost, False), (cost - 1, True)):
+        monkeypatch.setattr(Cpu, "work", replace(Cpu.work, reference_flops=most))
+        assert (reference.computed(made).index is not None) is sampled
 
 
 @examples(50)

@@ -53,7 +53,7 @@ class Nvidia(Device):
     # A second of float64 on the consumer models, which have one such unit to 64 of float32.
     work = Work(reference_flops=1e12)
     sharing = NVIDIA
-    fingerprint = ("environment_variables", "unusual_flags")
+    fingerprint = ("environment_variables", "unusual_flags", "triton")
     has_triton = True
     has_nvml = True
     activity = "CUDA"
