@@ -166,7 +166,8 @@ def test_injected_calls_are_really_made():
 
 
 def test_tries_measure_the_same_method_against_itself_and_slowed():
-    found = list(islice(proofs.tries(Setup("cpu", 1, QUICK, 0), 60.0), 3))
+    patient = replace(QUICK, max_time_s=60.0)  # six pairs also where other programs have the cores
+    found = list(islice(proofs.tries(Setup("cpu", 1, patient, 0), 1500.0), 3))
     assert len(found) == 3
     for one in found:
         # A busy machine may leave room for few calls in a sample; of those, 29 get one more, and 10 as well.
