@@ -165,6 +165,13 @@ def test_layers_are_named_by_the_cases_files_labels():
     assert "example.org" not in said.split("needs attention")[0]
 
 
+def test_how_often_a_layer_occurs_is_no_column():
+    records = [r for n in ("1", "4") for r in timed(spec(labels={"layer": f"conv{n}", "count": n}), TIMES)]
+    said = text(records, 160)
+    assert re.search(r"^layer +", said, re.MULTILINE)
+    assert not re.search(r"^count|  count  ", said, re.MULTILINE)
+
+
 def test_layers_of_one_shape_stay_apart():
     records = [r for name in "ab" for r in timed(spec(labels={"layer": name}), TIMES)]
     said = text(records)

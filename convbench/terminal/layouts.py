@@ -13,7 +13,16 @@ from ..facts.marks import marks
 from ..facts.record import IMPOSSIBLE, Record
 from ..facts.settings import SETTINGS
 from ..facts.timed_as import WALL_TIME
-from ..results.naming import CASE_COLUMNS, CASE_SETTINGS, LABEL_WIDTH, case_name, labels_of, text_of, told_apart
+from ..results.naming import (
+    CASE_COLUMNS,
+    CASE_SETTINGS,
+    LABEL_WIDTH,
+    LABELS_UNSAID,
+    case_name,
+    labels_of,
+    text_of,
+    told_apart,
+)
 from .aligned import Aligned, Column
 
 
@@ -53,12 +62,13 @@ Cell = Callable[[Record], Text]
 
 
 def label_names(lines: Sequence[Line]) -> list[str]:
-    """Labels worth a column: short, and not the same everywhere."""
+    """Labels worth a column: short, not the same everywhere, and part of a configuration's name."""
     values: dict[str, set[str]] = {}
     for line in lines:
         for name, value in labels_of(line.any_row).items():
             values.setdefault(name, set()).add(value)
-    return [n for n, seen in values.items() if len(seen) > 1 and max(map(len, seen)) <= LABEL_WIDTH]
+    named = {n: seen for n, seen in values.items() if n not in LABELS_UNSAID}
+    return [n for n, seen in named.items() if len(seen) > 1 and max(map(len, seen)) <= LABEL_WIDTH]
 
 
 def setting_columns(content: Content) -> list[Setting]:

@@ -143,8 +143,9 @@ function forestDrawing(groups, all, width) {
   const narrow = width < 640;
   const layout = forestLayout(groups, narrow);
   const domain = around([...all.map((one) => one.speedup), 0.95, 1.05]);
-  const [left, right] = narrow ? [8, 12] : [Math.min(560, width * 0.45, Math.max(120, 24 + 7 * d3.max(layout.groups, (group) => group.label.length))), 222];
-  const room = Math.floor((narrow ? width - 16 : left - 16) / 12);
+  const [left, right] = narrow ? [8, 12] : [Math.min(560, width * (paper.printing ? 0.5 : 0.45), Math.max(120, 24 + 7 * d3.max(layout.groups, (group) => group.label.length))), 222];
+  // In ems of an average font; the widest usual one, DejaVu Sans, takes an eighth more.
+  const room = Math.floor((narrow ? width - 16 : left - 16) / 13.5);
   const marks = [
     ...band(domain),
     ...ratioAxis(domain, width - left - right, narrow ? "speedup with its 95% interval (log scale)" : "speedup over the baseline, with its 95% interval (log scale)"),
