@@ -276,6 +276,13 @@ def test_tables_for_people_lead_with_what_the_terminal_leads_with(
     assert not {c for line in latex for c in line if ord(c) > 127}
 
 
+def test_tables_for_people_say_why_a_gradient_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = {"accuracy": "fail", "reason": "largest error 41 times its bound at [0, 1]"}
+    folder = write(tmp_path / "run", [row(0, "autograd"), row(0, "explicit", **wrong)])
+    assert "| fail | wrong: largest error 41 times its bound at \\[0, 1\\] |" in export(folder, "markdown", capsys)
+    assert "& fail & wrong: largest error 41 times its bound at [0, 1] \\\\" in export(folder, "latex", capsys)
+
+
 def test_out_writes_the_file_or_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sampled_run(tmp_path / "run")
     assert cli.main(["export", str(folder), "--format", "csv", "--out", str(tmp_path / "x.csv")]) == 0

@@ -59,11 +59,19 @@ def _rows(rows: Sequence[Record], name: Callable[[Record], str]) -> Table:
                 "baseline" if baseline else f"{speedup} {row.get('speed', '')}".strip(),
                 *([units.times(call) if call is not None else units.MISSING] if trained else []),
                 row.get("accuracy", units.MISSING),
-                row["status"] if row["status"] == "ok" else f"{row['status']}: {row.get('reason', '')}",
+                _outcome(row),
             ]
         )
     said = "Speedups in a training step; call: those of the bare calls." if trained else ""
     return Table(head, frozenset((2, 4) if trained else (2,)), body, after=[said] if said else [])
+
+
+def _outcome(row: Record) -> str:
+    """The status; why, where the row was not measured or its gradient is wrong."""
+    wrong = row.get("accuracy") == "fail"
+    if row["status"] == "ok" and not wrong:
+        return "ok"
+    return f"{'wrong' if wrong else row['status']}: {row.get('reason', '')}"
 
 
 def _networks(rows: Sequence[Record]) -> list[Table]:
