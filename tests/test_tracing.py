@@ -224,6 +224,21 @@ def test_dtype_that_cannot_be_measured_is_left_out_and_said() -> None:
     assert recorder.skipped == ["a convolution: dtype=complex64 is not one of float64, float32, bfloat16, float16"]
 
 
+def test_a_torchvision_that_was_built_for_another_torch_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its import ends in a RuntimeError, not in an ImportError."""
+    said = "operator torchvision::nms does not exist"
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(f"raise RuntimeError({said!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.main(["trace", "resnet18", "--input", "1,3,8,8", "--out", str(tmp_path / "layers.csv")]) == 2
+    told = capsys.readouterr().err
+    assert f"cannot be imported here ({said}); install the one built for torch {torch.__version__}" in told
+
+
 # The suites that ship, against the networks of torchvision and timm.
 
 TORCHVISION = """

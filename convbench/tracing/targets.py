@@ -93,11 +93,11 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
 def _torchvision(name: str) -> nn.Module:
     try:
         from torchvision.models import get_model, list_models
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError where it was built for another torch
         raise InvalidValue(
             "trace",
-            f"{name} would be a model of torchvision, which cannot be imported here ({error}); install it, or write "
-            "MODULE:FUNCTION",
+            f"{name} would be a model of torchvision, which cannot be imported here ({error}); install the one built "
+            f"for torch {torch.__version__}, or write MODULE:FUNCTION",
         ) from error
     if name not in list_models():
         raise InvalidValue("trace", f"torchvision has no model {name}{did_you_mean(name, list_models())}")
