@@ -90,6 +90,18 @@ def test_report_takes_the_latest_run(here: Path, capsys: pytest.CaptureFixture[s
     assert (here / "results" / "latest" / "report.html").is_file()
 
 
+def test_the_latest_run_may_have_a_name_of_its_own(here: Path) -> None:
+    cli.main(TINY)
+    cli.main([*TINY, "out=results/mine"])
+    latest = here / "results" / "latest"
+    assert latest.resolve() == here / "results" / "mine"
+    cli.main([*TINY, "out=results/latest"])
+    cli.main([*TINY, "out=elsewhere"])
+    assert latest.resolve() == here / "results" / "mine", (
+        "it is resumed where the link leads, and nothing else is meant"
+    )
+
+
 def test_a_file_of_that_name_is_left_alone(here: Path) -> None:
     (here / "results").mkdir()
     (here / "results" / "latest").write_text("mine")

@@ -47,6 +47,13 @@ def fresh_folder(parent: Path) -> Path:
     return path
 
 
+def _remember(out: Path) -> None:
+    """Points results/latest to a folder of one's own choice in results/, as to one that is named after the time."""
+    results = Path("results").absolute()
+    if out.absolute().parent == results and out.name != run_file.LATEST:
+        _link(results / run_file.LATEST, out)
+
+
 def _link(link: Path, folder: Path) -> None:
     """Points `link` to the newest run; where links cannot be made, or something else has the name, there is none."""
     if link.exists() and not link.is_symlink():
@@ -103,6 +110,7 @@ def here(sweep: Sweep, settings: Settings, progress: Progress | None = None) -> 
     outcomes: list[Outcome] = []
     before = run_file.settings_of(out)
     with progress, driving(run), run_file.noted(out, facts_of(settings, len(sweep))):
+        _remember(out)
         tell(sweep, progress)
         if changed := measured_anew(before, settings.asked.get("settings", {})):
             progress.warn(f"out={out.name} was measured with {changed[0]}, and now with {changed[1]}", ANEW)
