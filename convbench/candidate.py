@@ -19,7 +19,8 @@ from .facts.timed_as import BACKWARD, CALL, WALL
 from .failures.failure import Failure, of_end, of_wrong, told_by
 from .failures.kept import NOTHING_TOLD, Told
 from .failures.wrong import Wrong
-from .guest import Guest, Hosts
+from .guest import Guest
+from .hosts import Hosts
 from .measurement import problem, reference
 from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse

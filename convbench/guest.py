@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,6 +18,7 @@ from .devices import device_of
 from .facts.spec import Spec
 from .facts.timed_as import CALL
 from .failures.wrong import Wrong
+from .hosts import Host
 from .measurement import meddling
 from .measurement.accuracy import judge
 from .measurement.accuracy_columns import accuracy_columns, same, worse
@@ -35,29 +36,6 @@ RESULT, EARLIER = 0, 1
 IDLE_CPU_S = 0.02
 """CPU seconds that a method's processes may take between its turns, in which they are halted: what goes on all the
 same has left its family, and takes as much as its rivals do."""
-
-
-class Host(Protocol):
-    """The process that a method runs in; `ask` raises Lost. `idle_cpu_s`: CPU seconds that it and what it started took
-    between requests, since it was configured. `start` tells whether it had to start it."""
-
-    @property
-    def idle_cpu_s(self) -> float: ...
-    @property
-    def output(self) -> str: ...
-
-    def start(self) -> bool: ...
-    def ask(self, do: str, phase: str, within_s: float, **words: Any) -> Answer: ...
-    def configure(self, spec: Spec, seed: int, result_bytes: int) -> None: ...
-    def settle(self) -> None: ...
-    def close(self) -> None: ...
-    def read(self, slot: int, size: int) -> bytearray: ...
-
-
-class Hosts(Protocol):
-    """A process for each of the user's own methods."""
-
-    def of(self, method: str) -> Host: ...
 
 
 class Asked(NamedTuple):

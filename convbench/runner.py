@@ -24,7 +24,7 @@ from .facts.rates import Work
 from .facts.record import Record, record
 from .facts.spec import Spec
 from .failures.failure import Failure
-from .guest import Hosts
+from .hosts import Hosts
 from .measurement import allocator, environment, problem, reference
 from .measurement.accuracy_columns import same
 from .measurement.joint import Result as Gradient

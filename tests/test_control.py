@@ -76,6 +76,8 @@ def test_a_machine_that_was_slower_meanwhile_is_no_method_s_doing() -> None:
     one, more = Seen([1.0] * 12, 1e-5), Seen([1.5] * 20, 1.45e-5)
     assert control.slowed(one, more, 0.03) is None
     assert control.slowed(one, more._replace(control_s=1e-5), 0.03) == pytest.approx(1.5)
+    assert control.slowed(one, more._replace(control_s=1e-5, busy=True), 0.03) is None
+    assert control.slowed(one, Seen([1.6] * 20, 1e-5, busy=True), 0.03) == pytest.approx(1.6)
     assert control.slowed(one, more._replace(control_s=5e-6), 0.03) == pytest.approx(1.5), "it was not faster by that"
 
 
