@@ -201,6 +201,7 @@ def test_wrong(case):
 """
 
 
+@pytest.mark.slow
 def test_tools_for_a_suite_of_one_s_own(tmp_path: Path) -> None:
     """A real pytest, without the plugin of pytest-benchmark."""
     (tmp_path / "test_mine.py").write_text(SUITE)

@@ -43,6 +43,7 @@ print(server.hello()["built_for"], server.sample(calls=2)["reading"]["seconds"] 
 """A torch without what later versions brought, as far as convbench has ever used it; then what a side does with it."""
 
 
+@pytest.mark.slow
 def test_torch_2_0_is_measured() -> None:
     import json
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from convbench.execution.execute import RunOptions, driving, execute
 from convbench.facts.spec import Measure
@@ -24,6 +25,7 @@ def rows_of(run: RunOptions) -> pd.DataFrame:
     return table.assign(method=table["method"].str.removeprefix("tests.faulty:")).set_index("method")
 
 
+@pytest.mark.slow
 def test_each_fault_is_a_row_and_right_methods_are_judged_and_timed(tmp_path: Path) -> None:
     faults = ["segfault", "allocates_tensors", "gives_nan", "raises"]
     spec = make_spec(*(f"faulty:{fault}" for fault in faults), "explicit", measure=QUICK)

@@ -241,7 +241,7 @@ def test_a_kernel_that_accounts_late_now_and_then_accuses_nobody() -> None:
     assert host.idle_cpu_s == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("name", ["thread", "fork"])
+@pytest.mark.parametrize("name", ["thread", pytest.param("fork", marks=pytest.mark.slow)])
 def test_nothing_of_a_method_runs_when_it_is_not_its_turn(guests: Guests, name: str) -> None:
     row = rows_of(guests, f"tests.meddling:{name}", measure=Measure(enabled=False))[name]
     assert row["accuracy"] == "ok"

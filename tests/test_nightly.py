@@ -402,6 +402,7 @@ def test_baselines_lie_outside_the_checkout(nightly: Nightly, tmp_path: Path, mo
             nightly(["gate", "--out", str(tmp_path / "1")])
 
 
+@pytest.mark.slow
 def test_night_of_very_many_environments_has_a_short_name(nightly: Nightly, tmp_path: Path) -> None:
     names = []
     for first in (0, 1):

@@ -263,6 +263,7 @@ def test_name_that_is_no_commit_of_a_clone(here: Path, tmp_path: Path, monkeypat
         Repository.here().merge_base("000000")
 
 
+@pytest.mark.slow
 def test_code_in_a_src_folder_comes_from_each_side_s_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with an editable installation, whose finder knows the working directory alone; a real process loads it."""
     commit(here, "", "src/package/__init__.py")

@@ -71,6 +71,7 @@ def saved_runs(cwd: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((cwd / ".benchmarks").glob("*/*.json"))]
 
 
+@pytest.mark.slow
 def test_saved_sweep_is_stored_and_compared(tmp_path: Path) -> None:
     """Any saved sweep by name, beside tests that are left alone; a second run is compared with the first."""
     (tmp_path / "test_other.py").write_text("def test_other():\n    raise AssertionError('not asked for')\n")

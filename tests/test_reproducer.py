@@ -162,6 +162,7 @@ def unflipped(grad_output, input, weight, case):
 """
 
 
+@pytest.mark.slow
 def test_scripts_run_where_torch_alone_is_installed(tmp_path: Path) -> None:
     """A real interpreter of an environment without convbench: a shipped method, and an own one whose file is gone."""
     python = bare_environment(tmp_path / "bare") / "bin" / "python"

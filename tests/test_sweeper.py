@@ -58,6 +58,7 @@ AXES: dict[str, list[str]] = {
 
 @given(st.fixed_dictionaries({}, optional={key: st.sampled_from(texts) for key, texts in AXES.items()}))
 @settings(max_examples=15)
+@pytest.mark.slow
 def test_the_product_is_the_one_of_hydra_s_own_sweeper(chosen: dict[str, str]) -> None:
     chosen = {key: text for key, text in chosen.items() if "glob" not in text}
     words = [f"{key}={text}" for key, text in chosen.items()]

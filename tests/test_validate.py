@@ -178,6 +178,7 @@ def test_load_runs_only_while_it_measures(said, monkeypatch):
     assert events == ["on", "off"]
 
 
+@pytest.mark.slow
 def test_a_real_run_from_the_command_line():
     """As a user starts it, for two seconds: too few tries for a judgement, and it says so."""
     done = subprocess.run(
