@@ -355,8 +355,8 @@ def test_the_working_directory_is_searched_however_python_was_started(
 
 @pytest.mark.slow
 def test_own_methods_run_from_any_folder_in_the_child(tmp_path: Path) -> None:
-    """The real program: a good method, one that ends its process and one that does not exist, as only the child can tell
-    of a module that may name things as it runs; every row is there."""
+    """The real program: a good method, one that ends its process and one that does not exist, which only the child can
+    tell of a module that may name things as it runs; every row is there."""
     (tmp_path / "mine.py").write_text(f"import os, torch\n{GOOD}\nglobals()\ndef dies(problem):\n    os._exit(7)\n")
     done = subprocess.run(
         [sys.executable, "-m", "convbench", "op=conv2d", "size=6", "kernel=3", "measure=none", "out=out",
