@@ -670,10 +670,17 @@ def test_the_second_of_two_nights_passes_the_gate(codes, verdict):
     asked: list[tuple[str, ...]] = []
     assert program.two_nights(Stand(program=nightly)).verdict == verdict
     assert [(words[1], words[-1]) for words in asked[::3]] == [
-        ("sweep", "measure=quick"),
+        ("sweep", program.NIGHT[-1]),
         ("gate", "--baselines=/nowhere/nights/baselines"),
     ]
     assert program.two_nights(Stand(program=Ended(3, "", "no memory"))).reason == "no memory"
+
+
+def test_the_first_words_are_not_the_command() -> None:
+    assert Ended(4, "\n$ convbench compare a b\n\n## convbench: INCONCLUSIVE (too noisy)\nmore", "").first_words == (
+        "## convbench: INCONCLUSIVE (too noisy)"
+    )
+    assert Ended(2, "$ convbench compare a b\n", "no such folder").first_words == "no such folder"
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ class Ended(NamedTuple):
 
     @property
     def first_words(self) -> str:
-        """Of what it printed, which is where a comparison has its verdict."""
-        return next((line.strip()[:300] for line in self.output.splitlines() if line.strip()), self.last_words)
+        """Of what it printed, commands that it showed aside, which is where a comparison has its verdict."""
+        lines = (line.strip() for line in self.output.splitlines())
+        return next((line[:300] for line in lines if line and not line.startswith("$ ")), self.last_words)
 
     @property
     def last_words(self) -> str:
