@@ -108,7 +108,8 @@ def test_out_of_bounds_1x1_gradient_is_found(tmp_path: Path) -> None:
     if done.returncode == 0 and not onednn_6035():
         pytest.skip("this torch does not have the bug")
     assert done.returncode == 1, done.stdout + done.stderr
-    known = [t for t in found(tmp_path / "out") if setting(t, "kernel") == "1" and setting(t, "stride") == "2"]
+    # A stride of 2 along one axis is enough.
+    known = [t for t in found(tmp_path / "out") if setting(t, "kernel") == "1" and "2" in setting(t, "stride")]
     assert known, done.stdout
     assert setting(known[0], "memory_format") == "channels_last"
     assert setting(known[0], "wrt") == "weight"
