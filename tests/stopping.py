@@ -4,7 +4,7 @@ Simulated machines give the differences d = log(t_baseline / t_method) of a proc
 says when it has seen enough, and the program's own interval (statistics.processes_interval, or pairs_interval of one
 process) is asked whether it holds the truth. With folders of runs that kept long samples (measure.looks=[100]
 measure.processes=1), the pairs of their samples.parquet are replayed as well: each rule's verdict against that of all
-pairs. Writes the tables of docs/timing.md (`--page ""`: prints them alone).
+pairs. Writes the simulations' tables into docs/timing.md (`--page ""`: prints them alone) and prints the replay's.
 """
 
 from __future__ import annotations
@@ -376,12 +376,12 @@ def main() -> None:
         "stopping, one process": simulation(1, args.runs),
         "passes": passes(args.runs),
     }
-    if args.folders:
-        tables["stopping, replayed"] = replay(args.folders)
     for name, table in tables.items():
         print(f"\n{name}\n\n{table}")
         if args.page:
             replace_section(Path(args.page), name, f"\n{table}\n\n")
+    if args.folders:
+        print(f"\nreplayed\n\n{replay(args.folders)}")
 
 
 if __name__ == "__main__":
