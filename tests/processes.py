@@ -38,10 +38,20 @@ def use_stub(monkeypatch: pytest.MonkeyPatch) -> None:
 def children(pid: int | None = None) -> set[int]:
     """Process numbers of the living children of a process, this one by default; without Python's own, which stays
     beside a process that has used multiprocessing."""
-    found = set()
-    for task in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        found |= {int(word) for word in (task / "children").read_text().split()}
+    parent = pid or os.getpid()
+    # Not from /proc/PID/task/*/children, which the kernel does not promise to be whole while processes come and go.
+    found = {
+        int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal() and _parent(folder) == parent
+    }
     return {child for child in found if alive(child) and b"resource_tracker" not in _command(child)}
+
+
+def _parent(process: Path) -> int | None:
+    """The number of its parent; None where it is gone."""
+    try:
+        return int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def _command(pid: int) -> bytes:
