@@ -36,7 +36,7 @@ def said(rows: Rows) -> str:
         if fewest > FEW_PROCESSES
         else "Student's t or order statistics"
     )
-    return f"of what the next process finds, from {number} fresh ones ({how} of their medians)"
+    return f"of what the next process finds, from {number} fresh ones ({how} of their figures)"
 
 
 def two_speeds(rows: Rows) -> Iterator[Finding]:
