@@ -8,6 +8,7 @@ from typing import Any
 from .devices import device_of
 from .facts import kernels
 from .facts.spec import Spec
+from .facts.wrt import OUTPUT
 from .measurement import memory
 from .measurement.problem import Problem
 from .methods.own import Prepare, uses_autograd
@@ -52,9 +53,9 @@ def marked_call(arm: Arm, spec: Spec) -> None:
 
 
 def _columns(arm: Arm, prepare: Prepare, made: Problem) -> dict[str, int | None]:
-    saved: int | None = None
-    if made.wrt == "output":
-        pass  # nothing waits for a backward pass
+    saved: int | None
+    if made.wrt == OUTPUT:  # nothing waits for a backward pass
+        saved = None
     elif uses_autograd(prepare):
         saved = memory.saved_bytes(lambda: prepare(made))
     else:

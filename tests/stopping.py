@@ -240,21 +240,23 @@ def holds(interval: Interval, truth: float) -> bool:
     return interval.low is not None and interval.high is not None and interval.low <= truth <= interval.high
 
 
+def one_process(rule: Rule, machine: Machine, rng: np.random.Generator, level: float) -> tuple[list[float], list[bool]]:
+    """The pairs that the rule takes of a process whose own ratio is `level`."""
+    noise, first = machine.pairs(rng)
+    values = [level + v for v in noise]
+    n = rule.stops(values, first)
+    return values[:n], first[:n]
+
+
 def one_row(
     rule: Rule, machine: Machine, rng: np.random.Generator, processes: int, truth: float
 ) -> tuple[float, Interval]:
     """Pairs taken in each process, and the row's interval: over processes, or of the pairs of a single one."""
-    taken, centres = [], []
-    interval = Interval(truth, None, None)
-    for _ in range(processes):
-        level = truth + (machine.own(rng) if processes > 1 else 0.0)
-        noise, first = machine.pairs(rng)
-        values = [level + v for v in noise]
-        n = rule.stops(values, first)
-        taken.append(n)
-        centres.append(orders_centre(values[:n], first[:n]))
-        interval = pairs_interval(values[:n], first[:n])
-    return fmean(taken), processes_interval(centres) if processes > 1 else interval
+    if processes == 1:
+        pairs = one_process(rule, machine, rng, truth)
+        return len(pairs[0]), pairs_interval(*pairs)
+    taken = [one_process(rule, machine, rng, truth + machine.own(rng)) for _ in range(processes)]
+    return fmean(len(values) for values, _ in taken), processes_interval([orders_centre(*pairs) for pairs in taken])
 
 
 def simulated(rule: Rule, machine: Machine, processes: int, runs: int) -> Found:
@@ -287,14 +289,7 @@ def simulation(processes: int, runs: int) -> str:
 
 def levels(rule: Rule, machine: Machine, rng: np.random.Generator, processes: int, truth: float) -> list[float]:
     """What each of so many processes finds."""
-    out = []
-    for _ in range(processes):
-        level = truth + machine.own(rng)
-        noise, first = machine.pairs(rng)
-        values = [level + v for v in noise]
-        n = rule.stops(values, first)
-        out.append(orders_centre(values[:n], first[:n]))
-    return out
+    return [orders_centre(*one_process(rule, machine, rng, truth + machine.own(rng))) for _ in range(processes)]
 
 
 def early(centres: Sequence[float]) -> tuple[int, Interval]:

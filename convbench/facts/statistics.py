@@ -84,19 +84,19 @@ FEW_PROCESSES = 5
 """Up to so many processes have Student's interval; of more, the order statistics of their medians have 95%."""
 
 
-def processes_interval(medians: Sequence[float]) -> Interval:
+def processes_interval(figures: Sequence[float]) -> Interval:
     """What the next process would find on average, from one figure of each fresh process; no ends for one process.
 
     Of two to five the mean ± t·s/√n by Student's t with n − 1 degrees of freedom; of six and more the median with its
     order-statistic interval. Pairs within one process say nothing of the next one: their interval held the mean over
     processes in 46% of cases (docs/timing.md).
     """
-    n = len(medians)
+    n = len(figures)
     if n > FEW_PROCESSES:
-        return median_interval(medians)
+        return median_interval(figures)
     if n == 1:
-        return Interval(medians[0], None, None)
-    centre, half = fmean(medians), student_quantile(n - 1) * stdev(medians) / math.sqrt(n)
+        return Interval(figures[0], None, None)
+    centre, half = fmean(figures), student_quantile(n - 1) * stdev(figures) / math.sqrt(n)
     return Interval(centre, centre - half, centre + half)
 
 

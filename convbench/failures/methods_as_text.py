@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any, NamedTuple
 
+from ..facts.case import ConvCase
 from ..facts.spec import Spec
 from ..facts.wrt import OUTPUT, parts_of
 from ..methods import METHODS
@@ -63,8 +64,7 @@ def _autograd(spec: Spec, said: str) -> str:
     if spec.wrt == OUTPUT:
         return _forward(spec)
     operands = ["wanted" if name == spec.wrt else f"problem.{name}" for name in ("input", "weight", "bias")]
-    names = ("stride", "padding", *(["output_padding"] if case.transposed else []), "dilation", "groups")
-    geometry = "".join(f"        {name}={getattr(case, name)},\n" for name in names)
+    geometry = _geometry(case, 8)
     return f'''def autograd(problem):
     """{_sentence(said)}"""
     wanted = problem.{spec.wrt}.detach().requires_grad_()
@@ -78,11 +78,16 @@ def _autograd(spec: Spec, said: str) -> str:
     return backward, nullcontext'''
 
 
+def _geometry(case: ConvCase, depth: int) -> str:
+    """The arguments of torch's operation that are numbers, a line each, so many places in."""
+    names = ("stride", "padding", *(["output_padding"] if case.transposed else []), "dilation", "groups")
+    return "".join(f"{' ' * depth}{name}={getattr(case, name)},\n" for name in names)
+
+
 def _forward(spec: Spec) -> str:
     """torch's own operation."""
     case = spec.case
-    names = ("stride", "padding", *(["output_padding"] if case.transposed else []), "dilation", "groups")
-    geometry = "".join(f"            {name}={getattr(case, name)},\n" for name in names)
+    geometry = _geometry(case, 12)
     return f'''def autograd(problem):
     """PyTorch's forward operation."""
 

@@ -19,7 +19,6 @@ from ..facts.timed_as import WALL_TIME
 from . import alone, sample_size
 from .clocks import Arm, Clock, Gauged, HostTimes, Lost, Parted, Reading
 from .sample import Sample, sample_of
-from .sample_size import undisturbed
 from .samples import Samples
 from .tally import Tally
 
@@ -144,7 +143,7 @@ class _Session:
                 self._submit(a, counts[a])
                 # Read at once: an error that was queued belongs to this arm.
                 read = self._drain(self.arms[a].name)[0]
-                fastest[a] = min(fastest[a], undisturbed(read.seconds, read.call_cpu_s, read.switches))
+                fastest[a] = min(fastest[a], sample_size.undisturbed(read.seconds, read.call_cpu_s, read.switches))
             passes += 1
             elapsed = clock.now() - begun
             warm = passes >= measure.warmup_calls and elapsed >= clock.warmup_s
