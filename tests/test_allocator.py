@@ -43,7 +43,7 @@ from convbench.timing.clocks import Arm
 from convbench.timing.speed_columns import columns
 
 torch.set_num_threads(1)
-measure = Measure(looks=(6,), min_time_s=0.0, warmup_s=0.0, sample_s=0.001, max_time_s=60.0)
+measure = Measure(looks=(20,), min_time_s=0.0, warmup_s=0.0, sample_s=0.001, max_time_s=60.0)
 with switched(Switches(allocator=sys.argv[1])):
     arms = [Arm("large", lambda: torch.ones(16 * 2**20)), Arm("other", lambda: torch.ones(4 * 2**20))]
     found = rounds.measure(arms, "other", measure, device_of("cpu").clock(measure), 0, rounds.unmarked)
@@ -63,7 +63,7 @@ def test_retained_memory_is_not_touched_anew(code: str, calls: int) -> None:
         for which in ("system", "retain")
     }
     # 16,384 pages of 4 KiB each time, or as few as 32 where the kernel maps large ones. The block that is kept may be a
-    # few bytes too short for the next one once.
+    # few bytes too short for the next one now and then: once in five calls, and in fewer than half of a round's samples.
     assert faults["system"] >= calls * 32
     assert faults["retain"] <= 0.4 * faults["system"]
 
