@@ -63,7 +63,7 @@ def test_retained_memory_is_not_touched_anew(code: str, calls: int) -> None:
         for which in ("system", "retain")
     }
     # 16,384 pages of 4 KiB each time, or as few as 32 where the kernel maps large ones. The block that is kept may be a
-    # few bytes too short for the next one now and then: once in five calls, and in fewer than half of a round's samples.
+    # few bytes too short for the next one now and then: once in five calls, and in less than half of the rounds.
     assert faults["system"] >= calls * 32
     assert faults["retain"] <= 0.4 * faults["system"]
 
