@@ -25,7 +25,9 @@ bench: $(VENV)/run.stamp ## set up .venv and run the main job: three kernels, CP
 	$(BIN)/python -m convbench -m kernel=3,5,9 device=cpu,cuda $(ARGS)
 
 .PHONY: test
-test: check test-fast ## formatting, lint, types and the fast tests; no GPU needed
+test: $(VENV)/dev.stamp ## formatting, lint, types and the fast tests; no GPU needed
+# Beside one another, since types keep less than a core busy; what the checks found is said again below the tests.
+	@$(MAKE) --no-print-directory -j2 check test-fast || { $(MAKE) --no-print-directory check; exit 1; }
 
 .PHONY: test-fast
 test-fast: $(VENV)/dev.stamp ## the fast tests alone, as many at once as there are cores (JOBS=0: one by one)
@@ -56,7 +58,7 @@ readme: $(VENV)/dev.stamp ## the other commands of README.md, each in a folder o
 check: $(VENV)/dev.stamp ## formatting, lint and types, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	MYPY_NUM_WORKERS=auto $(BIN)/mypy
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## format the code and fix what ruff can fix

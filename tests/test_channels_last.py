@@ -31,7 +31,7 @@ def suite() -> list[Spec]:
     return found
 
 
-@pytest.mark.parametrize("layer", ["res5a_branch2a", "res5_branch2b"])
+@pytest.mark.parametrize("layer", ["res5a_branch2a", pytest.param("res5_branch2b", marks=pytest.mark.slow)])
 def test_two_layers_in_channels_last(layer: str) -> None:
     """1×1 with stride 2, whose weight has strides of its own choice, and 3×3."""
     specs = [spec for spec in suite() if dict(spec.labels)["layer"] == layer]

@@ -413,6 +413,7 @@ def test_two_programs_that_start_together_write_to_two_folders(tmp_path: Path, m
     assert all(path.is_dir() for path in made)
 
 
+@pytest.mark.slow
 def test_a_wrong_method_of_one_s_own_and_hydra_s_own_sweeper(tmp_path: Path) -> None:
     """Found in the working directory; wrong beats missing; other sweepers write to one folder and leave no other."""
     (tmp_path / "mine.py").write_text(
@@ -439,6 +440,7 @@ def test_a_configuration_returns_the_objective(tmp_path: Path) -> None:
     assert found == [float(explicit["bound_ratio"])] * 2
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     line = ("-m", "seed=range(5000)", *TINY, "out=here")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

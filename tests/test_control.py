@@ -102,6 +102,7 @@ def test_finding_its_code_again_is_not_held_against_a_method() -> None:
     assert control.in_rounds(samples, "autograd", 1).times == pytest.approx([1e-5] * 20)
 
 
+@pytest.mark.slow
 def test_a_slowed_baseline_is_said_in_the_row_of_the_method_beside_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

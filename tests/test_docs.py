@@ -162,6 +162,7 @@ def test_readme_has_two_commands_to_start_with() -> None:
     assert "python -m convbench -m kernel=3,5,9 device=cpu,cuda" in start
 
 
+@pytest.mark.slow
 def test_readme_s_own_method_works(tmp_path: Path) -> None:
     """As it stands there, with the command below it; judged, not timed."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -91,6 +91,7 @@ def test_slower_environment_is_slower(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "slower" in out
 
 
+@pytest.mark.slow
 def test_layout_of_single_processes_is_not_taken_for_a_difference(tmp_path: Path) -> None:
     """Processes 10% apart from one another: within each the pairs are close, over six the interval is wide."""
     a, b = python(tmp_path, "a", layout=0.1), python(tmp_path, "b", layout=0.1)
@@ -137,7 +138,7 @@ def test_speed_columns_follow_from_the_kept_samples(tmp_path: Path) -> None:
             "throw sample", "oom", "killed by signal 6 (SIGABRT): what():  std::bad_alloc", marks=pytest.mark.slow
         ),
         pytest.param("close judge", "crash", "the process closed its connection to convbench", marks=pytest.mark.slow),
-        ("hang sample", "timeout", "timed out after 0.5 s (timeout_s)"),
+        pytest.param("hang sample", "timeout", "timed out after 0.5 s (timeout_s)", marks=pytest.mark.slow),
         pytest.param("raise prepare", "error", "RuntimeError: no such kernel", marks=pytest.mark.slow),
         ("raise sample", "error", "RuntimeError: no such kernel"),
     ],
@@ -201,6 +202,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_compare_torch_is_the_same_command(tmp_path: Path) -> None:
     a, b = python(tmp_path, "a"), python(tmp_path, "b", factor=1.2)
     words = ["compare", "--torch", a, b, f"out={tmp_path / 'out'}", "methods=[explicit]", "baseline=explicit", *QUICK]
@@ -335,6 +337,7 @@ def test_fail_if_slower_judges_as_compare_does(tmp_path: Path, capsys: pytest.Ca
     assert cli.main(["compare", str(tmp_path / "out")]) == 1
 
 
+@pytest.mark.slow
 def test_fail_if_slower_passes_what_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = python(tmp_path, "a", layout=0.003)
     code, _ = run(tmp_path, a, a, "--fail-if-slower", "--format", "json")
@@ -342,6 +345,7 @@ def test_fail_if_slower_passes_what_is_not(tmp_path: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out)["verdict"] == "good"
 
 
+@pytest.mark.slow
 def test_a_format_alone_fails_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, slow = python(tmp_path, "a", layout=0.003), python(tmp_path, "slow", layout=0.003, factor=2)
     code, _ = run(tmp_path, a, slow, "--format", "json")

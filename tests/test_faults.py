@@ -56,6 +56,7 @@ def test_each_fault_is_a_row_and_right_methods_are_judged_and_timed(tmp_path: Pa
     assert children() == before
 
 
+@pytest.mark.slow
 def test_without_isolation_faults_that_python_can_catch_are_rows(tmp_path: Path) -> None:
     """In a process of its own, because this one is meant to stay without torch."""
     program = """if True:

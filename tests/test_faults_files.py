@@ -332,7 +332,13 @@ def test_a_folder_whose_name_is_no_utf8_is_refused_before_anything_runs(tmp_path
 
 @pytest.mark.parametrize("name", ["samples.parquet", "results.parquet"])
 @pytest.mark.parametrize(
-    "words", [["recompute"], ["export", "--format", "pytest-benchmark"], ["export", "--format", "csv"], ["show"]]
+    "words",
+    [
+        ["recompute"],
+        ["show"],
+        pytest.param(["export", "--format", "pytest-benchmark"], marks=pytest.mark.slow),
+        pytest.param(["export", "--format", "csv"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_damaged_table_is_one_sentence_for_every_command(
     run: RunOptions, name: str, words: list[str], capsys: pytest.CaptureFixture[str]

@@ -41,6 +41,7 @@ def test_a_process_in_a_session_of_its_own_ends_with_the_sweep(
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_pause_of_the_whole_job_is_nobody_s_timeout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The parent is asleep, too, for longer than the method may take: as where a container is paused."""
     use_stub(monkeypatch)

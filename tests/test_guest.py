@@ -127,6 +127,7 @@ def test_damage_that_shows_while_timed_costs_no_row(monkeypatch: pytest.MonkeyPa
     assert "(timing)" in row["reason"]
 
 
+@pytest.mark.slow
 def test_a_packed_weight_is_right_where_the_weight_is_fixed_and_nowhere_else(guests: Guests) -> None:
     row = rows_of(guests, "tests.honest:packed")["packed"]
     assert row["accuracy"] == "fail"
@@ -150,11 +151,11 @@ def test_what_is_compiled_in_the_preparation_is_right_and_timed(guests: Guests, 
 DECEIVING = {
     "keeps": "in the memory of an earlier result",
     "remembers": "what was timed is not what computes the gradient",
-    "slow_clock": "its preparation changed convbench.timing.cpu_clock.perf_counter_ns",
-    "computes_in_its_forward": "what a timed call returned is wrong for its operands",
     "writes": "changed weight in place",
 }
 OTHERS_DECEIVING = {
+    "slow_clock": "its preparation changed convbench.timing.cpu_clock.perf_counter_ns",
+    "computes_in_its_forward": "what a timed call returned is wrong for its operands",
     "buffer": "in the memory of an earlier result",
     "clones": "right only for the values that it was prepared on",
     "looks_at_its_caller": "what was timed is not what computes the gradient",
@@ -181,10 +182,10 @@ def test_methods_that_deceive_fail_and_their_rivals_do_not(guests: Guests, decei
 
 FAULTS = {
     "segfault_while_timed": ("crash", "killed by signal 11 (SIGSEGV)"),
-    "sleeps": ("timeout", "timed out after 10 s (timeout_s) (accuracy)"),
     "raises": ("error", "this kernel has no luck"),
 }
 OTHER_FAULTS = {
+    "sleeps": ("timeout", "timed out after 10 s (timeout_s) (accuracy)"),
     "segfault": ("crash", "killed by signal 11 (SIGSEGV)"),
     "sys_exits": ("error", "SystemExit: 3"),
     "raises_in_prepare": ("error", "ValueError: this kernel is not ready"),
@@ -220,6 +221,7 @@ def test_guest_that_ended_between_two_configurations_is_started_again(guests: Gu
     assert len(children()) == 1
 
 
+@pytest.mark.slow
 def test_what_a_method_changes_in_its_process_is_said(guests: Guests) -> None:
     names = ("at_its_top", "in_its_calls", "sets_a_variable")
     rows = rows_of(guests, *(f"tests.meddling:{name}" for name in names))

@@ -274,7 +274,14 @@ def row_of(method: str, **settings: Any) -> Record:
     return one.row
 
 
-@pytest.mark.parametrize("function", ["each", "at_once", "plain_all", "made_of_two", "through_autograd"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "each",
+        "at_once",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("plain_all", "made_of_two", "through_autograd")),
+    ],
+)
 def test_own_methods_compute_several_in_one_call_or_one_after_the_other(own: Any, function: str) -> None:
     row = row_of(own(function), wrt="all", threads=1)
     assert (row["status"], row["accuracy"]) == ("ok", "ok"), row.get("reason")

@@ -103,7 +103,7 @@ def test_later_passes_go_in_an_order_of_their_own(run: RunOptions) -> None:
     assert sorted(seeds[6:]) == [*range(6)] != seeds[6:]
 
 
-@pytest.mark.parametrize(("after", "samples"), [(2, True), (7, False)])
+@pytest.mark.parametrize(("after", "samples"), [(2, True), pytest.param(7, False, marks=pytest.mark.slow)])
 def test_an_interrupted_sweep_goes_on_with_the_process_it_was_in(run: RunOptions, after: int, samples: bool) -> None:
     todo = specs(3, "explicit", measure=replace(FOUR, samples=samples))
     first, _ = sweep(todo, run, after)

@@ -322,7 +322,7 @@ def in_a_terminal(script: str, **extra: str) -> tuple[str, bytes, int]:
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("fail", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_on_a_terminal_the_bar_goes_to_standard_error_and_leaves_no_trace(fail):
     shown, out, code = in_a_terminal(SCRIPT.format(root=ROOT, fail=fail))
     assert "k5 · float32 · cpu · input" in shown

@@ -165,6 +165,7 @@ def test_injected_calls_are_really_made():
     assert second.seconds > 0
 
 
+@pytest.mark.slow
 def test_tries_measure_the_same_method_against_itself_and_slowed():
     patient = replace(QUICK, max_time_s=60.0)  # six pairs also where other programs have the cores
     found = list(islice(proofs.tries(Setup("cpu", 1, patient, 0), 1500.0), 3))

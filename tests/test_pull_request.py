@@ -293,6 +293,7 @@ def test_code_in_a_src_folder_comes_from_each_side_s_own(here: Path, monkeypatch
     assert "has no function named later" in sentence
 
 
+@pytest.mark.slow
 def test_base_that_would_run_the_working_directory_s_code_is_refused(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +317,7 @@ def test_what_git_ignores_is_no_code_to_compare(here: Path) -> None:
         own_methods(["built.made:grad_input"], Repository.here())
 
 
+@pytest.mark.slow
 def test_base_whose_import_ends_the_process(here: Path) -> None:
     base = commit(here, "import os\nos._exit(3)\n", "deadly.py")
     with checked_out(here, base) as tree:

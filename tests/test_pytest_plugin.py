@@ -98,6 +98,7 @@ def test_saved_sweep_is_stored_and_compared(tmp_path: Path) -> None:
     assert {b["params"]["kernel_h"] for b in before["benchmarks"]} == {3, 5}
 
 
+@pytest.mark.slow
 def test_wrong_methods_are_not_timed_and_missing_ones_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "cases.csv").write_text("op,in_channels,out_channels,size,kernel,layer\nconv2d,2,2,8,3,first\n")

@@ -452,7 +452,9 @@ MACHINES = {
 }
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize(
+    "name", ["as measured", *(pytest.param(name, marks=pytest.mark.slow) for name in MACHINES if name != "as measured")]
+)
 def test_false_alarms_over_whole_sweeps_are_rare(name: str) -> None:
     """60 A/A comparisons of 50 configurations: at a true rate of 5%, more than 7 alarms would come up once in 100."""
     rng = np.random.default_rng(4)

@@ -140,6 +140,7 @@ except KeyError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_new_switch_cannot_be_forgotten_silently(tmp_path: Path) -> None:
     """One line in the table of a copy: all but its value and the code that obeys it is there, and those raise."""
     for name in ("convbench", "conf"):

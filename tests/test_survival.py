@@ -40,6 +40,7 @@ def test_only_padding_is_found_by_looking_at_every_tap(settings: dict[str, objec
     assert not may_kill(make_spec(op="conv2d", dtype="float16", onednn=False, **settings))
 
 
+@pytest.mark.slow
 def test_a_convolution_of_nothing_but_padding_dies_or_is_zero() -> None:
     """On CPUs without AVX-512's float16 oneDNN has other kernels, and the answer is right."""
     done = child(

@@ -311,7 +311,13 @@ FROM_OUTSIDE = {
 }
 
 
-@pytest.mark.parametrize("key", FROM_OUTSIDE)
+RARE = {"shuffle", "limit", "budget_s", "size", "memory_limit"}
+"""Their types are those of others."""
+
+
+@pytest.mark.parametrize(
+    "key", [pytest.param(key, marks=pytest.mark.slow) if key in RARE else key for key in FROM_OUTSIDE]
+)
 def test_a_setting_from_the_environment_has_its_type(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it stood on the command line itself."""
     text, expected = FROM_OUTSIDE[key]

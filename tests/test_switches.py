@@ -114,8 +114,8 @@ for tf32 in (True, False):
             "torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = 'tf32'",
             "tf32 tf32 tf32",
         ),
-        ("torch.backends.fp32_precision = 'tf32'", "tf32 tf32 tf32"),
-        ("torch.backends.cudnn.conv.fp32_precision = 'ieee'", "ieee tf32 none"),
+        pytest.param("torch.backends.fp32_precision = 'tf32'", "tf32 tf32 tf32", marks=pytest.mark.slow),
+        pytest.param("torch.backends.cudnn.conv.fp32_precision = 'ieee'", "ieee tf32 none", marks=pytest.mark.slow),
     ],
 )
 def test_torchs_newer_words_for_tf32_are_read_set_and_restored(setting: str, own: str) -> None:

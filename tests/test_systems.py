@@ -24,7 +24,15 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize(
-    "words", [["--version"], ["--help"], ["--cfg", "job"], ["methods"], *([c, "--help"] for c in ("compare", "report"))]
+    "words",
+    [
+        ["--help"],
+        ["compare", "--help"],
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (["--version"], ["--cfg", "job"], ["methods"], ["report", "--help"])
+        ),
+    ],
 )
 def test_without_the_modules_of_unix_one_can_ask_for_help(words: list[str]) -> None:
     done = subprocess.run(

@@ -393,7 +393,9 @@ def test_the_table_takes_the_terminals_width(folder):
     assert 40 < max(map(cell_len, there)) <= 60
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("latin-1", "cp1252"))]
+)
 def test_old_encodings_get_what_they_can_show(folder, encoding):
     said = piped(folder, PYTHONIOENCODING=encoding).decode(encoding)
     utf8 = piped(folder).decode()

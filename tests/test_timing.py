@@ -33,7 +33,7 @@ DEFAULT = Measure(
     looks=(20, 30, 40, 60, 80, 120, 200), half_width=0.01, min_time_s=0.0, max_time_s=20.0, warmup_s=0.0, processes=1
 )
 """A process of many pairs, in which the rule for stopping has the most to do."""
-RUNS = 300
+RUNS = 200
 
 
 def silent(method: str, phase: str) -> None:
@@ -119,13 +119,19 @@ def run(
     return timing.measure(arms(*names), baseline, measure, FakeClock(cost, measure), seed, silent)
 
 
-@pytest.mark.parametrize("noise", NOISES)
+LONG = {"loud", "order"}
+"""Most of their runs go on to the last look."""
+
+
+@pytest.mark.parametrize(
+    "noise", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NOISES]
+)
 def test_same_method_is_told_apart_in_at_most_one_run_in_twenty(noise):
     rows = [columns(run(NOISES[noise], seed), "b", "a", DEFAULT) for seed in range(RUNS)]
     misses = sum(not row["speedup_low"] <= 1 <= row["speedup_high"] for row in rows)
-    # 300 runs that err 5% of the time show more than 24 errors once in a hundred.
+    # 200 runs that err 5% of the time show more than 18 errors less than once in a hundred times.
     assert statistics.binomial_tail(misses, RUNS, 0.05) > 0.01
-    assert sum(row["speed"] in ("faster", "slower") for row in rows) <= RUNS // 200
+    assert sum(row["speed"] in ("faster", "slower") for row in rows) <= 1
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -569,6 +575,7 @@ def test_what_no_process_knows_is_unknown():
     assert {row[key] for key in (*CONDITIONS, "enqueue_s", "wall_s", "launch_bound")} == {None}
 
 
+@pytest.mark.slow
 def test_medians_of_processes_cover_the_truth_where_processes_differ():
     rng, misses = np.random.default_rng(8), 0
     for _ in range(300):

@@ -195,6 +195,7 @@ def test_a_real_run_from_the_command_line():
     assert out["environment"]["environment_id"]
 
 
+@pytest.mark.slow
 def test_every_pass_is_a_process_of_its_own_and_the_budget_is_theirs_together():
     """Real processes, as few tries as can be: at least one of each."""
     measure = replace(preset("quick"), processes=2, looks=(6,), min_time_s=0.0, max_time_s=0.2, warmup_s=0.01)

@@ -83,7 +83,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+RARE_FAULTS = {"spins", "prints_for_ever", "sys_exits", "killed", "forks_in_c_and_dies"}
+"""Others are like them."""
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=pytest.mark.slow) if name in RARE_FAULTS else name for name in FAULTS]
+)
 def test_a_fault_costs_one_row_and_the_others_are_measured(make: Make, fault: str) -> None:
     worker = make()
     status, why = FAULTS[fault]
@@ -181,7 +187,10 @@ def test_a_reference_that_dies_of_earlier_damage_is_computed_again(make: Make) -
     assert statuses(worker.run(spec)) == {"autograd": "ok", "calm": "ok"}
 
 
-@pytest.mark.parametrize(("dies", "status", "calls"), [("1", "ok", 3), ("1,2", "crash", 2), ("1,3,4", "crash", 4)])
+@pytest.mark.parametrize(
+    ("dies", "status", "calls"),
+    [("1", "ok", 3), ("1,2", "crash", 2), pytest.param("1,3,4", "crash", 4, marks=pytest.mark.slow)],
+)
 def test_who_dies_at_times_is_not_laid_to_another(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, status: str, calls: int
 ) -> None:
