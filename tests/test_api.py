@@ -66,6 +66,7 @@ def test_table_is_that_of_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert (len(table), set(table["accuracy"])) == (16, {"ok"})
 
 
+@pytest.mark.slow
 def test_functions_of_any_origin_are_methods(tmp_path: Path) -> None:
     """In a folder that is named, the same call measures nothing again."""
     given = ["autograd", upper, defined_inside()]

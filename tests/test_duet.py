@@ -167,6 +167,7 @@ def test_accuracy_alone(tmp_path: Path) -> None:
     assert "time_s" not in rows["explicit", "b"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = python(tmp_path, "a")
     run(tmp_path, a, a)

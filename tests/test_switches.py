@@ -46,6 +46,7 @@ def test_every_switch_is_set_and_restored() -> None:
     assert found() == NONE
 
 
+@pytest.mark.slow
 def test_both_kinds_of_tf32_are_set_and_restored_each_by_itself() -> None:
     """In a fresh process, where torch leaves it on in cuDNN and off in matrix products."""
     code = """
