@@ -4,7 +4,7 @@ One ratio, of autograd's bare call to the explicit one on the notebook's case at
 by convbench, torch's Timer, pyperf and (where it is installed) hyperfine, turn by turn on the same machine, each as its
 documentation has it. Every measurement begins in a new process. How far the measurements of one tool scatter says what
 a user's next one will find; with n of them the mean is known to ±1.96·s/√n, so a tool needs (1.96·s/1%)² of them for
-±1%, and that many times its seconds.
+±1%, and that many times its seconds. Writes the table of docs/timing.md (`--page ""`: prints it alone).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from .pages import replace_section
+
+PAGE = Path(__file__).parent.parent / "docs" / "timing.md"
 SETUP = """
 import torch
 from torch.nn.functional import conv2d, conv_transpose2d
@@ -119,6 +122,7 @@ def line(name: str, found: list[tuple[Once, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=8, help="measurements with each tool, at least 2")
+    parser.add_argument("--page", default=str(PAGE), help="file whose table is replaced; empty: print it alone")
     args = parser.parse_args()
     found: dict[str, list[tuple[Once, float]]] = {name: [] for name in TOOLS}
     for _ in range(args.repeats):
@@ -133,7 +137,10 @@ def main() -> None:
         "| tool | measurements | ratio | scatter | seconds for one | inside timed regions | seconds for ±1% |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    print("\n".join(head + [line(name, once) for name, once in found.items() if once]))
+    told = "\n".join(head + [line(name, once) for name, once in found.items() if once])
+    print(told)
+    if args.page:
+        replace_section(Path(args.page), "equal precision", f"\n{told}\n\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""How often the gate cries wolf and how much it sees, measured: `python -m tests.gate_rates DIR [--runs 12]`.
+"""How often the gate cries wolf and how much it sees, measured: `python -m tests.gate_rates DIR [--runs 8 --bursty 4]`.
 
-Measures the same 50 configurations again and again (a run that is in DIR already is not measured again), then
-compares every run with every later one. A/A: as they are. Planted: in five configurations of the later run, drawn
-anew for each comparison, the method's row is that of its twin, which does the same and then waits, busily, for a
-tenth of the time that it took. What `--confirm` would have said is worked out as well: in place of six fresh processes
-stand six of the other runs, drawn anew, each a process of its own.
+Measures the same 16 configurations again and again with the default's processes (a run that is in DIR already is not
+measured again): the first half with nothing else running, then those where every core is busy in bursts, then the
+other half. Every run is compared with every later one: both idle, idle and then bursty, bursty and then idle. A/A: as
+they are. Planted: in two configurations of the later run, drawn anew for each comparison, the method's row has times
+that are longer by a tenth, or is that of its twin: a method of a user's, which does the same and then waits, busily,
+for a tenth of the time that it took. What `--confirm` would have said is worked out as well: in place of six fresh
+processes stand six of the other runs of the later one's kind, or as many as there are, drawn anew; each is the mean of
+its processes.
 """
 
 from __future__ import annotations
@@ -16,33 +19,50 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import convbench
 from convbench.comparison.command import JUDGED
 from convbench.comparison.regressions import judge
 from convbench.comparison.result import CellKey, Judgement, Policy
 from convbench.comparison.suspects import confirm, suspects
+from convbench.facts.exits import Exit
 from convbench.facts.record import Record
 from convbench.results.table import records
+from convbench.validation import burst
 
 TWIN = "tests.twin:tenth_slower"
 SWEEP = [
-    *("device=cpu", "op=conv2d,conv_transpose2d", "size=17,24,32,40,48", "kernel=1,3,5,7,9", "in_channels=4"),
-    *("out_channels=4", f"methods=[autograd,explicit,{TWIN}]", "measure.memory=false"),
+    *("device=cpu", "op=conv2d,conv_transpose2d", "size=17,40", "kernel=1,3,5,9", "in_channels=4", "out_channels=4"),
+    *(f"methods=[autograd,explicit,{TWIN}]", "measure.memory=false", "measure.backward=false"),
+    "measure.kernels=false",
 ]
-PLANTED = 5
+PLANTED = 2
+POLICY = Policy(spread=0.0)
+"""As the command has it for runs of several processes, whose intervals hold what those differ by."""
 
 
-def measure(folder: Path, runs: int, words: Sequence[str]) -> list[list[Record]]:
-    """The rows of so many runs of the sweep, the columns that the gate decides by."""
+class Run(NamedTuple):
+    kind: str
+    """idle or bursty."""
+    rows: list[Record]
+    """The columns that the gate decides by."""
+
+
+def measure(folder: Path, idle: int, bursty: int, words: Sequence[str]) -> list[Run]:
+    """The runs in the order in which they were made."""
+    kinds = ["idle"] * (idle - idle // 2) + ["bursty"] * bursty + ["idle"] * (idle // 2)
     out = []
-    for i in range(runs):
-        command = [sys.executable, "-m", "convbench", "-m", *SWEEP, *words, f"out={folder / f'run-{i:02d}'}"]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        out.append(records(convbench.load(folder / f"run-{i:02d}"), JUDGED))
+    for i, kind in enumerate(kinds):
+        run = folder / f"run-{i:02d}-{kind}"
+        command = [sys.executable, "-m", "convbench", "-m", *SWEEP, *words, f"out={run}"]
+        with burst.load() if kind == "bursty" else nullcontext():
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        out.append(Run(kind, records(convbench.load(run), JUDGED)))
     return out
 
 
@@ -50,75 +70,130 @@ def without_twin(rows: Sequence[Record]) -> list[Record]:
     return [row for row in rows if row["method"] != TWIN]
 
 
-def planted(rows: Sequence[Record], where: set[str]) -> list[Record]:
-    """The rows with the twin's in place of the explicit method's in the configurations `where`."""
-    twins = {row["config_id"]: {**row, "method": "explicit"} for row in rows if row["method"] == TWIN}
+Slow = Callable[[Sequence[Record]], dict[str, Record]]
+"""The rows of the explicit method, slower by a tenth, by config_id."""
+
+
+def twins(rows: Sequence[Record]) -> dict[str, Record]:
+    """As the twin measured it, in a process of its own as every method of a user's."""
+    return {row["config_id"]: {**row, "method": "explicit"} for row in rows if row["method"] == TWIN}
+
+
+def scaled(rows: Sequence[Record]) -> dict[str, Record]:
+    """As if every call of that run had taken a tenth longer."""
+    out = {}
+    for row in rows:
+        if row["method"] == "explicit":
+            times = {name: row[name] * 1.1 for name in ("time_s", *_ends("time", "_s")) if name in row}
+            ratios = {name: row[name] / 1.1 for name in ("speedup", *_ends("speedup", "")) if name in row}
+            out[row["config_id"]] = {**row, **times, **ratios}
+    return out
+
+
+def planted(rows: Sequence[Record], where: set[str], slow: Slow) -> list[Record]:
+    """The rows with slower ones in place of the explicit method's in the configurations `where`."""
+    slower = slow(rows)
     return [
-        twins[row["config_id"]] if row["config_id"] in where and row["method"] == "explicit" else row
+        slower[row["config_id"]] if row["config_id"] in where and row["method"] == "explicit" else row
         for row in without_twin(rows)
     ]
 
 
-def measured_again(judgement: Judgement, others: Sequence[Sequence[Record]], twins: set[str]) -> list[Record]:
-    """The suspects' rows as six fresh processes would have given them: the medians of six other runs."""
+def measured_again(
+    judgement: Judgement, others: Sequence[Sequence[Record]], where: set[str], slow: Slow
+) -> list[Record]:
+    """The suspects' rows as fresh processes would have given them: the medians and the range of other runs."""
+    runs = [{CellKey.of(row): row for row in planted(run, where, slow)} for run in others]
     out = []
     for finding in suspects(judgement):
-        planted_here = finding.key.config_id in twins and finding.key.method == "explicit"
-        source = finding.key._replace(method=TWIN) if planted_here else finding.key
-        rows = [row for run in others for row in run if CellKey.of(row) == source]
+        rows = [run[finding.key] for run in runs]
         again = dict(judgement.rows[finding.key])
         for figure, unit in (("time", "_s"), ("speedup", "")):
-            if f"{figure}_low{unit}" in again:
+            names = (figure + unit, *_ends(figure, unit))
+            if names[1] in again:
                 seen = [row[figure + unit] for row in rows]
-                again |= dict(zip(_names(figure, unit), (median(seen), min(seen), max(seen)), strict=True))
+                again |= dict(zip(names, (median(seen), min(seen), max(seen)), strict=True))
         out.append(again)
     return out
 
 
-def _names(figure: str, unit: str) -> tuple[str, str, str]:
-    return figure + unit, f"{figure}_low{unit}", f"{figure}_high{unit}"
+def _ends(figure: str, unit: str) -> tuple[str, str]:
+    return f"{figure}_low{unit}", f"{figure}_high{unit}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--runs", type=int, default=12, help="at least 8, six besides the two that are compared")
-    args, words = parser.parse_known_args()
-    runs = measure(args.folder, args.runs, words)
-    rng, seen, resolutions = random.Random(0), Counter[str](), []
-    pairs = list(itertools.combinations(range(len(runs)), 2))
-    for i, j in pairs:
-        base, others = without_twin(runs[i]), rng.sample([r for k, r in enumerate(runs) if k not in (i, j)], 6)
-        same = judge(base, without_twin(runs[j]), Policy())
-        resolutions.append(same.resolution or float("inf"))
-        again = confirm(same, base, measured_again(same, others, set()), Policy())
+class Rates(NamedTuple):
+    """What comparisons of one kind said."""
+
+    seen: Counter[str]
+    resolutions: list[float]
+
+    def line(self, kind: str) -> str:
+        """The table's line."""
+        seen = self.seen
+        cells = [kind, seen["comparisons"], seen["alarms"], seen["confirmed"], seen["untold"]]
+        for slow in SLOW:
+            tried, found = seen[f"{slow} planted"], seen[f"{slow} found"]
+            doubtful = seen[f"{slow} doubtful"]
+            cells += [f"{found} of {tried} ({found / tried:.0%})", f"{seen[f'{slow} again']}, {doubtful} in doubt"]
+        cells += [seen["besides"], f"{median(self.resolutions) - 1:.0%}"]
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+SLOW: dict[str, Slow] = {"scaled": scaled, "twin": twins}
+COLUMNS = ["runs compared", "comparisons", "A/A alarms", "after `--confirm`", "exit code 4"]
+COLUMNS += ["a tenth found, by arithmetic", "after `--confirm`", "its twin found", "after `--confirm`"]
+COLUMNS += ["others called slower", "detectable, median"]
+HEAD = f"| {' | '.join(COLUMNS)} |\n|---|{'--:|' * (len(COLUMNS) - 1)}"
+
+
+def compared(runs: Sequence[Run]) -> dict[str, Rates]:
+    """Every run with every later one, by what the two are."""
+    rng = random.Random(0)
+    rates: dict[str, Rates] = {}
+    for (i, first), (j, new) in itertools.combinations(enumerate(runs), 2):
+        own = rates.setdefault(f"{first.kind}, then {new.kind}", Rates(Counter(), []))
+        alike = [run.rows for k, run in enumerate(runs) if k not in (i, j) and run.kind == new.kind]
+        others = rng.sample(alike, min(6, len(alike)))
+        seen, base = own.seen, without_twin(first.rows)
+        same = judge(base, without_twin(new.rows), POLICY)
+        own.resolutions.append(same.resolution or float("inf"))
+        again = confirm(same, base, measured_again(same, others, set(), scaled), POLICY)
+        seen["comparisons"] += 1
         seen["alarms"] += bool(same.failures)
-        seen["alarms confirmed"] += bool(again.failures)
-        seen["left in doubt"] += again.verdict == "untrusted"
-        where = set(rng.sample(sorted({row["config_id"] for row in runs[j]}), PLANTED))
-        worse = judge(base, planted(runs[j], where), Policy())
-        again = confirm(worse, base, measured_again(worse, others, where), Policy())
-        seen["found"] += len(slower(worse) & where)
-        seen["besides"] += len(slower(worse) - where)
-        seen["found again"] += len(slower(again) & where)
-        seen["found doubtful"] += len({f.key[0] for f in again.doubtful} & where)
-    tried = PLANTED * len(pairs)
-    print(f"{args.runs} runs of {len({row['config_id'] for row in runs[0]})} configurations, {os.uname().release}")
-    print(
-        f"A/A: {seen['alarms']} of {len(pairs)} comparisons raised an alarm; measured again, "
-        f"{seen['alarms confirmed']} did, and {seen['left in doubt']} were inconclusive"
-    )
-    share = seen["found"] / tried
-    print(
-        f"planted 10%: {seen['found']} of {tried} found ({share:.0%}), {seen['besides']} cells besides; "
-        f"measured again, {seen['found again']} stood and {seen['found doubtful']} were left in doubt"
-    )
-    print(f"resolution: {median(resolutions) - 1:.1%} in the median comparison")
+        seen["confirmed"] += bool(again.failures)
+        seen["untold"] += again.exit_code == Exit.UNTRUSTED
+        where = set(rng.sample(sorted({row["config_id"] for row in new.rows}), PLANTED))
+        for name, slow in SLOW.items():
+            worse = judge(base, planted(new.rows, where, slow), POLICY)
+            again = confirm(worse, base, measured_again(worse, others, where, slow), POLICY)
+            seen[f"{name} planted"] += PLANTED
+            seen[f"{name} found"] += len(slower(worse) & where)
+            seen["besides"] += len(slower(worse) - where)
+            seen[f"{name} again"] += len(slower(again) & where)
+            seen[f"{name} doubtful"] += len({f.key[0] for f in again.doubtful} & where)
+    return rates
 
 
 def slower(judgement: Judgement) -> set[str]:
     """config_ids of the explicit method's cells that were called slower."""
     return {f.key[0] for f in judgement.failures if f.kind == "slower" and f.key[1] == "explicit"}
+
+
+def lines(rates: dict[str, Rates]) -> Iterator[str]:
+    yield HEAD
+    for kind, own in rates.items():
+        yield own.line(kind)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--runs", type=int, default=8, help="idle ones")
+    parser.add_argument("--bursty", type=int, default=4, help="beside bursts on every core")
+    args, words = parser.parse_known_args()
+    runs = measure(args.folder, args.runs, args.bursty, words)
+    print("\n".join(lines(compared(runs))))
+    print(f"\n{len({row['config_id'] for row in runs[0].rows})} configurations, {os.uname().release}")
 
 
 if __name__ == "__main__":

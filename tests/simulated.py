@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from convbench.facts.record import Record, record
-from convbench.facts.statistics import median_interval
+from convbench.facts.statistics import Interval, median_interval, processes_interval
 
 METHODS = ("explicit", "unfold")
+
+UNEVEN = np.random.default_rng(11).normal(0, 1, (1000, len(METHODS)))
+"""How uneven a cell's processes are: the same in every run of it."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,26 @@ class Machine:
     """How a simulated machine errs, in log units.
 
     `pair`: standard deviation of one pair's log ratio; a share `bursts` of the pairs has ten times that.
-    `process`: standard deviation of the ratio between processes. `run`: of absolute times between runs.
+    `process`: standard deviation of the ratio between processes; it is itself another in every cell, its log by
+    `uneven`. `run`: of absolute times between runs. `processes`: fresh ones in a run.
     """
 
     pair: float = 0.02
     bursts: float = 0.05
     process: float = 0.01
+    uneven: float = 0.0
     run: float = 0.02
     pairs: int = 40
+    processes: int = 1
+
+    def interval(self, truth: float, scatter: float, rng: np.random.Generator) -> Interval:
+        """What a run says of a log ratio whose processes scatter by `scatter`, as statistics has it."""
+        levels = truth + rng.normal(0, scatter, self.processes)
+        wide = np.where(rng.random((self.processes, self.pairs)) < self.bursts, 10, 1)
+        pairs = levels[:, None] + rng.normal(0, self.pair, (self.processes, self.pairs)) * wide
+        if self.processes == 1:
+            return median_interval(pairs[0].tolist())
+        return processes_interval(np.median(pairs, axis=1).tolist())
 
 
 @dataclass
@@ -104,12 +119,10 @@ def measured(sweep: Sweep, machine: Machine, rng: np.random.Generator) -> list[R
         rows.append(timed_row(i, "autograd", None, 1e-3 * drift))
         for method in METHODS:
             truth = math.log(sweep.true_speedup(i, method) / sweep.slowdown.get((i, method), 1.0))
-            truth += rng.normal(0, machine.process)
-            wide = rng.random(machine.pairs) < machine.bursts
-            pairs = truth + rng.normal(0, machine.pair, machine.pairs) * np.where(wide, 10, 1)
-            middle, low, high = median_interval(pairs.tolist())
+            scatter = machine.process * math.exp(machine.uneven * UNEVEN[i, METHODS.index(method)])
+            middle, low, high = machine.interval(truth, scatter, rng)
             assert low is not None
             assert high is not None
             ends = (math.exp(middle), math.exp(low), math.exp(high))
-            rows.append(timed_row(i, method, ends, 1e-3 * drift / ends[0]))
+            rows.append({**timed_row(i, method, ends, 1e-3 * drift / ends[0]), "processes": machine.processes})
     return rows

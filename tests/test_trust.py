@@ -15,6 +15,7 @@ TRUTH = 1 / 1.05
 GOOD = Try(
     same=Interval(1.001, 0.995, 1.006),
     slowed=Interval(0.9524, 0.947, 0.958),
+    figures=(1.001, 0.9524),
     truth=TRUTH,
     converged=True,
     own_s=2.0e-5,
@@ -138,7 +139,7 @@ def test_figures_can_be_written_as_json():
     assert len(out["proofs"]) == 4
 
 
-PLANTED = Planted(2e-4, 4, Interval(1.0, 0.995, 1.005), Interval(0.2505, 0.249, 0.252), False, 2.02e-4)
+PLANTED = Planted(2e-4, 4, Interval(1.0, 0.995, 1.005), Interval(0.2505, 0.249, 0.252), 0.2505, False, 2.02e-4)
 FAR = replace(PLANTED, several=Interval(0.2, 0.19, 0.21))
 UNKNOWN = replace(PLANTED, several=Interval(0.25, None, None))
 
@@ -177,13 +178,9 @@ def test_an_arm_that_empties_the_caches_must_not_show_in_another_s_time(beside_s
 
 def of_processes(levels: list[list[float]]) -> list[Try]:
     """Tries by process, whose every ratio is off by such a factor."""
-
-    def off(one: Interval, factor: float) -> Interval:
-        return one._replace(estimate=one.estimate * factor)
-
     at = replace(GOOD, same=Interval(1.0, 0.99, 1.01), slowed=Interval(TRUTH, 0.9, 1.0), planted=PLANTED)
     return [
-        replace(at, same=off(at.same, factor), slowed=off(at.slowed, factor), process=process, number=number)
+        replace(at, figures=(factor, TRUTH * factor), process=process, number=number)
         for process, factors in enumerate(levels)
         for number, factor in enumerate(factors)
     ]

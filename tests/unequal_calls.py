@@ -2,7 +2,8 @@
 
 Every trial is measured by convbench's own rounds. The truth is known by counting: the method makes k of the baseline's
 calls. Prints, for each load and k, the median of reported over true speedups, how many intervals cover the truth, and
-how many were widened because the arms were disturbed unequally.
+how many were widened because the arms were disturbed unequally. Writes the table of docs/timing.md (`--page ""`: prints
+it alone).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,6 +28,11 @@ from convbench.measurement.switches import switched
 from convbench.timing import rounds
 from convbench.timing.clocks import Arm
 from convbench.timing.speed_columns import columns
+from convbench.validation import planted
+
+from .pages import replace_section
+
+PAGE = Path(__file__).parent.parent / "docs" / "timing.md"
 
 CALL_S = 1.9e-4
 """About what the baseline's call takes: more than a clock's resolution, less than a part."""
@@ -84,15 +91,8 @@ def timed(call: Callable[[], Any]) -> float:
 
 
 def trial(call: Callable[[], Any], k: int, busy: int, measure: Measure, seed: int) -> Trial:
-    def several() -> Any:
-        for _ in repeat(None, k):
-            got = call()
-        return got
-
-    def once() -> Any:
-        return call()
-
-    arms = [Arm("once", once, torch.inference_mode), Arm("several", several, torch.inference_mode)]
+    calls = {"once": planted.times(call, 1), "several": planted.times(call, k)}
+    arms = [Arm(name, made, torch.inference_mode) for name, made in calls.items()]
     begun = time.perf_counter()
     found = rounds.measure(arms, "once", measure, device_of("cpu").clock(measure), seed, rounds.unmarked)
     row = columns(found, "several", "once", measure)
@@ -121,9 +121,12 @@ def main() -> None:
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="values of k")
     parser.add_argument("--trials", type=int, default=8, help="measurements of each")
     parser.add_argument("--seconds", type=float, default=2.5, help="seconds of sampling at most, in each measurement")
+    parser.add_argument("--page", default=str(PAGE), help="file whose table is replaced; empty: print it alone")
     args = parser.parse_args()
     measure = replace(Measure(), max_time_s=args.seconds)
     everything: list[Trial] = []
+    lines = [HEAD]
+    print(HEAD)
     with switched(Switches(), "cpu"):
         torch.manual_seed(0)
         call = workload()
@@ -132,16 +135,19 @@ def main() -> None:
                 time.sleep(1.0 if busy else 0.0)  # until they have started
                 for k in args.calls:
                     found = [trial(call, k, busy, measure, seed) for seed in range(args.trials)]
-                    if not everything:
-                        print(HEAD)
                     everything += found
-                    print(told(found), flush=True)
+                    lines.append(told(found))
+                    print(lines[-1], flush=True)
     alike = [one for one in everything if not one.disturbed]
-    print(
-        f"\n{sum(one.covers for one in everything)} of {len(everything)} intervals cover the true ratio; "
+    foot = (
+        f"{sum(one.covers for one in everything)} of {len(everything)} intervals cover the true ratio; "
         f"{len(everything) - len(alike)} were disturbed unequally and widened, and of the other {len(alike)} "
         f"{sum(one.covers for one in alike)} cover it."
     )
+    print(f"\n{foot}")
+    if args.page:
+        table = "\n".join(lines)
+        replace_section(Path(args.page), "unequal calls", f"\n{table}\n\n{foot}\n")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,13 @@ from .result import CellKey, Finding, Judgement, Policy
 from .speed import judge_speed
 
 
-def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judgement:
-    """The new run against the base run, cell by cell; see docs/compare.md for the rules."""
+def judge(
+    base: Sequence[Record], new: Sequence[Record], policy: Policy, known: Sequence[Sequence[Record]] | None = None
+) -> Judgement:
+    """The new run against the base run, cell by cell; see docs/compare.md for the rules.
+
+    `known`: more rows of either run, which tell how far its processes lie apart; by default these.
+    """
     result = Judgement(policy.margin)
     old_cells = _cells(base, "BASE", result)
     new_cells = _matched(_cells(new, "NEW", result), old_cells)
@@ -29,7 +34,7 @@ def judge(base: Sequence[Record], new: Sequence[Record], policy: Policy) -> Judg
     pairs = {key: (old_cells[key], new_cells[key]) for key in common}
     steady = {key: pair for key, pair in pairs.items() if not outcome_changed(key, *pair, result)}
     if policy.speed:
-        judge_speed(steady, policy, result)
+        judge_speed(steady, known or (base, new), policy, result)
     return result
 
 

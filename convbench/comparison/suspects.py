@@ -56,7 +56,7 @@ def _judged_again(
 ) -> Judgement:
     """The suspects alone, by their ratios; by their times among all the others, which tell how far times wander."""
     old = [processes_differ(row, usable[key]) for row in base if (key := CellKey.of(row)) in usable]
-    second = judge(old, list(usable.values()), policy)
+    second = judge(old, list(usable.values()), policy, (base, list(usable.values())))
     whole = judge(base, [usable.get(key, row) for key, row in result.rows.items()], policy)
     times = {key: change for key, change in whole.changes.items() if key in usable and change.what == "time"}
     second.changes |= times

@@ -21,9 +21,9 @@ NOTICEABLE = 1.10
 
 UNEVEN = 0.2
 """A machine that runs at another speed does not slow all code alike. Share of the change of the machine's speed (as a
-log ratio) that counts as standard deviation of what is compared with it. Between twelve runs of the same code, where
-the baseline's time moved by 0.4 to 0.6, ratios moved by 0.072 in the median; by 0.2 to 0.4: 0.020; by less than 0.01:
-0.008 (docs/compare.md)."""
+log ratio) that counts as standard deviation of what all cells have in common. Between twelve runs of the same code,
+where the baseline's time moved by 0.4 to 0.6, ratios moved by 0.072 in the median; by 0.2 to 0.4: 0.020; by less than
+0.01: 0.008 (docs/compare.md)."""
 
 OF_TIMES, OF_RATIOS = 0.01, 0.004
 """Standard deviation, between two runs of the same code, of what all times have in common against the control, and of

@@ -27,6 +27,7 @@ margin."""
 class Planted:
     """One call of `call_s` against itself and against `k` of them: intervals of speedups, the latter's truth is 1/k.
 
+    `figure`: the latter speedup as this process counts with it among several (Samples.centre).
     `disturbed`: the two were slowed by different factors by others. `beside_s`: the call's time beside an arm that
     empties the caches; None where the host is not the device.
     """
@@ -35,6 +36,7 @@ class Planted:
     k: int
     same: Interval
     several: Interval
+    figure: float
     disturbed: bool
     beside_s: float | None = None
 
@@ -51,15 +53,17 @@ class Planted:
 class Try:
     """One measurement of a method against itself and against itself slowed down, and another timer's beside it.
 
-    `same` and `slowed` are intervals of speedups; `truth` is the exact speedup of the slowed one; `own_s` is the
-    time of one call and `rival_s` what the other timer found in two goes; `pair_s` is the wall time that two arms
-    took and `rival_pair_s` the other timer's; `timed_share` is the share of wall time inside timed regions.
-    `sample_s` is how long its samples were at least, and `asked_s` how long the settings have them. It was the try of
-    this `number` in its `process`. `own_share`: CPU time over wall time in timed regions, None where it does not tell.
+    `same` and `slowed` are intervals of speedups, and `figures` these speedups as the process counts with them among
+    several (Samples.centre); `truth` is the exact speedup of the slowed one; `own_s` is the time of one call and
+    `rival_s` what the other timer found in two goes; `pair_s` is the wall time that two arms took and `rival_pair_s`
+    the other timer's; `timed_share` is the share of wall time inside timed regions. `sample_s` is how long its samples
+    were at least, and `asked_s` how long the settings have them. It was the try of this `number` in its `process`.
+    `own_share`: CPU time over wall time in timed regions, None where it does not tell.
     """
 
     same: Interval
     slowed: Interval
+    figures: tuple[float, float]
     truth: float
     converged: bool
     own_s: float
@@ -81,7 +85,8 @@ class Try:
         if planted is not None:
             planted = Planted(**{**planted, **{name: Interval(*planted[name]) for name in ("same", "several")}})
         intervals = {name: Interval(*values[name]) for name in ("same", "slowed")}
-        return cls(**{**values, **intervals, "rival_s": tuple(values["rival_s"]), "planted": planted})
+        pairs = {name: tuple(values[name]) for name in ("figures", "rival_s")}
+        return cls(**{**values, **intervals, **pairs, "planted": planted})
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,7 @@ def _try(setup: Setup, call: Call, long: Call) -> Try:
     return Try(
         same=_interval(rows["again"]),
         slowed=_interval(rows["slowed"]),
+        figures=(_figure(samples, "again"), _figure(samples, "slowed")),
         truth=counted / (counted + extra_calls(counted)),
         converged=rows["again"]["converged"] and rows["slowed"]["converged"],
         own_s=rows["a"]["time_s"] if long is call else _time_s(_briefly(setup), long),
@@ -264,6 +265,7 @@ class Unlike:
             k=plan.k,
             same=_interval(rows["again"]),
             several=_interval(rows["several"]),
+            figure=_figure(samples, "several"),
             disturbed=bool(rows["several"]["disturbed"]),
             beside_s=self._beside_s(calls["a"]) if number < planted.BESIDE_TRIES else None,
         )
@@ -311,3 +313,7 @@ def _timer(setup: Setup, call: Call, seconds: float) -> float:
 
 def _interval(row: dict[str, Any]) -> Interval:
     return Interval(row["speedup"], row["speedup_low"], row["speedup_high"])
+
+
+def _figure(samples: Samples, name: str) -> float:
+    return math.exp(samples.centre(name, "a"))

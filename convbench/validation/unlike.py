@@ -70,9 +70,9 @@ def _processes_hold(tries: Sequence[Try]) -> Proof:
 
 def _over_processes(group: Sequence[Try]) -> list[bool]:
     """Of the same try in every process: whether each known ratio is in the interval over them."""
-    known = [([t.same.estimate for t in group], 0.0), ([t.slowed.estimate / t.truth for t in group], 0.0)]
+    known = [([t.figures[0] for t in group], 0.0), ([t.figures[1] / t.truth for t in group], 0.0)]
     if all(t.planted for t in group):
-        known.append(([t.planted.several.estimate * t.planted.k for t in group if t.planted], COUNTED))
+        known.append(([t.planted.figure * t.planted.k for t in group if t.planted], COUNTED))
     held = []
     for ratios, tolerated in known:
         found = processes_interval([math.log(r) for r in ratios])

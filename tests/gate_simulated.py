@@ -1,0 +1,94 @@
+"""How often the gate errs where the truth is known: `python -m tests.gate_simulated`.
+
+Compares simulated runs of 50 configurations and two methods, four processes in each, as they are (A/A) and with a
+slowdown of 10% planted in five cells of one method: as the gate does it, and with each cell's own processes alone to
+tell how far those lie apart. Writes the table of docs/compare.md (`--page ""`: prints it alone).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from convbench.comparison import speed
+from convbench.comparison.regressions import judge
+from convbench.comparison.result import Policy
+
+from .pages import replace_section
+from .simulated import METHODS, Machine, Sweep, measured
+
+PAGE = Path(__file__).parent.parent / "docs" / "compare.md"
+POLICY = Policy(spread=0.0)
+"""As the command has it for runs of several processes."""
+CELLS, PLANTED, SLOWDOWN = 50, 5, 1.10
+
+MACHINES = {
+    "processes 1% apart": Machine(processes=4),
+    "2% apart": Machine(processes=4, process=0.02),
+    "3% apart": Machine(processes=4, process=0.03),
+    "2% apart, in half of the cells more than 3% or less than 1.3%": Machine(processes=4, process=0.02, uneven=0.7),
+    "bursty: pairs 5% apart, 15% of them 50%, only 20 pairs": Machine(0.05, 0.15, pairs=20, processes=4),
+}
+
+
+@contextmanager
+def each_by_itself() -> Iterator[None]:
+    """The gate without what a method's cells tell together."""
+    together = speed.moderated
+    speed.moderated = lambda estimates, seen: dict(estimates)
+    try:
+        yield
+    finally:
+        speed.moderated = together
+
+
+def rates(machine: Machine, comparisons: int) -> str:
+    """The cells of a line: A/A alarms, what was found, what else was called slower, and the sensitivity."""
+    rng, alarms, resolutions = np.random.default_rng(7), 0, []
+    for _ in range(comparisons):
+        same = judge(measured(Sweep(CELLS), machine, rng), measured(Sweep(CELLS), machine, rng), POLICY)
+        alarms += bool(same.failures)
+        resolutions.append(same.resolution or float("inf"))
+    found = besides = 0
+    for _ in range(comparisons // 3):
+        planted = {(int(i), METHODS[0]): SLOWDOWN for i in rng.choice(CELLS, PLANTED, replace=False)}
+        base, new = measured(Sweep(CELLS), machine, rng), measured(Sweep(CELLS, planted), machine, rng)
+        hits = {(int(f.key[0], 16), f.key[1]) for f in judge(base, new, POLICY).failures}
+        found += len(hits & planted.keys())
+        besides += len(hits - planted.keys())
+    share = found / (comparisons // 3 * PLANTED)
+    return f"{alarms / comparisons:.1%} | {share:.0%} | {besides} of {found + besides} | {median(resolutions) - 1:.0%}"
+
+
+def table(comparisons: int) -> str:
+    lines = [
+        "| machine | A/A comparisons with an alarm | planted 10% found | of those called slower unchanged "
+        "| detectable in half of the cells | *by each cell's own processes:* alarms | found | unchanged | detectable |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, machine in MACHINES.items():
+        together = rates(machine, comparisons)
+        with each_by_itself():
+            alone = rates(machine, comparisons)
+        lines.append(f"| {name} | {together} | {alone} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.gate_simulated", description=__doc__)
+    parser.add_argument("--comparisons", type=int, default=300, help="A/A, and a third as many with slowdowns planted")
+    parser.add_argument("--page", default=str(PAGE), help="file whose table is replaced; empty: print it alone")
+    args = parser.parse_args()
+    told = table(args.comparisons)
+    print(told)
+    if args.page:
+        replace_section(Path(args.page), "simulated gate", f"\n{told}\n\n")
+
+
+if __name__ == "__main__":
+    main()

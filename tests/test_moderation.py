@@ -1,0 +1,86 @@
+"""What all cells say of how far processes lie apart, against variances whose distribution is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from convbench.comparison.change import Estimate
+from convbench.comparison.moderation import Scatter, moderated
+from convbench.comparison.regressions import judge
+from convbench.comparison.result import Policy
+from tests.simulated import METHODS, Machine, Sweep, measured
+
+FREEDOM = 3.0
+"""Of four processes."""
+POLICY = Policy(spread=0.0)
+
+
+def drawn(prior: float, cells: int, seed: int, scale: float = 0.01) -> list[Estimate]:
+    """Cells whose true variances have `prior` degrees of freedom about scale², each seen by four processes."""
+    rng = np.random.default_rng(seed)
+    true = scale**2 * (prior / rng.chisquare(prior, cells) if math.isfinite(prior) else np.ones(cells))
+    seen = true * rng.chisquare(FREEDOM, cells) / FREEDOM
+    return [Estimate(0.0, math.sqrt(one), FREEDOM) for one in seen]
+
+
+@pytest.mark.parametrize("prior", [2.0, 4.0, 10.0])
+def test_the_distribution_of_the_variances_is_found(prior: float) -> None:
+    found = [Scatter.seen(drawn(prior, 400, seed)) for seed in range(20)]
+    assert all(found)
+    assert np.median([one.freedom for one in found if one]) == pytest.approx(prior, rel=0.25)
+    assert np.median([one.variance for one in found if one]) == pytest.approx(1e-4, rel=0.1)
+
+
+def test_cells_that_are_alike_are_one_sample() -> None:
+    """Not better known than all of them together are, and then with the pooled variance."""
+    found = Scatter.seen(drawn(math.inf, 400, 0))
+    assert found is not None
+    assert 100 < found.freedom <= 400 * FREEDOM
+    assert found.variance == pytest.approx(1e-4, rel=0.1)
+    few = [Scatter.seen(drawn(math.inf, 10, seed)) for seed in range(100)]
+    assert all(one is not None and one.freedom <= 10 * FREEDOM for one in few)
+
+
+def test_an_error_moves_towards_that_of_all_cells() -> None:
+    seen = drawn(4.0, 50, 1)
+    small, large = Estimate(0.1, 1e-4, FREEDOM), Estimate(0.2, 0.5, FREEDOM)
+    out = moderated({"small": small, "large": large}, seen)
+    assert out["small"].se > small.se
+    assert out["large"].se < large.se
+    assert [one.value for one in out.values()] == [0.1, 0.2]
+    assert all(one.freedom > FREEDOM for one in out.values())
+
+
+def test_few_cells_another_number_of_processes_or_no_error_teach_nothing() -> None:
+    one = Estimate(0.0, 0.01, FREEDOM)
+    assert moderated({"a": one}, drawn(4.0, 7, 0)) == {"a": one}
+    assert moderated({"a": one}, [Estimate(0.0, 0.01, 2.0)] * 50) == {"a": one}
+    assert moderated({"a": one}, [Estimate(0.0, 0.0, FREEDOM)] * 50) == {"a": one}
+    assert moderated({}, []) == {}
+
+
+UNLIKE = {
+    "processes 2% apart": Machine(process=0.02, processes=4),
+    "unevenly": Machine(process=0.02, processes=4, uneven=0.7),
+    "bursts": Machine(pair=0.05, bursts=0.15, pairs=20, processes=4),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in UNLIKE])
+def test_several_processes_find_more_and_do_not_cry_wolf(name: str) -> None:
+    """Where 37%, 40% and 38% of slowdowns of 10% were found by each cell's own four processes."""
+    rng, machine = np.random.default_rng(8), UNLIKE[name]
+    alarms = sum(
+        bool(judge(measured(Sweep(), machine, rng), measured(Sweep(), machine, rng), POLICY).failures)
+        for _ in range(60)
+    )
+    assert alarms <= 2
+    found = 0
+    for _ in range(20):
+        planted = {(int(i), METHODS[0]): 1.10 for i in rng.choice(50, 5, replace=False)}
+        result = judge(measured(Sweep(), machine, rng), measured(Sweep(slowdown=planted), machine, rng), POLICY)
+        found += sum((int(f.key[0], 16), f.key[1]) in planted for f in result.failures)
+    assert found / 100 > 0.5
