@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 import numpy as np
 
-from convbench.comparison import speed
 from convbench.comparison.regressions import judge
 from convbench.comparison.result import Policy
 
@@ -39,12 +39,8 @@ MACHINES = {
 @contextmanager
 def each_by_itself() -> Iterator[None]:
     """The gate without what a method's cells tell together."""
-    together = speed.moderated
-    speed.moderated = lambda estimates, seen: dict(estimates)
-    try:
+    with patch("convbench.comparison.speed.moderated", lambda estimates, seen: dict(estimates)):
         yield
-    finally:
-        speed.moderated = together
 
 
 def rates(machine: Machine, comparisons: int) -> str:

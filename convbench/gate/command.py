@@ -112,7 +112,7 @@ def _base_of(repository: Repository, args: argparse.Namespace) -> str:
     """The merge base; raises NoBase where nothing differs from it, and what `merge_base` raises."""
     base = repository.merge_base(args.base)
     if base == repository.head and not repository.changed and not args.base_python:
-        raise NoBase(f"{args.base} holds HEAD ({base[:10]}), and no file was changed since.")
+        raise NoBase(f"There is nothing new: {args.base} holds HEAD ({base[:10]}), and no file was changed since.")
     return base
 
 
