@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import random
 import subprocess
@@ -32,6 +33,7 @@ from convbench.comparison.result import CellKey, Judgement, Policy
 from convbench.comparison.suspects import confirm, suspects
 from convbench.facts.exits import Exit
 from convbench.facts.record import Record
+from convbench.facts.statistics import processes_interval
 from convbench.results.table import records
 from convbench.validation import burst
 
@@ -102,17 +104,18 @@ def planted(rows: Sequence[Record], where: set[str], slow: Slow) -> list[Record]
 def measured_again(
     judgement: Judgement, others: Sequence[Sequence[Record]], where: set[str], slow: Slow
 ) -> list[Record]:
-    """The suspects' rows as fresh processes would have given them: the medians and the range of other runs."""
+    """The suspects' rows as so many fresh processes would have given them: each of the other runs counts as one."""
     runs = [{CellKey.of(row): row for row in planted(run, where, slow)} for run in others]
     out = []
     for finding in suspects(judgement):
         rows = [run[finding.key] for run in runs]
         again = dict(judgement.rows[finding.key])
+        again["processes"] = len(rows)
         for figure, unit in (("time", "_s"), ("speedup", "")):
             names = (figure + unit, *_ends(figure, unit))
             if names[1] in again:
-                seen = [row[figure + unit] for row in rows]
-                again |= dict(zip(names, (median(seen), min(seen), max(seen)), strict=True))
+                found = processes_interval([math.log(row[figure + unit]) for row in rows])
+                again |= {name: math.exp(end) for name, end in zip(names, found, strict=True) if end is not None}
         out.append(again)
     return out
 

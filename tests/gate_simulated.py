@@ -20,7 +20,7 @@ from convbench.comparison.regressions import judge
 from convbench.comparison.result import Policy
 
 from .pages import replace_section
-from .simulated import METHODS, Machine, Sweep, measured
+from .simulated import METHODS, Machine, Sweep, config_id, measured
 
 PAGE = Path(__file__).parent.parent / "docs" / "compare.md"
 POLICY = Policy(spread=0.0)
@@ -32,6 +32,9 @@ MACHINES = {
     "2% apart": Machine(processes=4, process=0.02),
     "3% apart": Machine(processes=4, process=0.03),
     "2% apart, in half of the cells more than 3% or less than 1.3%": Machine(processes=4, process=0.02, uneven=0.7),
+    "3% apart, five processes": Machine(processes=5, process=0.03),
+    "3% apart, six": Machine(processes=6, process=0.03),
+    "3% apart, ten": Machine(processes=10, process=0.03),
     "bursty: pairs 5% apart, 15% of them 50%, only 20 pairs": Machine(0.05, 0.15, pairs=20, processes=4),
 }
 
@@ -54,9 +57,10 @@ def rates(machine: Machine, comparisons: int) -> str:
     for _ in range(comparisons // 3):
         planted = {(int(i), METHODS[0]): SLOWDOWN for i in rng.choice(CELLS, PLANTED, replace=False)}
         base, new = measured(Sweep(CELLS), machine, rng), measured(Sweep(CELLS, planted), machine, rng)
-        hits = {(int(f.key[0], 16), f.key[1]) for f in judge(base, new, POLICY).failures}
-        found += len(hits & planted.keys())
-        besides += len(hits - planted.keys())
+        hits = {(f.key.config_id, f.key.method) for f in judge(base, new, POLICY).failures}
+        where = {(config_id(i), method) for i, method in planted}
+        found += len(hits & where)
+        besides += len(hits - where)
     share = found / (comparisons // 3 * PLANTED)
     return f"{alarms / comparisons:.1%} | {share:.0%} | {besides} of {found + besides} | {median(resolutions) - 1:.0%}"
 

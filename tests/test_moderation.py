@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from convbench.comparison.change import Estimate
 from convbench.comparison.moderation import Scatter, moderated
 from convbench.comparison.regressions import judge
 from convbench.comparison.result import Policy
-from tests.simulated import METHODS, Machine, Sweep, measured
+from convbench.comparison.suspects import confirm, suspects
+from convbench.comparison.whole import EVERY
+from convbench.facts.record import Record
+from tests.simulated import METHODS, Machine, Sweep, config_id, measured, timed_row
 
 FREEDOM = 3.0
 """Of four processes."""
@@ -38,10 +42,56 @@ def test_cells_that_are_alike_are_one_sample() -> None:
     """Not better known than all of them together are, and then with the pooled variance."""
     found = Scatter.seen(drawn(math.inf, 400, 0))
     assert found is not None
-    assert 100 < found.freedom <= 400 * FREEDOM
+    assert found.freedom > 100
     assert found.variance == pytest.approx(1e-4, rel=0.1)
+    assert found.moderate(Estimate(0.0, 0.5, FREEDOM)).freedom == 400 * FREEDOM
     few = [Scatter.seen(drawn(math.inf, 10, seed)) for seed in range(100)]
-    assert all(one is not None and one.freedom <= 10 * FREEDOM for one in few)
+    own = Estimate(0.0, 0.01, FREEDOM)
+    assert all(one is not None and FREEDOM < one.moderate(own).freedom <= 10 * FREEDOM for one in few)
+
+
+def test_processes_that_agree_to_the_last_digit_do_not_make_all_cells_differ() -> None:
+    alike = drawn(math.inf, 50, 2)
+    whole = Scatter.seen(alike)
+    one_exact = Scatter.seen([*alike[1:], Estimate(0.0, 1e-16, FREEDOM)])
+    assert whole is not None
+    assert one_exact is not None
+    assert one_exact.freedom > 2
+    assert one_exact.variance > 0.4 * whole.variance
+
+
+def spread(i: int, half: float, **values: Any) -> Record:
+    """A cell whose interval is this wide."""
+    ends = (2.0, 2.0 * math.exp(-half), 2.0 * math.exp(half))
+    return {**timed_row(i, "explicit", ends), **values}
+
+
+@pytest.mark.parametrize("kind", [{"processes": 1}, {"processes": 6}, {"disturbed": True}, {"speedup_mode_low": 1.5}])
+def test_other_errors_than_students_are_left_as_they_are(kind: dict[str, Any]) -> None:
+    """Of one process and of six they are order statistics'; disturbed rows are wide on purpose, as are two speeds."""
+    quiet = [spread(i, 0.01, processes=4) for i in range(50)]
+    odd = spread(50, 0.4, **{"processes": 4, **kind})
+    for rows in ([*quiet, odd], [spread(i, 0.01, **{"processes": 4, **kind}) for i in range(50)] + [odd]):
+        result = judge(rows, rows, POLICY)
+        (change,) = [change for key, change in result.changes.items() if key.config_id == config_id(50)]
+        alone = judge([odd], [odd], POLICY)
+        assert change.se == pytest.approx(next(iter(alone.changes.values())).se)
+
+
+def test_a_base_of_one_process_keeps_what_six_fresh_ones_differ_by() -> None:
+    """Cells of a single process each, of which those that are measured again scatter ten times as much."""
+    base = [spread(i, 0.005, processes=1) for i in range(20)]
+    slow = [{**row, **{name: row[name] / 1.2 for name in ("speedup", "speedup_low", "speedup_high")}} for row in base]
+    slow = [{**row, "time_s": row["time_s"] * 1.2} for row in slow]
+    result = judge(base, slow, Policy())
+    assert len(suspects(result)) == 20
+    again = [
+        {**row, "processes": 6, "speedup_low": row["speedup"] / 1.3, "speedup_high": row["speedup"] * 1.3}
+        for row in result.rows.values()
+    ]
+    second = confirm(result, base, again, Policy())
+    assert len(second.doubtful) == 20
+    assert not [finding for finding in second.failures if finding.key.config_id != EVERY]
 
 
 def test_an_error_moves_towards_that_of_all_cells() -> None:
@@ -82,5 +132,6 @@ def test_several_processes_find_more_and_do_not_cry_wolf(name: str) -> None:
     for _ in range(20):
         planted = {(int(i), METHODS[0]): 1.10 for i in rng.choice(50, 5, replace=False)}
         result = judge(measured(Sweep(), machine, rng), measured(Sweep(slowdown=planted), machine, rng), POLICY)
-        found += sum((int(f.key[0], 16), f.key[1]) in planted for f in result.failures)
+        where = {(config_id(i), method) for i, method in planted}
+        found += sum((f.key.config_id, f.key.method) in where for f in result.failures)
     assert found / 100 > 0.5

@@ -50,6 +50,8 @@ JUDGED = (
         "kernels",
     ),
     "processes",
+    "disturbed",
+    "speedup_mode_low",
     "control_s",
     *FIGURES,
 )

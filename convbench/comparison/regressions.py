@@ -10,11 +10,14 @@ from .speed import judge_speed
 
 
 def judge(
-    base: Sequence[Record], new: Sequence[Record], policy: Policy, known: Sequence[Sequence[Record]] | None = None
+    base: Sequence[Record],
+    new: Sequence[Record],
+    policy: Policy,
+    known: tuple[Sequence[Record], Sequence[Record]] | None = None,
 ) -> Judgement:
     """The new run against the base run, cell by cell; see docs/compare.md for the rules.
 
-    `known`: more rows of either run, which tell how far its processes lie apart; by default these.
+    `known`: all rows of BASE and of NEW where these are only some of them: they tell how far processes lie apart.
     """
     result = Judgement(policy.margin)
     old_cells = _cells(base, "BASE", result)

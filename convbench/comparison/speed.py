@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from ..facts.record import Record
+from ..facts.statistics import FEW_PROCESSES
 from .change import LEVEL, Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times, with_q
 from .moderation import moderated
 from .result import CellKey, Finding, Judgement, Policy
@@ -16,19 +17,21 @@ from .whole import NOTICEABLE, Whole
 ENOUGH_TIMES = 10
 """From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
 
-STEADY, UNEVEN = 0.1, 0.3
+STEADY, UNEVEN_BEYOND = 0.1, 0.3
 """A machine that runs at another speed does not slow all code alike. Where the baseline's time moved by more than
-STEADY (as a log ratio), this share of the rest counts as standard deviation of a ratio's change. Between twelve runs of
-the same code, in four processes each, 1.7% of the changes' 95% intervals excluded 0 without it where the baseline moved
-by less, and 21% where it moved by more than 0.2; with it 1.7% and 1.4% (docs/compare.md)."""
+STEADY (as a log ratio), this share of the rest counts as standard deviation of a ratio's change: by how much ratios of
+the same code moved then is in docs/compare.md."""
 
 
 def judge_speed(
-    pairs: Mapping[CellKey, tuple[Record, Record]], known: Sequence[Sequence[Record]], policy: Policy, result: Judgement
+    pairs: Mapping[CellKey, tuple[Record, Record]],
+    known: tuple[Sequence[Record], Sequence[Record]],
+    policy: Policy,
+    result: Judgement,
 ) -> None:
     """Paired ratios where there are any, times for the rest; one Benjamini–Hochberg correction over all of them.
 
-    `known`: all rows of either run, which tell how far its processes lie apart.
+    `known`: all rows of BASE and of NEW, which tell how far their processes lie apart.
     """
     changes: dict[CellKey, Change] = {}
     ratios = [_ratios([pair[side] for pair in pairs.values()], rows) for side, rows in enumerate(known)]
@@ -144,16 +147,25 @@ Ratios = Mapping[CellKey, Estimate]
 
 
 def _ratios(rows: Sequence[Record], known: Sequence[Record]) -> Ratios:
-    """The rows' paired ratios, their errors moderated method by method by those of all `known` rows."""
-    own, seen = _by_method(rows), _by_method(known)
-    return {
-        key: one
-        for method, estimates in own.items()
-        for key, one in moderated(estimates, list(seen.get(method, {}).values())).items()
-    }
+    """The rows' paired ratios; the errors of few processes as all `known` rows tell them, method by method."""
+    out = {key: one for own in _ratios_by_method(rows).values() for key, one in own.items()}
+    seen = _ratios_by_method([row for row in known if _teaches(row)])
+    for method, own in _ratios_by_method([row for row in rows if _teaches(row)]).items():
+        out.update(moderated(own, list(seen.get(method, {}).values())))
+    return out
 
 
-def _by_method(rows: Sequence[Record]) -> dict[str, dict[CellKey, Estimate]]:
+def _teaches(row: Record) -> bool:
+    """Whether a row's error is Student's over few processes and nothing else.
+
+    Of one process or many it is that of order statistics, and where others disturbed it, or its processes have two
+    speeds, other cells know nothing of it.
+    """
+    few = 1 < row.get("processes", 1) <= FEW_PROCESSES
+    return few and not row.get("disturbed") and row.get("speedup_mode_low") is None
+
+
+def _ratios_by_method(rows: Sequence[Record]) -> dict[str, dict[CellKey, Estimate]]:
     found: dict[str, dict[CellKey, Estimate]] = {}
     for row in rows:
         if row["method"] != row.get("baseline") and (ratio := _ratio(row)) is not None:
@@ -171,7 +183,7 @@ def _ratio_change(old: Record, new: Record, before: Ratios, after: Ratios) -> Ch
         return change
     baseline_s = [row["time_s"] * row["speedup"] for row in (old, new)]
     moved = abs(math.log(baseline_s[1] / baseline_s[0]))
-    return change.widened(Between(UNEVEN * max(0.0, moved - STEADY)))
+    return change.widened(Between(UNEVEN_BEYOND * max(0.0, moved - STEADY)))
 
 
 def _time_changes(pairs: Mapping[CellKey, tuple[Record, Record]], result: Judgement) -> dict[CellKey, Change]:
