@@ -453,6 +453,17 @@ MACHINES = {
 
 
 @pytest.mark.parametrize(
+    ("processes", "moved", "added"), [(1, 0.05, 0.01), (1, 0.3, 0.06), (4, 0.05, 0.0), (4, 0.3, 0.06), (4, 0.6, 0.15)]
+)
+def test_another_speed_of_the_machine_widens_what_did_not_see_it(processes: int, moved: float, added: float) -> None:
+    """A single process saw one speed; of several only what is beyond a tenth counts."""
+    old = {**timed_row(0, "explicit", (2.0, 2.0, 2.0)), "processes": processes}
+    new = {**old, "time_s": old["time_s"] * math.exp(moved)}
+    (change,) = judge([old], [new], replace(POLICY, spread=0.0)).changes.values()
+    assert change.se == pytest.approx(added, abs=1e-9)
+
+
+@pytest.mark.parametrize(
     "name", ["as measured", *(pytest.param(name, marks=pytest.mark.slow) for name in MACHINES if name != "as measured")]
 )
 def test_false_alarms_over_whole_sweeps_are_rare(name: str) -> None:

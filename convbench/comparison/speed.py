@@ -12,15 +12,15 @@ from ..facts.statistics import FEW_PROCESSES
 from .change import LEVEL, Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times, with_q
 from .moderation import moderated
 from .result import CellKey, Finding, Judgement, Policy
-from .whole import NOTICEABLE, Whole
+from .whole import NOTICEABLE, UNEVEN, Whole
 
 ENOUGH_TIMES = 10
 """From so many cells on, the times themselves tell how far the machine's speed wanders between runs."""
 
 STEADY, UNEVEN_BEYOND = 0.1, 0.3
-"""A machine that runs at another speed does not slow all code alike. Where the baseline's time moved by more than
-STEADY (as a log ratio), this share of the rest counts as standard deviation of a ratio's change: by how much ratios of
-the same code moved then is in docs/compare.md."""
+"""Of runs of several processes, which have seen a machine at several speeds: where the baseline's time moved by more
+than STEADY (as a log ratio), this share of the rest counts as standard deviation of a ratio's change. Of single
+processes it is UNEVEN of the whole. By how much ratios of the same code moved is in docs/compare.md."""
 
 
 def judge_speed(
@@ -183,7 +183,8 @@ def _ratio_change(old: Record, new: Record, before: Ratios, after: Ratios) -> Ch
         return change
     baseline_s = [row["time_s"] * row["speedup"] for row in (old, new)]
     moved = abs(math.log(baseline_s[1] / baseline_s[0]))
-    return change.widened(Between(UNEVEN_BEYOND * max(0.0, moved - STEADY)))
+    several = all(row.get("processes", 1) > 1 for row in (old, new))
+    return change.widened(Between(UNEVEN_BEYOND * max(0.0, moved - STEADY) if several else UNEVEN * moved))
 
 
 def _time_changes(pairs: Mapping[CellKey, tuple[Record, Record]], result: Judgement) -> dict[CellKey, Change]:
