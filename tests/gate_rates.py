@@ -20,7 +20,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
@@ -182,12 +182,6 @@ def slower(judgement: Judgement) -> set[str]:
     return {f.key[0] for f in judgement.failures if f.kind == "slower" and f.key[1] == "explicit"}
 
 
-def lines(rates: dict[str, Rates]) -> Iterator[str]:
-    yield HEAD
-    for kind, own in rates.items():
-        yield own.line(kind)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -195,7 +189,7 @@ def main() -> None:
     parser.add_argument("--bursty", type=int, default=4, help="beside bursts on every core")
     args, words = parser.parse_known_args()
     runs = measure(args.folder, args.runs, args.bursty, words)
-    print("\n".join(lines(compared(runs))))
+    print(HEAD, *(own.line(kind) for kind, own in compared(runs).items()), sep="\n")
     print(f"\n{len({row['config_id'] for row in runs[0].rows})} configurations, {os.uname().release}")
 
 

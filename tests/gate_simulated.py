@@ -8,10 +8,9 @@ tell how far those lie apart. Writes the table of docs/compare.md (`--page ""`: 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -39,16 +38,32 @@ MACHINES = {
 }
 
 
-@contextmanager
-def each_by_itself() -> Iterator[None]:
-    """The gate without what a method's cells tell together."""
-    with patch("convbench.comparison.speed.moderated", lambda estimates, seen: dict(estimates)):
-        yield
+EACH_BY_ITSELF = patch("convbench.comparison.speed.moderated", lambda estimates, seen: dict(estimates))
+"""The gate without what a method's cells tell together."""
 
 
-def rates(machine: Machine, comparisons: int) -> str:
-    """The cells of a line: A/A alarms, what was found, what else was called slower, and the sensitivity."""
-    rng, alarms, resolutions = np.random.default_rng(7), 0, []
+class Rates(NamedTuple):
+    """What so many comparisons said: with nothing planted, and with slowdowns `planted`."""
+
+    comparisons: int
+    alarms: int
+    resolutions: list[float]
+    planted: int
+    found: int
+    besides: int
+    """Cells called slower that were not."""
+
+    def __str__(self) -> str:
+        """The cells of a line."""
+        return (
+            f"{self.alarms / self.comparisons:.1%} | {self.found / self.planted:.0%} "
+            f"| {self.besides} of {self.found + self.besides} | {median(self.resolutions) - 1:.0%}"
+        )
+
+
+def rates(machine: Machine, comparisons: int, seed: int = 7) -> Rates:
+    """So many A/A comparisons, and a third as many with slowdowns planted."""
+    rng, alarms, resolutions = np.random.default_rng(seed), 0, []
     for _ in range(comparisons):
         same = judge(measured(Sweep(CELLS), machine, rng), measured(Sweep(CELLS), machine, rng), POLICY)
         alarms += bool(same.failures)
@@ -61,8 +76,7 @@ def rates(machine: Machine, comparisons: int) -> str:
         where = {(config_id(i), method) for i, method in planted}
         found += len(hits & where)
         besides += len(hits - where)
-    share = found / (comparisons // 3 * PLANTED)
-    return f"{alarms / comparisons:.1%} | {share:.0%} | {besides} of {found + besides} | {median(resolutions) - 1:.0%}"
+    return Rates(comparisons, alarms, resolutions, comparisons // 3 * PLANTED, found, besides)
 
 
 def table(comparisons: int) -> str:
@@ -73,7 +87,7 @@ def table(comparisons: int) -> str:
     ]
     for name, machine in MACHINES.items():
         together = rates(machine, comparisons)
-        with each_by_itself():
+        with EACH_BY_ITSELF:
             alone = rates(machine, comparisons)
         lines.append(f"| {name} | {together} | {alone} |")
     return "\n".join(lines)

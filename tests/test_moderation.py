@@ -15,11 +15,11 @@ from convbench.comparison.result import Policy
 from convbench.comparison.suspects import confirm, suspects
 from convbench.comparison.whole import EVERY
 from convbench.facts.record import Record
-from tests.simulated import METHODS, Machine, Sweep, config_id, measured, timed_row
+from tests.gate_simulated import MACHINES, POLICY, rates
+from tests.simulated import config_id, timed_row
 
 FREEDOM = 3.0
 """Of four processes."""
-POLICY = Policy(spread=0.0)
 
 
 def drawn(prior: float, cells: int, seed: int, scale: float = 0.01) -> list[Estimate]:
@@ -112,26 +112,13 @@ def test_few_cells_another_number_of_processes_or_no_error_teach_nothing() -> No
     assert moderated({}, []) == {}
 
 
-UNLIKE = {
-    "processes 2% apart": Machine(process=0.02, processes=4),
-    "unevenly": Machine(process=0.02, processes=4, uneven=0.7),
-    "bursts": Machine(pair=0.05, bursts=0.15, pairs=20, processes=4),
-}
+UNLIKE = [name for name in MACHINES if name.startswith(("2% apart", "bursty"))]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in UNLIKE])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNLIKE)
 def test_several_processes_find_more_and_do_not_cry_wolf(name: str) -> None:
-    """Where 37%, 40% and 38% of slowdowns of 10% were found by each cell's own four processes."""
-    rng, machine = np.random.default_rng(8), UNLIKE[name]
-    alarms = sum(
-        bool(judge(measured(Sweep(), machine, rng), measured(Sweep(), machine, rng), POLICY).failures)
-        for _ in range(60)
-    )
-    assert alarms <= 2
-    found = 0
-    for _ in range(20):
-        planted = {(int(i), METHODS[0]): 1.10 for i in rng.choice(50, 5, replace=False)}
-        result = judge(measured(Sweep(), machine, rng), measured(Sweep(slowdown=planted), machine, rng), POLICY)
-        where = {(config_id(i), method) for i, method in planted}
-        found += sum((f.key.config_id, f.key.method) in where for f in result.failures)
-    assert found / 100 > 0.5
+    """Where 38%, 41% and 42% of slowdowns of 10% were found by each cell's own four processes."""
+    found = rates(MACHINES[name], 60, seed=8)
+    assert found.alarms <= 2
+    assert found.found / found.planted > 0.5

@@ -9,21 +9,17 @@ than chance, all cells are one sample; the more they differ, the more each keeps
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, variance
-from typing import TypeVar
 
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-from .change import ENOUGH, Estimate
-
-Cell = TypeVar("Cell", bound=Hashable)
+from .change import ENOUGH, Cell, Estimate
 
 FEWEST, MOST = 1e-2, 1e4
 """Between these the degrees of freedom are looked for; beyond, there is nothing or everything to learn."""
-
 
 LEAST = 1e-3
 """Share of the median variance that a cell's counts for at least. Four processes come below it once in thirty
