@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .facts.case import ConvCase as Case
-from .facts.case import InvalidValue
 from .facts.record import COLUMNS
+from .facts.values import InvalidValue
 from .methods import Unsupported, accuracy, plain, together, with_autograd
 
 if TYPE_CHECKING:

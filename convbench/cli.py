@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from .facts.case import InvalidValue, did_you_mean
 from .facts.exits import Exit, interrupted
 from .facts.plain import printable
+from .facts.values import InvalidValue, did_you_mean
 
 if TYPE_CHECKING:
     from .sweep.options import Line

@@ -14,7 +14,8 @@ from typing import Any
 
 from .candidate import Candidate
 from .devices import device_of
-from .facts.spec import Measure, Spec
+from .facts.measure import Measure
+from .facts.spec import Spec
 from .facts.timed_as import BACKWARD, CALL, DEVICE_TIME, WALL, WALL_TIME
 from .measurement.meddling import Watch
 from .measurement.problem import Problem

@@ -74,7 +74,7 @@ def split(text: str) -> list[str]:
 
 def compose(name: str, words: list[str]) -> tuple[Path, Saved]:
     """The file that stands for a sweep in the collection, and the sweep; raises pytest.UsageError."""
-    from .facts.case import InvalidValue
+    from .facts.values import InvalidValue
     from .sweep.plan import planned, saved
 
     try:

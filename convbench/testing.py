@@ -18,7 +18,7 @@ from .api.check import verdict
 from .api.functions import Functions, Method
 from .api.run import planned_with
 from .api.words import words_of
-from .facts.case import InvalidValue
+from .facts.values import InvalidValue
 from .results.naming import distinct_names
 
 if TYPE_CHECKING:

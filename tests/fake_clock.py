@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing.clocks import Arm, Call, HostTimes, Reading, Take
 
 

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from convbench.execution.guests import Guests
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Spec
 from convbench.measurement.problem import Problem
 from convbench.methods.explicit import prepare
 from convbench.runner import run, warm_up

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from convbench.execution.outcome import Outcome
+from convbench.facts.measure import Measure
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.spec import Spec
 
 from . import settings
 

@@ -11,9 +11,10 @@ import yaml
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 
-from convbench.facts.case import IllegalCase, InvalidValue
+from convbench.facts.measure import Measure
 from convbench.facts.settings import owned
-from convbench.facts.spec import Measure, ReferenceLimits, Spec
+from convbench.facts.spec import ReferenceLimits, Spec
+from convbench.facts.values import IllegalCase, InvalidValue
 
 COMMITTED: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "conf" / "config.yaml").read_text("utf-8"))
 

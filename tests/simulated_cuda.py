@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing.event_clock import EventClock
 from convbench.timing.wall_clock import WallClock
 

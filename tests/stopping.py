@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from scipy.special import betainc, betaln, comb
 
 from convbench.facts.configuration_key import ConfigurationKey
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.facts.statistics import (
     Interval,
     orders_centre,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.measurement import allocator
 from convbench.runner import run
 from convbench.timing import page_faults
@@ -36,7 +36,8 @@ with switched(Switches(allocator=sys.argv[1])):
 IN_ROUNDS = """
 import sys, torch
 from convbench.devices import device_of
-from convbench.facts.spec import Measure, Switches
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Switches
 from convbench.measurement.switches import switched
 from convbench.timing import rounds
 from convbench.timing.clocks import Arm

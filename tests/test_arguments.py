@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convbench import cli
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.terminal.arguments import Arguments, writing
 
 MISTAKES = {

@@ -10,8 +10,9 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 
-from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
+from convbench.facts.case import OPS, PER_AXIS, ConvCase
 from convbench.facts.record import COLUMNS
+from convbench.facts.values import IllegalCase, InvalidValue
 from convbench.measurement.convolution import forward
 
 from . import naive

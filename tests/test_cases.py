@@ -13,8 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from convbench.cli import main
-from convbench.facts.case import OPS, PER_AXIS, ConvCase, IllegalCase, InvalidValue
+from convbench.facts.case import OPS, PER_AXIS, ConvCase
 from convbench.facts.record import COLUMNS
+from convbench.facts.values import IllegalCase, InvalidValue
 from convbench.sweep.case_columns import READERS
 from convbench.sweep.cases import read
 from convbench.sweep.config import folder

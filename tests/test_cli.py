@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from convbench import cli
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.methods import METHODS
 from convbench.sweep import running
 from convbench.sweep.config import KEYS

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing import cpu_clock
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call, Reading

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -21,8 +20,8 @@ from convbench import cli
 from convbench.comparison import command as compare
 from convbench.comparison.asked import Asked
 from convbench.comparison.measure_again import as_it_was, check_trusted, measure_again
-from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
+from convbench.facts.values import InvalidValue
 from convbench.results import run_file
 from convbench.results.table import typed
 from convbench.sweep.plan import planned
@@ -291,15 +290,6 @@ def test_a_preset_that_is_not_wholly_written_down_is_not_compared(tmp_path: Path
     assert Asked.of(base, new).notes == [
         "the runs were not measured alike: BASE with timeout_s=60.0, NEW with timeout_s=7.0"
     ]
-
-
-def test_six_processes_have_the_spread_between_processes_in_their_intervals(tmp_path: Path) -> None:
-    base, new = (noted(write(tmp_path / name, GOOD), **{"measure.processes": 1}) for name in ("base", "new"))
-    asked = [Asked.of(base, new).spread(0.01)]
-    for folder in (base, new):
-        noted(folder, **{"measure.processes": 6})
-        asked.append(Asked.of(base, new).spread(0.01))
-    assert asked == pytest.approx([0.01, 0.01 / math.sqrt(2), 0.0])
 
 
 def test_second_measurement_that_is_refused_is_one_sentence(

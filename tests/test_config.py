@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from convbench.facts.case import InvalidValue, did_you_mean
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
+from convbench.facts.values import InvalidValue, did_you_mean
 from convbench.results.objective import Objective
 from convbench.sweep import config
 from convbench.sweep.config import (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convbench.execution.guests import Guests
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.measurement.problem import Problem
 from convbench.methods import autograd
 from convbench.timing import control

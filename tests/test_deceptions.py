@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from convbench import deceptions
-from convbench.facts.case import InvalidValue
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
+from convbench.facts.values import InvalidValue
 from convbench.validation import command, judge_command
 from convbench.validation.deception_trials import BASELINE, OWN_RIVAL, RIVAL, Trial, touches, trial
 

@@ -11,7 +11,7 @@ import pytest
 from convbench.duet.sides import assigned, different_builds, place, said
 from convbench.execution.child import Child
 from convbench.execution.process import Place
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from tests.test_duet import STUB, python, run
 
 OLD = """

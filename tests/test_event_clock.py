@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from convbench.devices import device_of
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing import backlog, event_clock, nvml
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Lost

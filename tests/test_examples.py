@@ -20,8 +20,9 @@ from hypothesis import given
 from torch import Tensor
 
 from convbench import cli
-from convbench.facts.case import COLUMN_PREFIX, IllegalCase
+from convbench.facts.case import COLUMN_PREFIX
 from convbench.facts.spec import Spec
+from convbench.facts.values import IllegalCase
 from convbench.measurement import accuracy, problem, reference
 from convbench.measurement.problem import Problem
 from convbench.methods import Unsupported

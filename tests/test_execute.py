@@ -18,8 +18,9 @@ from convbench.execution.execute import RunOptions, driving, execute, review
 from convbench.execution.interrupt import StopNow
 from convbench.execution.outcome import Outcome, exit_code
 from convbench.execution.source import check_found, code_key, is_found
-from convbench.facts.case import InvalidValue
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.results import store
 from convbench.results.origin import damaged_lines
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from convbench.execution.execute import RunOptions, driving, execute
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 
 from .processes import ROOT, Notes, children, make_spec
 

@@ -15,10 +15,11 @@ import pytest
 
 from convbench.cli import main
 from convbench.execution.execute import RunOptions, driving, execute
-from convbench.facts.case import InvalidValue
 from convbench.facts.configuration_key import ConfigurationKey
+from convbench.facts.measure import Measure
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.results import store
 from convbench.results.merge import merge
 from convbench.results.origin import damaged_lines

@@ -385,3 +385,23 @@ def test_methods_that_take_another_time_by_themselves():
         "explicit takes another time between the other methods than by itself in 1 of 2 configurations: 4.54 ms "
         "against 2.70 ms, kernel 5; they leave the caches, the allocator or the clock in another state"
     )
+
+
+def test_two_speeds_are_told_of_the_training_step_and_of_the_call_by_itself():
+    modes = {"speedup_mode_low": 0.5, "speedup_mode_high": 0.7}
+    stepped = {"backward_time_s": 2e-4, "backward_speedup": 1.0}
+    later = {f"backward_{name}": value + 0.5 for name, value in modes.items()}
+    for columns, said in (
+        (modes, ["unfold has two speeds: some processes find 0.50×, others 0.70×"]),
+        (modes | stepped, ["unfold by itself, outside of a training step, has two speeds: some processes find 0.50×"]),
+        (later | stepped, ["unfold has two speeds: some processes find 1.00×, others 1.20×"]),
+        (
+            modes | later | stepped,
+            ["unfold has two speeds: some processes find 1.00×", "unfold by itself, outside of a training step, has"],
+        ),
+    ):
+        baseline, other = timed(spec(("autograd", "unfold")), {"autograd": 1e-4, "unfold": 1.5e-4})
+        findings = found([baseline, {**other, **columns}], "two_speeds")
+        assert [finding.sentence.startswith(start) for finding, start in zip(findings, said, strict=True)] == [
+            True
+        ] * len(said)

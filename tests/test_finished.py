@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import convbench
-from convbench.facts.case import InvalidValue
 from convbench.facts.record import COLUMNS
+from convbench.facts.values import InvalidValue
 from convbench.results.finished import read_run
 from convbench.results.table import records
 from tests.test_table import ROWS, write

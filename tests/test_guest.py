@@ -13,9 +13,10 @@ import pytest
 
 from convbench.execution.family import family_of
 from convbench.execution.guests import Guests, Host
-from convbench.execution.worker import Measured
+from convbench.execution.measured import Measured
+from convbench.facts.measure import Measure
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.spec import Spec
 from convbench.runner import Result, run
 from convbench.timing.rounds import unmarked
 

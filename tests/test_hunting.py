@@ -19,10 +19,10 @@ import torch
 from convbench.cli import main
 from convbench.execution.culprits import ELSEWHERE
 from convbench.execution.interrupt import Interrupted
-from convbench.execution.worker import Measured
-from convbench.facts.case import InvalidValue
+from convbench.execution.measured import Measured
 from convbench.facts.record import Record, record
 from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.hunting import command, proposals
 from convbench.hunting.hunt import Hunt
 from convbench.hunting.issue import Writer

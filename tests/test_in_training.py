@@ -18,8 +18,8 @@ from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from convbench import runner
 from convbench.commands.recompute import speed_columns
 from convbench.execution.method_server import MethodServer
+from convbench.facts.measure import Measure
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure
 from convbench.findings import tally
 from convbench.findings.finders import find
 from convbench.measurement import problem

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import convbench
 from convbench import runner
-from convbench.facts.case import IllegalCase, InvalidValue
 from convbench.facts.limits import least_time
 from convbench.facts.rates import Work
 from convbench.facts.record import Record
+from convbench.facts.values import IllegalCase, InvalidValue
 from convbench.facts.wrt import TOGETHER
 from convbench.measurement import problem, reference
 from convbench.measurement.accuracy_columns import accuracy_columns, same

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from convbench.execution.worker import InProcess
+from convbench.execution.in_process import InProcess
 from convbench.facts.record import record
 from convbench.failures import kept
 from convbench.failures.failure import MOST_ELEMENTS, Failure

@@ -26,8 +26,8 @@ from convbench.execution import gpus
 from convbench.execution.execute import RunOptions
 from convbench.execution.outcome import Outcome
 from convbench.execution.pauses import Pauses
-from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.sweep import job, launched
 from convbench.sweep.grid import Sweep
 from convbench.terminal.progress import Progress

@@ -64,6 +64,8 @@ FACE = {"__init__", "__main__"}
 PLAIN = {
     *(
         "facts.case",
+        "facts.measure",
+        "facts.values",
         "facts.module_files",
         "facts.devices",
         "facts.dtypes",

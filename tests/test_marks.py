@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from convbench.devices import marks
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.memory_columns import marked_call
 from convbench.runner import run
 from convbench.sweep.presets import preset

@@ -10,11 +10,14 @@ from statistics import fmean, median
 import pytest
 from scipy import stats
 
-from convbench.facts.spec import Measure
-from convbench.facts.statistics import FEW_PROCESSES, Interval, median_interval, processes_interval
+from convbench.facts.measure import Measure
+from convbench.facts.statistics import Interval, median_interval, processes_interval
+from convbench.facts.timed_as import BACKWARD, CALL
+from convbench.timing.figures import with_figures
 from convbench.timing.modes import two_modes
 from convbench.timing.samples import Samples
 from convbench.timing.speed_columns import combine
+from tests.simulated import row as made_up
 
 Process = Callable[[random.Random], list[float]]
 """The log ratios of one process's pairs."""
@@ -59,8 +62,8 @@ def covered(process: Process, processes: int, trials: int = 800) -> float:
 
 
 @pytest.mark.parametrize("process", [usual, drifting, bursty])
-@pytest.mark.parametrize("processes", [3, 4, 5])
-def test_the_interval_of_a_few_processes_holds_their_mean(process: Process, processes: int) -> None:
+@pytest.mark.parametrize("processes", [3, 4, 6])
+def test_the_interval_of_several_processes_holds_their_mean(process: Process, processes: int) -> None:
     assert covered(process, processes) >= 0.93
 
 
@@ -76,11 +79,10 @@ def test_four_processes_of_two_speeds_miss_their_mean_when_all_find_the_same_one
 
 
 def test_student_is_student() -> None:
-    values = [0.1, 0.4, 0.35, 0.2]
-    low, high = stats.t.interval(0.95, 3, fmean(values), stats.sem(values))
-    assert processes_interval(values) == pytest.approx(Interval(fmean(values), low, high), rel=1e-4)
+    for values in ([0.1, 0.4], [0.1, 0.4, 0.35, 0.2], [1.0, 2.0, 4.0, 1.5, 0.5, 0.7, 0.1]):
+        low, high = stats.t.interval(0.95, len(values) - 1, fmean(values), stats.sem(values))
+        assert processes_interval(values) == pytest.approx(Interval(fmean(values), low, high), rel=1e-4)
     assert processes_interval([0.5]) == Interval(0.5, None, None)
-    assert processes_interval([1.0] * FEW_PROCESSES + [2.0]) == median_interval([1.0] * FEW_PROCESSES + [2.0])
 
 
 def test_two_speeds_are_told_with_both_and_scatter_is_not() -> None:
@@ -116,3 +118,20 @@ def test_rows_say_how_many_processes_they_are_of_and_which_speeds() -> None:
     alone = combine(parts[:1], "unfold", "autograd", Measure())
     assert alone["processes"] == 1
     assert "speedup_mode_low" not in alone
+
+
+def test_a_training_step_has_two_speeds_of_its_own() -> None:
+    def samples(process: int, ratio: float, timed_as: str) -> Samples:
+        times = [[1e-4, 1e-4 / ratio] for _ in range(10)]
+        arms = ("autograd", "explicit")
+        return Samples(arms, 0, 0.03, 0.02, times, [[1, 1]] * 10, [[0, 1]] * 10, process, timed_as=timed_as)
+
+    calls = [samples(n, 2.0, CALL) for n in range(4)]
+    stepped = [samples(n, ratio, BACKWARD) for n, ratio in enumerate((0.8, 0.8, 1.2, 1.2))]
+    found = with_figures(made_up(0, "explicit", flops=1000, bytes=500), [*calls, *stepped], "autograd", Measure())
+    modes = found["backward_speedup_mode_low"], found["backward_speedup_mode_high"]
+    assert modes == pytest.approx((0.8, 1.2))
+    assert "speedup_mode_low" not in found
+    alike = [samples(n, 0.8, BACKWARD) for n in range(4)]
+    again = with_figures(found, [*calls, *alike], "autograd", Measure())
+    assert "backward_speedup_mode_low" not in again, "what further processes do not bear out goes away"

@@ -13,8 +13,8 @@ import pytest
 
 import convbench
 from convbench import cli
-from convbench.facts.case import InvalidValue
 from convbench.facts.record import Record
+from convbench.facts.values import InvalidValue
 from convbench.nightly import baselines, command, steps
 from convbench.nightly.baselines import nights, remember
 from convbench.nightly.night import fingerprint, folder_of

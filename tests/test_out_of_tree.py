@@ -12,8 +12,8 @@ from time import monotonic
 import pandas as pd
 import pytest
 
-from convbench.facts.case import InvalidValue
 from convbench.facts.devices import check_device
+from convbench.facts.values import InvalidValue
 from tests.repositories import RIGHT, SLOW, commit, git, repository
 
 ROOT = Path(__file__).parent.parent

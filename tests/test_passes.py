@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,9 @@ from convbench.execution import children as children_module
 from convbench.execution.child import Child
 from convbench.execution.execute import RunOptions, driving, execute
 from convbench.execution.outcome import Outcome, exit_code
+from convbench.facts.measure import Measure
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.spec import Spec
 from convbench.results.unmerged import read_from
 
 from .processes import Notes, children, make_spec, use_stub
@@ -180,3 +182,47 @@ def test_without_children_there_is_one_process(run: RunOptions) -> None:
     outcome, notes = sweep([make_spec("explicit", measure=once)], replace(run, isolation="none"))
     assert (outcome.unfinished, notes.passes) == (0, [(0, 1, 1)])
     assert set(table(run.out)["processes"]) == {1}
+
+
+def of_environment(run: RunOptions) -> dict[str, set[int]]:
+    """The numbers of processes that rows have, by the environment that they name."""
+    rows = table(run.out)
+    told = json.loads((run.out / "environment.json").read_text())
+    assert set(rows["environment_id"]) <= set(told), "a row's environment is described"
+    return {str(name): set(own["processes"]) for name, own in rows.groupby("environment_id")}
+
+
+@pytest.mark.parametrize("budget_s", [None, 60.0])
+@pytest.mark.parametrize("after", [2, 7])
+def test_a_row_is_never_of_two_environments(
+    run: RunOptions, monkeypatch: pytest.MonkeyPatch, after: int, budget_s: float | None
+) -> None:
+    """An interrupted sweep goes on under another ONEDNN_MAX_CPU_ISA, say."""
+    todo = specs(3, "explicit", "aten")
+    todo[1] = replace(todo[1], labels={"deceives": "aten 0"})
+    monkeypatch.setenv("CONVBENCH_STUB_ENVIRONMENT", "first")
+    sweep(todo, run, after=after)
+    assert set(of_environment(run)) == {"first"}
+    monkeypatch.setenv("CONVBENCH_STUB_ENVIRONMENT", "second")
+    outcome, _ = sweep(todo, replace(run, budget_s=budget_s))
+    assert (outcome.unfinished, outcome.missing) == (0, 0)
+    ok = table(run.out).query("accuracy != 'fail'")
+    assert set(ok["environment_id"]) == {"second"}
+    assert set(ok["processes"]) == {4}
+    assert set(of_environment(run)) == {"second"}
+    third, notes = sweep(todo, run)
+    assert (third.already_done, notes.finished) == (3, [])
+
+
+def test_an_environment_that_changes_all_the_time_ends(run: RunOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVBENCH_STUB_ENVIRONMENT", "changing")
+    outcome, _ = sweep(specs(2, "explicit"), run)
+    assert (outcome.unfinished, outcome.missing) == (0, 0)
+    assert all(processes == {1} for processes in of_environment(run).values())
+
+
+def test_a_configuration_that_is_there_twice_is_measured_once(run: RunOptions) -> None:
+    todo = specs(2, "explicit")
+    outcome, notes = sweep([*todo, todo[0]], run)
+    assert outcome.unfinished == 0
+    assert len(notes.finished) == 8

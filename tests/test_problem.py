@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from convbench.facts.case import IllegalCase, InvalidValue
 from convbench.facts.fills import FILLS, largest_integer
 from convbench.facts.spec import Spec
+from convbench.facts.values import IllegalCase, InvalidValue
 from convbench.measurement import problem, reference
 from convbench.measurement.notebook import Stream
 from convbench.methods.formulas import EXPLICIT

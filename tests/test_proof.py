@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from convbench.execution.interrupt import StopNow
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.proof import checks, command, grid, page, plants, primitives, program, stages, table, timers
 from convbench.proof.asking import Asked, Unanswered
 from convbench.proof.checks import FAIL, INAPPLICABLE, NOT_RUN, PASS, STAGES, UNKNOWN, Check, Result, Seen, judged

@@ -20,13 +20,14 @@ from torch.utils.benchmark import Timer
 
 from convbench.devices.cpu import Cpu
 from convbench.devices.nvidia import Nvidia
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm
 from convbench.timing.samples import Samples
 from convbench.timing.speed_columns import columns
 from convbench.validation import burst, command, passes, proofs
-from convbench.validation.proofs import Setup, SlowedClock
+from convbench.validation.proofs import Setup
+from convbench.validation.slowed_clock import SlowedClock, extra_calls
 
 from .fake_clock import FakeClock
 from .simulated_cuda import Machine, SimulatedClock
@@ -46,7 +47,7 @@ def test_injected_slowdown_is_exact(seconds, counted, made):
     clock = SlowedClock(FakeClock(lambda call, n, now: seconds * n, measure), arms[1].call)
     samples = timing.measure(arms, "a", measure, clock, 0, nothing)
     assert samples.calls[0][1] == counted
-    assert counted + proofs.extra_calls(counted) == made
+    assert counted + extra_calls(counted) == made
     assert columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(counted / made, rel=1e-6)
 
 
@@ -60,7 +61,7 @@ def test_a_slowed_clock_is_got_ready_like_the_clock_it_is():
     assert machine.log.count("sleep") > 6
     # The replayed graph is the call that is slowed.
     counted = samples.calls[0][1]
-    truth = counted / (counted + proofs.extra_calls(counted))
+    truth = counted / (counted + extra_calls(counted))
     assert columns(samples, "slowed", "a", measure)["speedup"] == pytest.approx(truth, rel=0.01)
 
 

@@ -19,7 +19,7 @@ from convbench import cli
 from convbench.duet.duel import Duel
 from convbench.duet.passes import write
 from convbench.execution.process import Place
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.gate import command, sides
 from convbench.gate.repository import NoBase, Repository
 from convbench.gate.sides import base_side, own_methods
@@ -229,7 +229,7 @@ def test_summary_of_a_job_gets_the_markdown(here: Path, fight: Fight, monkeypatc
         (["--base", "--all", METHOD], "gate has no option --all"),
         (["--base", "main", "methods=[autograd,explicit]"], "no code of autograd, explicit is in this repository"),
         (["--base", "main", "methods=[nowhere:f]"], "methods=nowhere:f: no module nowhere"),
-        (["--base", "main", METHOD, "--processes", "2"], "--processes 2 gives no 95% interval"),
+        (["--base", "main", METHOD, "--processes", "2"], "--processes 2 gives no interval to judge by"),
         (["--base", "main", METHOD, "isolation=none"], "isolation=none means nothing to a gate"),
         (["--base", "main", METHOD, "--base-python", "/none"], "--base-python /none is not a Python interpreter"),
         ([METHOD], "gate needs --base REF"),

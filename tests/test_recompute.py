@@ -12,10 +12,10 @@ import pyarrow.parquet
 import pytest
 
 from convbench.commands import recompute
-from convbench.facts.case import InvalidValue
 from convbench.facts.rates import RATES, Work
 from convbench.facts.record import record
 from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.results import store
 from convbench.results.merge import merge
 from convbench.timing.samples import Samples

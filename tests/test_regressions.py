@@ -16,6 +16,7 @@ from convbench.comparison.regressions import judge
 from convbench.comparison.result import Judgement, Policy
 from convbench.comparison.suspects import confirm, suspects
 from convbench.facts.record import Record
+from convbench.facts.statistics import processes_interval
 from tests.simulated import METHODS, Machine, Sweep, config_id, measured, row, timed_row
 
 POLICY = Policy()
@@ -343,9 +344,10 @@ def test_confirm_in_another_environment_clears_nothing() -> None:
     ],
 )
 def test_second_measurement_confirms_clears_or_leaves_in_doubt(again: tuple[float, float, float], code: int) -> None:
-    """The speedup was 2.0 and is 1.6; six fresh processes say `again`, from the smallest to the largest."""
+    """The speedup was 2.0 and is 1.6; six fresh processes say `again`, with Student's interval."""
     base, new = pair_of_runs(2.0, 1.6)
-    result = confirm(judge(base, new, POLICY), base, [timed_row(0, "explicit", again)], POLICY)
+    fresh = [{**timed_row(0, "explicit", again), "processes": 6}]
+    result = confirm(judge(base, new, POLICY), base, fresh, POLICY)
     assert result.exit_code == code
     assert len(result.doubtful) == (code == 4)
 
@@ -371,8 +373,9 @@ def test_false_alarms_do_not_survive_a_second_measurement(process: float) -> Non
         first = judge(old, new, POLICY)
         if first.failures:
             alarms += 1
-            ends = (math.exp(np.median(fresh)), math.exp(min(fresh)), math.exp(max(fresh)))
-            standing += confirm(first, old, [timed_row(0, "explicit", ends)], POLICY).verdict == "regression"
+            middle, low, high = (math.exp(end) for end in processes_interval(fresh) if end is not None)
+            again = {**timed_row(0, "explicit", (middle, low, high)), "processes": 6}
+            standing += confirm(first, old, [again], POLICY).verdict == "regression"
     assert alarms > 50
     assert standing / alarms < 0.1
 
@@ -433,9 +436,21 @@ def test_spread_is_learnt_from_the_cells_that_changed_the_other_way() -> None:
     changes = [Change.of("ratio", x, point, point) for x in noise]
     slowed = [Change.of("ratio", abs(c.log) + 0.5 if c.log > 0 else c.log, point, point) for c in changes]
     for seen in (changes, slowed):
-        assert seen_between(seen, 1, 0.01).spread == pytest.approx(0.04, rel=0.2)
-    assert seen_between(slowed, -1, 0.01).spread == 0.01, "what is slower by half is no noise"
-    assert seen_between([c for c in slowed if c.log > 0], 1, 0.01).spread == 0.01
+        assert seen_between(seen, 1).spread == pytest.approx(0.04, rel=0.2)
+    assert seen_between(slowed, -1).spread == 0.0, "what is slower by half is no noise"
+    assert seen_between([c for c in slowed if c.log > 0], 1).spread == 0.0
+
+
+@pytest.mark.parametrize(("processes", "added"), [((1, 1), 0.01 * math.sqrt(2)), ((1, 4), 0.01), ((4, 6), 0.0)])
+def test_what_processes_differ_by_is_added_to_rows_that_cannot_hold_it(
+    processes: tuple[int, int], added: float
+) -> None:
+    """Whatever was asked for: a run that ended after its first pass has rows of one process."""
+    old, new = ({**timed_row(0, "explicit", (2.0, 2.0, 2.0)), "processes": number} for number in processes)
+    (change,) = judge([old], [new], Policy()).changes.values()
+    assert change.se == pytest.approx(added, abs=1e-9)
+    (asked,) = judge([old], [new], Policy(spread=0.02)).changes.values()
+    assert asked.se == pytest.approx(0.02 * math.sqrt(2))
 
 
 def test_spread_of_times_sees_through_a_few_changes() -> None:

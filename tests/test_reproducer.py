@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from convbench.facts.case import InvalidValue
 from convbench.facts.fills import FILLS
+from convbench.facts.values import InvalidValue
 from convbench.failures.reproducer import Reproducer, can_draw, script
 from convbench.failures.sources import copied
 from convbench.measurement import problem, reference

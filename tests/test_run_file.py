@@ -12,7 +12,7 @@ import pytest
 
 import convbench
 from convbench import cli
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.results import run_file
 from convbench.results.merge import merge
 from tests.processes import use_stub

@@ -21,7 +21,7 @@ from convbench import runner
 from convbench.devices.cpu import Cpu
 from convbench.devices.device import Underneath
 from convbench.endings import REASON_LENGTH
-from convbench.execution.worker import Measured
+from convbench.execution.measured import Measured
 from convbench.facts.record import COLUMNS, Record
 from convbench.facts.spec import Spec
 from convbench.measurement import problem, reference

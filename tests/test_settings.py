@@ -13,9 +13,10 @@ from typing import Any, get_type_hints
 import pytest
 from omegaconf import OmegaConf
 
+from convbench.facts.measure import Measure
 from convbench.facts.record import CASE, COLUMNS, SETTING, SPEED
 from convbench.facts.settings import CONFIGURATION, SETTINGS, Identity, owned
-from convbench.facts.spec import Measure, Spec, Switches
+from convbench.facts.spec import Spec, Switches
 from convbench.measurement.environment import FINGERPRINT, collect
 from convbench.measurement.switches import SWITCHES
 from convbench.results import naming

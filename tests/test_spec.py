@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.facts.case import IllegalCase, InvalidValue
 from convbench.facts.record import COLUMNS
 from convbench.facts.spec import IDENTITY_SINCE, Spec
+from convbench.facts.values import IllegalCase, InvalidValue
 
 from .settings import NOTEBOOK, make_spec, specs
 

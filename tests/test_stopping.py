@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing import rounds
 from convbench.timing.clocks import Arm
 

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench.facts.case import InvalidValue
 from convbench.facts.record import COLUMNS, SAMPLE_COLUMNS, Record, record
 from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.results import store
 from convbench.results.files import UNFINISHED
 from convbench.results.merge import merge

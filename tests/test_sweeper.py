@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from convbench.facts.case import InvalidValue
 from convbench.facts.spec import Spec
+from convbench.facts.values import InvalidValue
 from convbench.sweep import hydras_words
 from convbench.sweep.config import folder
 from convbench.sweep.grid import MOST, Sweep

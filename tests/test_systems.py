@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convbench.facts.case import InvalidValue
+from convbench.facts.values import InvalidValue
 from convbench.sweep import config
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import convbench
-from convbench.facts.case import InvalidValue
 from convbench.facts.record import COLUMNS, Record
+from convbench.facts.values import InvalidValue
 from convbench.results.table import records
 from tests.simulated import row, timed_row
 

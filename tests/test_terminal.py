@@ -21,7 +21,8 @@ from convbench.facts.record import COLUMNS, Record
 from convbench.results.rows import ARROW, Rows
 from convbench.terminal import screen
 from convbench.terminal import summary as terminal
-from convbench.terminal.layouts import setting_columns, speedup_cell
+from convbench.terminal.cells import speedup_cell
+from convbench.terminal.contents import setting_columns
 from convbench.terminal.selection import badness, content
 from convbench.terminal.summary import Context
 from tests.made_up import row, skipped, spec, timed

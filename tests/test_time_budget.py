@@ -12,8 +12,8 @@ import pytest
 
 from convbench.execution import time_budget
 from convbench.execution.interrupt import Interrupt
+from convbench.execution.measured import Measured
 from convbench.execution.outcome import Outcome
-from convbench.execution.worker import Measured
 from convbench.facts.record import Record, record
 from convbench.facts.spec import Spec
 from convbench.timing.samples import Samples

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from convbench.facts import statistics
 from convbench.facts.configuration_key import ConfigurationKey
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing import rounds as timing
 from convbench.timing.clocks import Arm, Call, Reading
 from convbench.timing.conditions import CONDITIONS, OBSERVED
@@ -507,20 +508,28 @@ def test_columns_follow_from_the_samples_by_numpy():
     assert samples.measured_s == pytest.approx((times * np.array(samples.calls)).sum(), rel=1e-4)
 
 
-def test_six_processes_give_the_smallest_and_the_largest_of_their_medians():
+def test_processes_give_students_interval_of_their_figures():
     layouts = (1.30, 1.33, 1.34, 1.36, 1.38, 1.41)
+    middle, low, high = students(np.log(layouts))
     parts = [run(gaussian(0.0), seed, slowdown=s) for seed, s in enumerate(layouts)]
     row = combine(parts, "b", "a", DEFAULT)
-    assert (row["speedup_low"], row["speedup_high"]) == pytest.approx((1 / 1.41, 1 / 1.30))
-    assert 1 / row["speedup"] == pytest.approx(1.35, rel=1e-3)
+    assert (1 / row["speedup_high"], 1 / row["speedup_low"]) == pytest.approx((low, high))
+    assert 1 / row["speedup"] == pytest.approx(middle)
     assert row["speed"] == "slower"
     assert row["samples"] == 120
     assert row["converged"] is False
-    assert (row["time_low_s"], row["time_high_s"]) == pytest.approx((0.0013, 0.00141))
+    assert (row["time_low_s"], row["time_high_s"]) == pytest.approx((low * 1e-3, high * 1e-3))
+    assert row["time_s"] == pytest.approx(middle * 1e-3)
     assert row["measured_s"] == pytest.approx(sum(sum(p.of("b")) * p.calls[0][1] for p in parts), rel=1e-4)
     baseline = combine(parts, "a", "a", DEFAULT)
     assert baseline["converged"] is False
     assert baseline["speedup"] == 1.0
+
+
+def students(logs):
+    """The geometric mean with the ends of its 95% interval."""
+    ends = stats.t.interval(0.95, len(logs) - 1, np.mean(logs), stats.sem(logs))
+    return tuple(math.exp(x) for x in (np.mean(logs), *ends))
 
 
 def observing(seed, counters, b):

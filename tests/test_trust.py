@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, replace
 
 import pytest
+from scipy import stats
 
 from convbench.facts.statistics import Interval
 from convbench.validation import trust, unlike
@@ -43,9 +44,25 @@ def test_a_machine_on_which_everything_comes_out_right_is_trusted():
     # From the far end of an interval of this width a slowdown of 4.2% is still beyond 3%.
     assert judgement.finds_from == pytest.approx(0.0415, abs=1e-3)
     assert trust.sentence(judgement) == (
-        "Timings from this machine can be trusted: ratios are known to ±0.55% in about 0.6 s for two methods, and "
-        "slowdowns of 4.1% or more are detected."
+        "Timings from this machine can be trusted: the ratio of identical code is known to ±0.55% within one process "
+        "in about 0.6 s for two methods, and slowdowns of 4.1% or more are detected."
     )
+
+
+def test_what_is_known_over_processes_is_what_is_said_of_several():
+    """Processes that lie further apart than the pairs of any of them: ±0.55% within each, Student's over four."""
+    apart = (0.99, 1.0, 1.01, 1.005)
+    tries = [
+        replace(GOOD, figures=(apart[process], TRUTH * apart[process]), process=process, number=number)
+        for number in range(12)
+        for process in range(4)
+    ]
+    judgement = judge([*tries, replace(GOOD, process=0, number=12)], 0.03)
+    logs = [math.log(x) for x in apart]
+    half = stats.t.ppf(0.975, 3) * stats.sem(logs)
+    assert judgement.resolution == pytest.approx(math.expm1(half))
+    assert judgement.within == pytest.approx(math.sqrt(1.006 / 0.995) - 1)
+    assert "known to ±1.4% from 4 fresh processes in about 2.4 s for two methods" in trust.sentence(judgement)
 
 
 # 60 tries at 5%: three are expected; 7 or more happen in 3.0% of runs, 8 or more in 0.98%.
@@ -184,6 +201,16 @@ def of_processes(levels: list[list[float]]) -> list[Try]:
         for process, factors in enumerate(levels)
         for number, factor in enumerate(factors)
     ]
+
+
+def test_a_slowdown_must_be_found_over_the_processes_that_there_are() -> None:
+    """A process stops at ±2%, from which 5% is not beyond the margin; four of them know better, if they agree."""
+    alike = [[1.001, 0.999, 1.0], [1.0, 1.002, 0.999], [0.999, 1.0, 1.001], [1.0, 0.999, 1.0]]
+    wide = [replace(one, slowed=Interval(TRUTH, 0.93, 0.975)) for one in of_processes(alike)]
+    assert proved(wide, trust.SLOWDOWN) is True
+    assert proved([one for one in wide if one.process == 0], trust.SLOWDOWN) is False
+    apart = [[1.03, 1.0, 0.97], [0.97, 1.03, 1.0], [1.0, 0.97, 1.03], [1.02, 0.98, 1.01]]
+    assert proved(of_processes(apart), trust.SLOWDOWN) is False
 
 
 def test_intervals_over_fresh_processes_must_hold_the_truth() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convbench.facts import statistics
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing import clocks, cpu_clock, sample_size
 from convbench.timing.clocks import Arm
 from convbench.timing.cpu_clock import CpuClock, Usage

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from convbench.facts.case import InvalidValue
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
+from convbench.facts.values import InvalidValue
 from convbench.sweep.presets import preset
 from convbench.timing.rounds import ArmFailed
 from convbench.validation import command as validate

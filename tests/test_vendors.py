@@ -20,7 +20,8 @@ from convbench.devices.device import Device
 from convbench.devices.mps import Mps
 from convbench.devices.rocm import INFINITY_CACHE_BYTES, Rocm
 from convbench.execution import gpus
-from convbench.facts.spec import Measure, Switches
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Switches
 from convbench.measurement import accuracy
 from convbench.measurement.environment import FINGERPRINT, collect
 from convbench.measurement.switches import switched

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from convbench.facts.measure import Measure
 from convbench.facts.record import Record
-from convbench.facts.spec import Measure
 from convbench.findings.finders import find
 from convbench.results.rows import Rows
 from convbench.timing import rounds as timing

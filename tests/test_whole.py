@@ -17,7 +17,7 @@ from convbench.comparison.result import Judgement, Policy
 from convbench.comparison.whole import EVERY
 from convbench.facts.record import Record
 
-from .simulated import Machine, Sweep, measured
+from .simulated import Machine, Sweep, measured, timed_row
 
 CONTROL_S = 1.5e-5
 
@@ -85,6 +85,22 @@ def test_without_a_control_all_times_longer_is_not_green(of: str) -> None:
     assert (result.verdict, result.exit_code) == ("unexplained", 4)
     assert result.unexplained is not None
     assert "have no control that tells a slower machine from slower code" in result.unexplained
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_few_cells_of_wide_intervals_that_all_take_longer_are_not_green(cells: int) -> None:
+    """As of three configurations on a GPU, which has no control: times to ±10%, a fifth longer."""
+    rows = {
+        slower: [
+            {**one, "time_s": t, "time_low_s": t / 1.1, "time_high_s": t * 1.1, "processes": 4}
+            for i in range(cells)
+            for one in (timed_row(i, "autograd", None), timed_row(i, "explicit", (2.0, 1.9, 2.1)))
+            for t in (one["time_s"] * slower,)
+        ]
+        for slower in (1.0, 1.2)
+    }
+    assert judged(rows[1.0], rows[1.2]).verdict == "unexplained"
+    assert judged(rows[1.0], rows[1.0]).verdict == "good"
 
 
 def test_code_and_machine_slower_at_once_are_never_green() -> None:

@@ -17,11 +17,14 @@ from types import SimpleNamespace
 import pytest
 
 from convbench.execution import child_main
+from convbench.execution.in_process import InProcess
 from convbench.execution.interrupt import Interrupt, Interrupted, StopNow
+from convbench.execution.measured import NOT_APART, Measured
 from convbench.execution.stage import Stage
-from convbench.execution.worker import NOT_APART, InProcess, Isolated, Measured
-from convbench.facts.case import InvalidValue
-from convbench.facts.spec import Measure, Spec, Switches
+from convbench.execution.worker import Isolated
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Spec, Switches
+from convbench.facts.values import InvalidValue
 from convbench.timing.samples import Samples
 
 from .processes import ROOT, alive, children, make_spec, use_stub

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from ..facts.case import InvalidValue
 from ..facts.module_files import file_of
+from ..facts.values import InvalidValue
 
 Method = str | Callable[..., Any]
 """A method's name, or a function that is one."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .functions import Functions, Method, importable
 from .words import listed, words_of
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 
 BARE = re.compile(r"[\w./:+%@-]+")
 """What Hydra's grammar takes as it is; anything else is quoted."""

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.plain import FORMULA_CELL
 from ..facts.record import Record
 from ..facts.settings import CONFIGURATION
 from ..facts.timed_as import CALL
+from ..facts.values import InvalidValue
 from ..findings.network_rows import switch_rows, total_rows
 from ..findings.networks import totals
 from ..results.files import environments, readable, replacing

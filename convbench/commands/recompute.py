@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
+from ..facts.measure import Measure
 from ..facts.rates import RATES
-from ..facts.spec import Measure
 from ..facts.timed_as import CALL, COLUMN_OF, OF_OTHERS
+from ..facts.values import InvalidValue
 from ..results import store
 from ..results.arrow import for_people
 from ..results.files import readable, replacing
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 FOLLOWS = (
     *("time_s", "time_low_s", "time_high_s", "samples", "calls_per_sample", "converged"),
-    *("speedup", "speedup_low", "speedup_high", "speed", "margin", "disturbed"),
+    *("speedup", "speedup_low", "speedup_high", "speedup_mode_low", "speedup_mode_high"),
+    *("speed", "margin", "disturbed"),
     *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high", "mean_differs"),
 )
 """Columns that follow from the samples alone."""

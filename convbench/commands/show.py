@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from ..results import run_file
 from ..results.finished import read_run
 from ..results.rows import Rows

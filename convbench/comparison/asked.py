@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,6 @@ from typing import Any
 from ..results.run_file import settings_of
 from ..sweep.presets import COMPARED, Preset
 from .measure_again import AS_IT_WAS
-
-ENOUGH_PROCESSES = 2
-"""From so many processes on, a row's interval holds what processes of the same code differ by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +22,6 @@ class Asked:
     @classmethod
     def of(cls, base: Path, new: Path) -> Asked:
         return cls(settings_of(base), settings_of(new))
-
-    def spread(self, usual: float) -> float:
-        """The standard deviation between processes that is not in the intervals: `usual` for each run of a single one.
-
-        As one figure for both runs, whose squares add up.
-        """
-        single = sum(side.get("measure.processes", 1) < ENOUGH_PROCESSES for side in (self.base, self.new))
-        return usual * math.sqrt(single / 2)
 
     @property
     def notes(self) -> list[str]:

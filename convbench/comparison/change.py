@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import false_discovery_control
 
 from ..facts.record import Record
-from ..facts.statistics import FEW_PROCESSES, student_quantile
+from ..facts.statistics import student_quantile
 
 LEVEL = 0.05
 """Share of false alarms among the slowdowns that are reported (the q-value's limit)."""
@@ -29,7 +29,7 @@ ENOUGH = 8
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The log of a median with its standard error and the degrees of freedom of that error."""
+    """The log of a figure with its standard error and the degrees of freedom of that error."""
 
     value: float
     se: float
@@ -37,16 +37,16 @@ class Estimate:
 
 
 def log_ratio_se(row: Record, middle: str, low: str, high: str) -> Estimate | None:
-    """The log of a row's median with a standard error from its 95% interval; None where the row has no such figure.
+    """The log of a row's figure with a standard error from its 95% interval; None where the row has no such figure.
 
-    se = log(high / low) / (2 · 1.96). The ends are order statistics; the width between two of n that
-    are 95% apart varies by about 0.71 / n^¼ of itself, so that se² has about √n degrees of freedom. Of n = 2 to 5
-    processes the interval is Student's, log(high / low) / (2 · t), with n − 1 degrees of freedom.
+    Of n > 1 processes the interval is Student's: se = log(high / low) / (2 · t), with n − 1 degrees of freedom. Of one
+    process its ends are order statistics and se = log(high / low) / (2 · 1.96); the width between two of n pairs that
+    are 95% apart varies by about 0.71 / n^¼ of itself, so that se² has about √n degrees of freedom.
     """
     ends = [row.get(name) for name in (low, middle, high)]
     if any(end is None or not math.isfinite(end) or end <= 0 for end in ends):
         return None
-    if 1 < row.get("processes", 1) <= FEW_PROCESSES:
+    if row.get("processes", 1) > 1:
         spread = math.log(row[high] / row[low]) / (2 * student_quantile(row["processes"] - 1))
         return Estimate(math.log(row[middle]), max(spread, 0.0), row["processes"] - 1.0)
     se = math.log(row[high] / row[low]) / (2 * Z95)
@@ -65,24 +65,20 @@ def t_quantile(freedom: float, tail: float = 0.025) -> float:
 
 Cell = TypeVar("Cell")
 
-SIX = 2.534
-"""Expected range of six standard normal deviates: from the smallest to the largest of six medians it is 2.534 σ."""
-
 
 def processes_differ(row: Record, again: Record) -> Record:
-    """`row` with the scatter of the six processes of `again` in the interval of its speedup.
+    """`row` with the scatter of the processes of `again` in the interval of its speedup.
 
     A row from one process cannot know by how much another would have differed (memory layout, other work on the
-    machine); six that were measured again, whose smallest and largest median their interval names, can. A row from
-    several knows it by itself.
+    machine); several that measured it again can. A row from several knows it by itself.
     """
-    if row.get("processes", 1) > 1:
+    processes = again.get("processes", 1)
+    if row.get("processes", 1) > 1 or processes == 1:
         return row
     own, fresh = (log_ratio_se(r, "speedup", "speedup_low", "speedup_high") for r in (row, again))
     if own is None or fresh is None:
         return row
-    sigma = fresh.se * 2 * Z95 / SIX
-    half = Z95 * math.hypot(own.se, sigma)
+    half = Z95 * math.hypot(own.se, fresh.se * math.sqrt(processes))
     return {**row, "speedup_low": math.exp(own.value - half), "speedup_high": math.exp(own.value + half)}
 
 
@@ -180,23 +176,23 @@ def with_q(changes: Mapping[Cell, Change], p_values: Iterable[float]) -> Iterato
     return zip(changes.items(), map(float, false_discovery_control(list(p_values))) if changes else (), strict=True)
 
 
-def seen_between(changes: Sequence[Change], side: int, least: float) -> Between:
+def seen_between(changes: Sequence[Change], side: int) -> Between:
     """How far apart unchanged cells of one method lie, from the cells that changed the other way.
 
     Judging slowdowns (`side` 1) takes the cells that became faster, and the other way round (−1): what really
     changed cannot hide itself by counting as noise. Nor does a change the other way that is REAL with all of its
     interval: a method that gained on some shapes and lost on others is not a noisy one. Where most of the cells became
     a little faster, they lie about their own median, and the spread about it counts if it is the smaller. A spread is
-    median |distance| / 0.6745 (a half-normal distribution) less what the cells' own intervals explain, and at least
-    `least`. It counts as known: what it is off by, the margin covers (simulated in tests/test_regressions.py).
+    median |distance| / 0.6745 (a half-normal distribution) less what the cells' own errors explain. It counts as known:
+    what it is off by, the margin covers (simulated in tests/test_regressions.py).
     """
     sizes = [abs(c.log) for c in changes if c.log * side < 0 and min(abs(c.low), abs(c.high)) < REAL]
     if len(sizes) < ENOUGH:
-        return Between(least)
+        return Between(0.0)
     centre = median(change.log for change in changes)
     distance = min(median(sizes), median(abs(change.log - centre) for change in changes))
     found = (distance / Z75) ** 2 - median(change.se**2 for change in changes)
-    return Between(math.sqrt(max(found, least**2)))
+    return Between(math.sqrt(max(found, 0.0)))
 
 
 def seen_in_times(residuals: Sequence[float]) -> Between:

@@ -6,15 +6,15 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import CASE, SETTING, VERDICTS, Record
+from ..facts.values import InvalidValue
 from ..results.finished import read_run
 from ..results.naming import distinct_names
 from ..results.rows import Rows
@@ -57,7 +57,6 @@ JUDGED = (
 )
 """Columns that decide; the others are read for the few rows that are shown."""
 
-USUAL = Policy()
 
 NAMING = tuple(dict.fromkeys([*(c.name for c in (*CASE, *SETTING)), "cache", "cuda_graph", "time"]))
 
@@ -102,7 +101,8 @@ def parser() -> Arguments:
     out = Arguments(
         "compare",
         description="Compare two runs. Exit code 0: no regression; 1: a regression; 2: the command line or a file is "
-        "at fault; 4: nothing to compare with, or measurements too noisy to be trusted. `compare --torch A B` measures "
+        "at fault; 4: nothing to compare with, measurements too noisy to be trusted, or times that all changed, which "
+        "may be the machine's doing. `compare --torch A B` measures "
         "two Python environments against each other; see `duet --help`.",
     )
     out.add_argument(
@@ -133,8 +133,8 @@ def parser() -> Arguments:
     out.add_argument(
         "--spread",
         type=not_negative,
-        help="standard deviation of a log ratio between two processes of the same code (default: 0.01, and 0 where a "
-        "run was measured in six processes, whose intervals hold it)",
+        help="standard deviation of a log ratio between two processes of the same code (default: 0.01 for what was "
+        "measured in one process, and 0 for what was in several, whose intervals hold it)",
     )
     out.add_argument("--accuracy-only", action="store_true", help="judge status and accuracy, not speed")
     return out
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["--torch"]:
         return _environments(words[1:])
     args = parser().parse_args(words)
-    policy = Policy(args.margin, USUAL.spread if args.spread is None else args.spread, speed=not args.accuracy_only)
+    policy = Policy(args.margin, args.spread, speed=not args.accuracy_only)
     if args.new is None:
         return _duet(args, policy)
     new = Run.read(args.new)
@@ -154,11 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nothing to compare with: {args.base} holds no results; give the folder of a run", file=sys.stderr)
         return Exit.UNTRUSTED
     base = Run.read(args.base)
-    asked = Asked.of(args.base, args.new)
-    if args.spread is None:
-        policy = replace(policy, spread=asked.spread(USUAL.spread))
     judgement = judge(base.rows, new.rows, policy)
-    judgement.notes.extend(asked.notes)
+    judgement.notes.extend(Asked.of(args.base, args.new).notes)
     if args.history and policy.speed:
         earlier = [one for one in nights.read(args.history) if one.path.resolve() != args.new.resolve()]
         add_drifts(judgement, earlier, policy)

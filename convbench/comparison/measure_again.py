@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..facts.case import InvalidValue
 from ..facts.exits import Exit, interrupted
+from ..facts.values import InvalidValue
 from ..results.table import load
 
 if TYPE_CHECKING:

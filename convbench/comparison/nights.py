@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ..facts.case import InvalidValue
 from ..facts.record import Record
 from ..facts.units import count
+from ..facts.values import InvalidValue
 from ..results.files import environments
 from ..results.finished import read_run
 from ..results.table import table_files

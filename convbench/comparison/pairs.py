@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from ..facts.record import Record
-from .change import LEVEL, Change, t_quantile, with_q
+from .change import LEVEL, Change, log_ratio_se, with_q
 from .regressions import note_new, outcome_changed
 from .result import CellKey, Finding, Judgement, Policy
 
-FREEDOM = 5.0
-"""Degrees of freedom of a duet's interval: it comes from at least six pairs of processes."""
+OF_OLD = 6
+"""Pairs of processes in a duet's rows of a version that did not say how many."""
 
 BASE, NEW = "@a", "@b"
 """How the two sides' names of a method end."""
@@ -91,17 +91,9 @@ def _weight(row: Record) -> tuple[bool, int]:
 
 
 def pair_change(new: Record) -> Change | None:
-    """How much slower side b is, from the interval of its pairs' ratio; None where it has none.
-
-    The interval is that of the medians of six pairs of processes or more. It is read as Student's with FREEDOM degrees
-    of freedom, se = log(high / low) / (2 · t), which claims a difference less often than it says: in normal medians of
-    6, 8 or 12 pairs at 0.77 of the nominal 1%, or less (simulated in tests/test_pairs.py).
-    """
-    ends = [new.get(name) for name in ("speedup_low", "speedup", "speedup_high")]
-    if any(end is None for end in ends):
-        return None
-    low, middle, high = (math.log(float(end)) for end in ends if end is not None)
-    return Change(what="pair", log=-middle, se=(high - low) / (2 * t_quantile(FREEDOM)), freedom=FREEDOM)
+    """How much slower side b is, by the ratio over its pairs of processes; None where it has no interval."""
+    ratio = log_ratio_se({"processes": OF_OLD, **new}, "speedup", "speedup_low", "speedup_high")
+    return None if ratio is None else Change(what="pair", log=-ratio.value, se=ratio.se, freedom=ratio.freedom)
 
 
 def _judge_speed(cells: Mapping[CellKey, Record], policy: Policy, controls: frozenset[str], result: Judgement) -> None:

@@ -26,16 +26,27 @@ class CellKey(NamedTuple):
         return cls(row["config_id"], row["method"], row.get("baseline", ""))
 
 
+ALONE = 0.01
+"""Standard deviation between processes of the same code that a row of a single one cannot have in its interval."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """`margin`: slowdowns up to this are ignored. `spread`: standard deviation of a log ratio between two
     processes that run the same code (memory layout and the like; docs/compare.md has the measurement), the
-    least that is assumed where the runs themselves show less. `speed`: False judges accuracy and status alone.
+    least that is assumed where the runs themselves show less; None: ALONE where a row is of a single process.
+    `speed`: False judges accuracy and status alone.
     """
 
     margin: float = 0.03
-    spread: float = 0.01
+    spread: float | None = None
     speed: bool = True
+
+    def beyond(self, row: Record) -> float:
+        """The standard deviation between processes that a row's interval does not hold."""
+        if self.spread is not None:
+            return self.spread
+        return ALONE if row.get("processes", 1) <= 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

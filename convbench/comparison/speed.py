@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from ..facts.record import Record
-from ..facts.statistics import FEW_PROCESSES
 from .change import LEVEL, Between, Change, Estimate, log_ratio_se, seen_between, seen_in_times, with_q
 from .moderation import moderated
 from .result import CellKey, Finding, Judgement, Policy
@@ -34,13 +33,13 @@ def judge_speed(
     `known`: all rows of BASE and of NEW, which tell how far their processes lie apart.
     """
     changes: dict[CellKey, Change] = {}
-    ratios = [_ratios([pair[side] for pair in pairs.values()], rows) for side, rows in enumerate(known)]
+    before, after = (_ratios([pair[side] for pair in pairs.values()], rows) for side, rows in enumerate(known))
     blind: list[CellKey] = []
     for key, (old, new) in pairs.items():
         lost = _lost_timing(old, new)
         if lost:
             result.failures.append(Finding("untimed", key, new, lost))
-        elif (change := _ratio_change(old, new, *ratios)) is not None:
+        elif (change := _ratio_change(old, new, before, after, policy)) is not None:
             changes[key] = change
         elif "speedup" in old and key.method != key.baseline:
             blind.append(key)
@@ -51,8 +50,8 @@ def judge_speed(
     result.asked = sum("time_s" in old for old, _ in pairs.values())
     result.timed = len(changes) + len(times)
     margin = math.log1p(policy.margin)
-    slower = {**_widened(changes, 1, policy), **times}
-    faster = {**_widened(changes, -1, policy), **times}
+    slower = {**_widened(changes, 1), **times}
+    faster = {**_widened(changes, -1), **times}
     result.changes = slower
     if changes or blind:
         shown = {key: slower[key].shows(margin, LEVEL / result.timed) for key in changes} | dict.fromkeys(
@@ -117,13 +116,12 @@ def _own_changes(pairs: Mapping[CellKey, tuple[Record, Record]]) -> dict[CellKey
     return {k: (c, c - common) for k, c in found.items() if k.method != k.baseline}
 
 
-def _widened(changes: Mapping[CellKey, Change], side: int, policy: Policy) -> dict[CellKey, Change]:
+def _widened(changes: Mapping[CellKey, Change], side: int) -> dict[CellKey, Change]:
     """The changes with what differs between runs in their errors, method by method."""
-    least = math.sqrt(2) * policy.spread
     methods: dict[str, list[Change]] = {}
     for key, change in changes.items():
         methods.setdefault(key.method, []).append(change)
-    between = {method: seen_between(own, side, least) for method, own in methods.items()}
+    between = {method: seen_between(own, side) for method, own in methods.items()}
     return {key: change.widened(between[key.method]) for key, change in changes.items()}
 
 
@@ -147,7 +145,7 @@ Ratios = Mapping[CellKey, Estimate]
 
 
 def _ratios(rows: Sequence[Record], known: Sequence[Record]) -> Ratios:
-    """The rows' paired ratios; the errors of few processes as all `known` rows tell them, method by method."""
+    """The rows' paired ratios; the errors of several processes as all `known` rows tell them, method by method."""
     out = {key: one for own in _ratios_by_method(rows).values() for key, one in own.items()}
     seen = _ratios_by_method([row for row in known if _teaches(row)])
     for method, own in _ratios_by_method([row for row in rows if _teaches(row)]).items():
@@ -156,13 +154,12 @@ def _ratios(rows: Sequence[Record], known: Sequence[Record]) -> Ratios:
 
 
 def _teaches(row: Record) -> bool:
-    """Whether a row's error is Student's over few processes and nothing else.
+    """Whether a row's error is Student's over processes and nothing else.
 
-    Of one process or many it is that of order statistics, and where others disturbed it, or its processes have two
-    speeds, other cells know nothing of it.
+    Of one process it is that of order statistics, and where others disturbed it, or its processes have two speeds,
+    other cells know nothing of it.
     """
-    few = 1 < row.get("processes", 1) <= FEW_PROCESSES
-    return few and not row.get("disturbed") and row.get("speedup_mode_low") is None
+    return row.get("processes", 1) > 1 and not row.get("disturbed") and row.get("speedup_mode_low") is None
 
 
 def _ratios_by_method(rows: Sequence[Record]) -> dict[str, dict[CellKey, Estimate]]:
@@ -173,12 +170,13 @@ def _ratios_by_method(rows: Sequence[Record]) -> dict[str, dict[CellKey, Estimat
     return found
 
 
-def _ratio_change(old: Record, new: Record, before: Ratios, after: Ratios) -> Change | None:
+def _ratio_change(old: Record, new: Record, before: Ratios, after: Ratios, policy: Policy) -> Change | None:
     """The slowdown of a cell by its paired ratios, log(speedup in BASE / speedup in NEW); None where one lacks."""
     was, now = before.get(CellKey.of(old)), after.get(CellKey.of(new))
     if was is None or now is None:
         return None
-    change = Change.of("ratio", was.value - now.value, was, now)
+    between = Between(math.hypot(policy.beyond(old), policy.beyond(new)))
+    change = Change.of("ratio", was.value - now.value, was, now).widened(between)
     if not _same_environment(old, new):
         return change
     baseline_s = [row["time_s"] * row["speedup"] for row in (old, new)]
@@ -233,6 +231,6 @@ def _drifted(changes: Mapping[CellKey, Change]) -> int:
 
     Their times cannot be judged one by one, but a baseline that is slower everywhere must not pass for unchanged.
     """
-    slower = sum(change.low > math.log(NOTICEABLE) for change in changes.values())
+    slower = sum(change.log > math.log(NOTICEABLE) for change in changes.values())
     faster = any(change.high < -math.log(NOTICEABLE) for change in changes.values())
     return slower if not faster and 2 * slower > len(changes) else 0

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control, theilslopes
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .change import LEVEL, t_quantile, t_tail
 
 FEWEST = 5

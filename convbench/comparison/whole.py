@@ -77,10 +77,10 @@ Pairs = Mapping[CellKey, tuple[Record, Record]]
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The common change of each baseline's times and of each method's ratios."""
+    """The common change of each baseline's times, and of each method's ratios to its baseline."""
 
     baselines: Mapping[str, Shift]
-    methods: Mapping[str, Shift]
+    methods: Mapping[tuple[str, str], Shift]
 
     @classmethod
     def of(cls, here: Pairs, changes: Mapping[CellKey, Change]) -> Whole:
@@ -93,10 +93,10 @@ class Whole:
         moved = [abs(shift.machine or 0.0) for shift in baselines.values()]
         between = math.hypot(OF_RATIOS, UNEVEN * max(moved, default=0.0))
         methods = {}
-        for method in dict.fromkeys(key.method for key in changes):
-            ratios = [(change.log, change.se) for key, change in changes.items() if key.method == method]
+        for pair in dict.fromkeys((key.method, key.baseline) for key in changes):
+            ratios = [(change.log, change.se) for key, change in changes.items() if (key.method, key.baseline) == pair]
             if len(ratios) >= ENOUGH:
-                methods[method] = Shift.of(ratios, between)
+                methods[pair] = Shift.of(ratios, between)
         return cls(baselines, methods)
 
     def faster(self, baseline: str, margin: float) -> Shift | None:
@@ -109,11 +109,10 @@ class Whole:
         """Adds what is true of a baseline or a method as a whole."""
         for name, shift in self.baselines.items():
             _report_baseline(name, shift, margin, result)
-        baseline = next(iter(self.baselines), "")
-        rival = self.faster(baseline, margin)
-        for method, shift in self.methods.items():
+        for (method, baseline), shift in self.methods.items():
             if shift.low <= WHOLE * margin:
                 continue
+            rival = self.faster(baseline, margin)
             finding = _finding("slower", method, baseline, f"as a whole {shift.told('against the baseline')}", shift)
             if rival is not None and shift.plus(rival).low <= WHOLE * margin:
                 text = f"{finding.text}, which became faster by itself: {rival.told('than the control says')}"
@@ -146,7 +145,7 @@ def _longer(old: Record, new: Record) -> tuple[float, float]:
 def _report_baseline(name: str, shift: Shift, margin: float, result: Judgement) -> None:
     """A baseline that changed as a whole; where that cannot be told from the machine, that."""
     if shift.machine is None:
-        if shift.low > math.log(NOTICEABLE):
+        if shift.log > math.log(NOTICEABLE):
             result.unexplained = (
                 f"{name}'s own times are {shift.told('than in BASE')}, and the runs have no control that tells a "
                 "slower machine from slower code"

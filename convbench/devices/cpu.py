@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from time import perf_counter, process_time
 from typing import Any
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..timing import page_faults
 from ..timing.clocks import Clock
 from ..timing.cpu_clock import CpuClock, last_level_cache_bytes

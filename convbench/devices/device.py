@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..facts.devices import word_of
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..facts.timed_as import CALL, DEVICE_TIME
 from ..timing.clocks import Clock
 from ..timing.waiting_clock import WaitingClock

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 
 PERF = "CONVBENCH_PERF"
 """Environment variable: the two FIFOs that perf was given as `--control fifo:CONTROL,ACK`, written like that."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..timing.clocks import Clock
 from .device import REPEATS, Device, Underneath, Work
 from .smi import NVIDIA, version_of

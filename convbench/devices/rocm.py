@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..timing.clocks import Clock
 from .nvidia import VARIABLES, Nvidia
 from .smi import AMD

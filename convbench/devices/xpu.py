@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..timing.clocks import Clock
 from .device import Accelerator, Sharing, Switch
 

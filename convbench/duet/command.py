@@ -3,7 +3,7 @@
 Every method of every configuration runs in a process of each environment on the same data, and the two take
 their samples in alternating pairs of random order, so that both see the same machine. What differs from process
 to process (memory layout and the like) is part of the answer: the pairs are repeated in fresh processes, and the
-interval is the order-statistic interval of the processes' medians, as in measure=rigorous.
+interval is Student's over the processes' figures, as in a sweep.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..comparison.output_options import add_margin, add_output, of_pairs, tell
 from ..comparison.result import Policy
 from ..execution.commits import Commits
 from ..execution.outcome import Outcome, exit_code
-from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.record import is_wrong
+from ..facts.values import InvalidValue
 from ..sweep import running
 from ..terminal.arguments import Arguments
 from .duel import Duel
@@ -27,8 +27,8 @@ from .passes import fight
 from .rows import rows_of, show
 from .sides import different_builds, place, said
 
-LEAST = 6
-"""Fresh processes: the smallest and largest of fewer medians enclose the truth less often than 95% of the time."""
+USUAL, LEAST = 6, 3
+"""Pairs of fresh processes. Of two, Student's interval is 13 times as wide as they are apart: it tells nothing."""
 
 FOREIGN = ("isolation", "memory_limit", "retry", "chunk", "share", "objective", "budget_s", "hydra/launcher")
 """Settings of a sweep that a duet refuses instead of ignoring them."""
@@ -68,14 +68,16 @@ def parser() -> Arguments:
 
 def add_processes(parser: Arguments) -> None:
     parser.add_argument(
-        "--processes", metavar="N", type=int, default=LEAST, help=f"pairs of fresh processes (at least {LEAST})"
+        "--processes", metavar="N", type=int, default=USUAL, help=f"pairs of fresh processes (at least {LEAST})"
     )
 
 
 def check_words(command: str, words: Sequence[str], processes: int) -> None:
     """Raises InvalidValue for too few processes, and for settings that mean nothing where each side has its own."""
     if processes < LEAST:
-        raise InvalidValue("--processes", f"--processes {processes} gives no 95% interval; give at least {LEAST}")
+        raise InvalidValue(
+            "--processes", f"--processes {processes} gives no interval to judge by; give at least {LEAST}"
+        )
     for word in words:
         key, _, value = word.lstrip("+").partition("=")
         if key == "measure.processes":

@@ -9,8 +9,8 @@ from typing import Any
 from ..execution.child import Child, Death, Request
 from ..execution.interrupt import Interrupt
 from ..execution.process import START_S, Place
-from ..facts.case import InvalidValue
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..timing.clocks import Reading
 from ..timing.turns import Elsewhere
 

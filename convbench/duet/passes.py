@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..execution.interrupt import Interrupt, Interrupted, StopNow
 from ..execution.process import OWN_WORK_S, Place
-from ..facts.case import InvalidValue
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..results import store
 from ..results.merge import merge
 from ..timing import rounds as timing

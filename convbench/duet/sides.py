@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..execution.process import Place
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from ..results.files import named
 from .pair import NAMES
 

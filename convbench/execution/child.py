@@ -7,14 +7,13 @@ import json
 import math
 import os
 import select
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..facts.spec import Spec
 from ..timing.rounds import PHASES
+from . import boot
 from .interrupt import Interrupt, Interrupted
 from .pauses import LOOKS, Pauses
 from .process import LAST_WORDS, OWN_WORK_S, START_S, Ending, Place, Process, late
@@ -28,22 +27,6 @@ LONGEST_ANSWER = 1 << 28
 and round: kilobytes, or megabytes under budget_s. A method that writes there must not fill the memory."""
 
 STDERR = 2
-
-
-LOAD = """
-import importlib.util, sys
-home = sys.argv[1]
-spec = importlib.util.spec_from_file_location("convbench", home + "/__init__.py", submodule_search_locations=[home])
-package = sys.modules["convbench"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(package)
-"""
-"""Loads this very convbench by its path: another environment needs torch and numpy, and no convbench of its own,
-and nothing of this environment's packages comes along."""
-
-BOOT = f"""{LOAD}
-from convbench.execution.child_main import main
-main(sys.argv[2:])
-"""
 
 
 class Request(NamedTuple):
@@ -123,13 +106,9 @@ class Child:
         results = () if self._results is None else (self._results.fd,)
         passed = (to_child, from_child, self._stage.fd, lifeline)
         numbers = (*passed, os.getpid(), memory_limit or 0, *results)
-        here = [sys.executable, "-m", "convbench.execution.child_main"]
-        home = str(Path(__file__).resolve().parent.parent)
-        there = self._place
-        command = [*(here if there is None else [there.python, "-c", BOOT, home]), *map(str, numbers)]
-        env = _environment() if there is None else {**DEFAULTS, **(os.environ if there.env is None else there.env)}
-        folder = None if there is None else there.folder
-        self._process = Process(command, (*passed, *results), words, env, folder)
+        command = [*boot.command(self._place), *map(str, numbers)]
+        folder = None if self._place is None else self._place.folder
+        self._process = Process(command, (*passed, *results), words, boot.environment(self._place), folder)
         for fd in (to_child, from_child, lifeline, words):
             os.close(fd)
         os.set_blocking(self._words, False)
@@ -312,15 +291,3 @@ class Child:
         for fd in (self._requests, self._replies, self._lifeline, self._words):
             os.close(fd)
         self._stage.close()
-
-
-DEFAULTS = {"KINETO_LOG_LEVEL": "5", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-"""What a child finds in its environment unless the user has set it: torch's profiler, which counts memory, logs
-nothing; and with deterministic=true torch refuses every matrix product on CUDA unless cuBLAS was given a fixed
-workspace before it started (8 buffers of 4096 KiB; the other one that torch allows, :16:8, costs speed)."""
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment with its import path and DEFAULTS."""
-    path = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    return {**DEFAULTS, **os.environ, "PYTHONPATH": path}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .child import Child, Death
 from .interrupt import Interrupt
 

@@ -7,20 +7,23 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.record import Record
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..results import store
 from ..results.merge import merge
 from .commits import Commits
+from .in_process import InProcess
 from .interrupt import Interrupt, StopNow
+from .measured import Measured, Worker
 from .outcome import Observer, Outcome
-from .passes import joined, left_to_time, run_passes
+from .passes import elsewhere, joined, left_to_time, run_passes
 from .source import code_key
 from .time_budget import run_within
-from .worker import InProcess, Isolated, Measured, Worker
+from .worker import Isolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Session:
         self.index = store.Index(run.out)
         self._codes: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._begun_anew: set[str] = set()
         self._commits = Commits()
         self._rows, self._samples = store.Part(run.out, store.ROWS), store.Part(run.out, store.SAMPLES)
         self._worker: Worker = _worker_of(run, interrupt)
@@ -85,16 +89,25 @@ class Session:
     def add(self, position: int, spec: Spec, process: int) -> list[Record]:
         """Measures one configuration in one more process and appends its rows, which are of all of them so far.
 
-        Raises Interrupted, and InvalidValue when it cannot.
+        Where the environment is another one than that of the rows that there are, it begins anew; once in a session, as
+        one that changes all the time would never end. Raises Interrupted, and InvalidValue when it cannot.
         """
+        told: Mapping[str, Any] = {}
         before = self.earlier(spec, process) if process else None
-        if before is None:
-            now, process = self.visit(spec), 0
-            whole = now
-        else:
+        if before is not None:
             now = self.visit(spec, process, left_to_time(before.found))
-            whole = joined(spec, before, now)
-        return self.keep(position, spec, whole, self.passes(spec) - process - 1 if now.samples else 0)
+            if not elsewhere(before, now):
+                return self._keep_all(position, spec, joined(spec, before, now), bool(now.samples), process)
+            told = now.environments  # a child tells each environment once
+            if spec.key.unit in self._begun_anew:
+                return self.keep(position, spec, replace(before, environments=dict(told)))
+            self._begun_anew.add(spec.key.unit)
+        whole = self.visit(spec)
+        whole.environments = {**told, **whole.environments}
+        return self._keep_all(position, spec, whole, bool(whole.samples), 0)
+
+    def _keep_all(self, position: int, spec: Spec, whole: Measured, timed: bool, process: int) -> list[Record]:
+        return self.keep(position, spec, whole, self.passes(spec) - process - 1 if timed else 0)
 
     def earlier(self, spec: Spec, processes: int) -> Measured | None:
         """What the first `processes` processes found; None where it cannot be read any more."""

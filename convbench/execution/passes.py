@@ -1,4 +1,4 @@
-"""Several passes over a sweep, each in a fresh process, so that an interval says what the next process would find.
+"""Several passes over a sweep, each in a fresh process, so that an interval says what a process typically finds.
 
 A pass measures every configuration once. After the first there is a row for each, and every further one makes its
 interval that of one process more. A child is started for each pass, and not for each configuration.
@@ -14,8 +14,8 @@ from typing import Protocol
 from ..facts.record import Record, record
 from ..facts.spec import Spec
 from .interrupt import Interrupt, Interrupted
+from .measured import Measured
 from .outcome import Observer
-from .worker import Measured
 
 
 class Session(Protocol):
@@ -30,27 +30,35 @@ class Session(Protocol):
 
 
 def run_passes(session: Session, todo: Sequence[tuple[int, Spec]], observer: Observer) -> None:
-    """Measures each of `todo` in as many processes as it lacks, or until the session is interrupted."""
-    lacking = [(position, spec, session.taken(spec)) for position, spec in todo]
+    """Measures each of `todo` in as many processes as it lacks, or until the session is interrupted.
+
+    First those that lack the most, so that all are soon in the same pass. One that begins anew, as nothing goes with
+    what there is of it, catches up.
+    """
+    taken = {position: session.taken(spec) for position, spec in todo}
     last = max((session.passes(spec) for _, spec in todo), default=0)
-    for number in range(last):
-        due = [(p, spec) for p, spec, taken in lacking if taken <= number < session.passes(spec)]
-        # One that all methods failed in has no further ones.
-        due = [(p, spec) for p, spec in due if session.taken(spec) or number == 0]
-        if not due:
-            continue
+    for _ in range(last * (last + 1)):  # and not for ever, where samples cannot be read back
+        if not taken:
+            return
+        number = min(taken.values())
+        due = [(position, spec) for position, spec in todo if taken.get(position) == number]
         if last > 1:
             session.begin_pass()
         observer.passing(number, last, len(due))
         for position, spec in in_order(due, number):
             if session.interrupt.signal is not None:
                 return
-            observer.start(spec)
-            try:
-                rows = session.add(position, spec, session.taken(spec))
-            except Interrupted:
-                return
-            observer.finish(spec, rows)
+            # Where it is there twice, the other one may have been measured meanwhile.
+            if session.taken(spec) == number:
+                observer.start(spec)
+                try:
+                    rows = session.add(position, spec, number)
+                except Interrupted:
+                    return
+                observer.finish(spec, rows)
+            taken[position] = session.taken(spec)
+            if not taken[position]:  # it has all, or none of its methods is timed
+                del taken[position]
 
 
 def in_order(due: Sequence[tuple[int, Spec]], number: int) -> list[tuple[int, Spec]]:
@@ -74,6 +82,12 @@ def joined(spec: Spec, earlier: Measured, now: Measured) -> Measured:
             row["elapsed_s"] = old.get("elapsed_s", 0.0) + new.get("elapsed_s", 0.0)
         found.append(record(row))
     return replace(now, found=found, samples=[*earlier.samples, *now.samples])
+
+
+def elsewhere(earlier: Measured, now: Measured) -> bool:
+    """Whether a process had another environment than those before it: one row must not be of two."""
+    was, is_now = ({row["environment_id"] for row in m.found if "environment_id" in row} for m in (earlier, now))
+    return bool(was and is_now and was != is_now)
 
 
 def left_to_time(found: Sequence[Record]) -> list[str]:

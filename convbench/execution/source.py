@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..facts.case import InvalidValue, did_you_mean
 from ..facts.module_files import file_of, spec_of
+from ..facts.values import InvalidValue, did_you_mean
 
 
 def code_key(method: str) -> str:

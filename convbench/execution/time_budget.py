@@ -19,9 +19,9 @@ from ..facts.timed_as import CALL
 from ..timing.allotment import FEWEST_PAIRS, Allotment, Visit
 from ..timing.samples import Samples
 from .interrupt import Interrupt, Interrupted
+from .measured import Measured
 from .outcome import Observer
-from .passes import joined, left_to_time
-from .worker import Measured
+from .passes import elsewhere, joined, left_to_time
 
 
 class Session(Protocol):
@@ -67,6 +67,11 @@ class _Cell:
         self.found, self.passes, self.samples, self.visits = [], {}, {}, 0
         self.process += 1
 
+    def begin_anew(self) -> None:
+        """What was found counts no more."""
+        self.before, self.process = None, 0
+        self.found, self.passes, self.samples, self.visits = [], {}, {}, 0
+
     @property
     def widest(self) -> float | None:
         """The largest half-width by any way of timing; None where something has no interval yet."""
@@ -98,13 +103,12 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
     cells = [_begun(session, position, spec) for position, spec in todo]
     last = max(session.passes(cell.spec) for cell in cells)
     minimum_s = 0.0
-    for number in range(min(cell.process for cell in cells), last):
-        due = [cell for cell in cells if cell.process == number < session.passes(cell.spec)]
+    while left := [cell for cell in cells if cell.process < session.passes(cell.spec)]:
+        number = min(cell.process for cell in left)
+        due = [cell for cell in left if cell.process == number]
         share_s = (budget_s - (time.monotonic() - begun)) / (last - number)
-        if not due:
-            continue
         if share_s < minimum_s:
-            _settle(session, due)
+            _settle(session, left)
             return
         if last > 1:
             session.begin_pass()
@@ -121,7 +125,7 @@ def run_within(budget_s: float, session: Session, todo: Sequence[tuple[int, Spec
             )
         minimum_s = spent_s
         for cell in due:
-            if not cell.samples or number + 1 == session.passes(cell.spec):
+            if not cell.samples or cell.process + 1 == session.passes(cell.spec):
                 cell.process = last
             else:
                 cell.next_process()
@@ -134,9 +138,9 @@ def _begun(session: Session, position: int, spec: Spec) -> _Cell:
     return _Cell(position, spec, before, process=taken if before is not None else 0)
 
 
-def _settle(session: Session, due: Sequence[_Cell]) -> None:
+def _settle(session: Session, left: Sequence[_Cell]) -> None:
     """Writes the rows of these once more, as those of configurations that nothing more is measured of."""
-    for cell in due:
+    for cell in left:
         if cell.before is not None:
             session.keep(cell.position, cell.spec, cell.before)
 
@@ -175,6 +179,24 @@ class _Gain(NamedTuple):
 
 def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> tuple[_Gain, list[Record]]:
     """Adds one visit's pairs to the cell and keeps its rows, which it returns as well."""
+    measured = _measured(session, cell, visit)
+    if cell.before is not None and elsewhere(cell.before, measured):
+        told = measured.environments  # a child tells each environment once
+        cell.begin_anew()
+        measured = _measured(session, cell, visit)
+        measured.environments = {**told, **measured.environments}
+    cell.visits += 1
+    added = [samples for samples in measured.samples if cell.add(samples)]
+    cell.found = _found(cell, measured.found)
+    left = session.passes(cell.spec) - cell.process - 1 if cell.samples else 0
+    rows = session.keep(cell.position, cell.spec, replace(measured, **_whole(cell)), left)
+    pairs = next((samples.rounds for samples in added if samples.timed_as == CALL), 0)
+    sampling_s = math.fsum(float(samples.counters.get("sampling_s", samples.measured_s)) for samples in added)
+    return _Gain(pairs, sampling_s if pairs else 0.0, measured.once_s), rows
+
+
+def _measured(session: Session, cell: _Cell, visit: Visit[int]) -> Measured:
+    """What one visit finds."""
     spec, first = cell.spec, cell.visits == 0
     changes: dict[str, Any] = {
         "looks": (max(visit.pairs, FEWEST_PAIRS),),
@@ -185,15 +207,7 @@ def _visit(session: Session, cell: _Cell, visit: Visit[int]) -> tuple[_Gain, lis
     }
     changed = replace(spec, measure=replace(spec.measure, **changes))
     arms = None if cell.before is None else left_to_time(cell.before.found)
-    measured = session.visit(changed, cell.process * SEEDS + cell.visits, arms)
-    cell.visits += 1
-    added = [samples for samples in measured.samples if cell.add(samples)]
-    cell.found = _found(cell, measured.found)
-    left = session.passes(spec) - cell.process - 1 if cell.samples else 0
-    rows = session.keep(cell.position, spec, replace(measured, **_whole(cell)), left)
-    pairs = next((samples.rounds for samples in added if samples.timed_as == CALL), 0)
-    sampling_s = math.fsum(float(samples.counters.get("sampling_s", samples.measured_s)) for samples in added)
-    return _Gain(pairs, sampling_s if pairs else 0.0, measured.once_s), rows
+    return session.visit(changed, cell.process * SEEDS + cell.visits, arms)
 
 
 def _whole(cell: _Cell) -> dict[str, Any]:

@@ -8,80 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .._version import __version__
-from ..facts.case import InvalidValue
 from ..facts.record import FAILED, Record, record
 from ..facts.spec import Spec, Switches
-from ..facts.statistics import FEW_PROCESSES
-from ..facts.timed_as import CALL, COLUMN_OF, of
-from ..failures.kept import FOLDER, Told, keep, keep_all, reproducer
-from ..timing.figures import with_figures
+from ..failures.kept import FOLDER, Told, keep, reproducer
 from ..timing.samples import Samples
 from . import culprits
 from .child import Death, Request
 from .children import ATTEMPTS, Children
 from .interrupt import Interrupt, Interrupted
+from .measured import Ceilings, Measured
 from .stage import IDLE
-
-
-@dataclass(slots=True)
-class Measured:
-    """What was found of one configuration's arms, in their order, and their samples, one Samples per process
-    and way of timing.
-
-    `environments` holds by their ids those of the child that have not been handed on before. `once_s` are the seconds
-    that another run of the configuration would not take again: a child's start, the ceilings, the memory pass.
-    `apart`: the user's own methods ran in processes of their own.
-    """
-
-    found: list[Record]
-    samples: list[Samples] = field(default_factory=list)
-    environments: dict[str, Any] = field(default_factory=dict)
-    once_s: float = 0.0
-    apart: bool = True
-
-    def rows(self, spec: Spec) -> list[Record]:
-        """The table's rows: what was found, with the figures that follow from the samples."""
-        rows = [with_figures(row, self.samples, spec.baseline, spec.measure) for row in self.found]
-        for row in rows:
-            if not self.apart and ":" in row["method"]:
-                said = [row.pop(of("speed", way), None) for way in (CALL, *COLUMN_OF)]
-                if any(said):
-                    row.setdefault("reason", NOT_APART)
-        return [record(row) for row in rows]
-
-
-class Ceilings:
-    """What is known of each device's ceilings, so that a run measures them once for each dtype and its switches."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str, Switches], dict[str, float]] = {}
-
-    def of(self, spec: Spec) -> dict[str, float]:
-        return self._known.setdefault((spec.device, spec.dtype, spec.switches), {})
-
-
-class Worker(Protocol):
-    """What runs configurations, or some of their arms; `process` seeds the order of the samples, so that another pass
-    has another order.
-
-    `used`: it has run something since it was last made `fresh`, which a process that is to be another one must not be.
-    `apart`: the user's own methods run in processes of their own.
-    """
-
-    used: bool
-    apart: bool
-
-    def run(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured: ...
-    def fresh(self) -> None: ...
-    def doing(self) -> str: ...
-    def close(self) -> None: ...
 
 
 class Isolated:
@@ -231,71 +173,6 @@ class Isolated:
         if "once_s" in answer:
             answer["once_s"] += start_s
         return answer
-
-
-def check_isolation(isolation: str, spec: Spec) -> None:
-    """Raises InvalidValue where a measurement for publication is to be taken in one process.
-
-    With fewer processes the first alone measures, and the column `processes` says so.
-    """
-    if isolation == "none" and spec.measure.passes > FEW_PROCESSES:
-        raise InvalidValue(
-            "isolation",
-            f"isolation=none runs everything in one process, and measure={spec.measure.name} takes "
-            f"{spec.measure.processes} fresh ones; use isolation=process or measure=default",
-        )
-
-
-NOT_APART = (
-    "isolation=none: the method ran in the process that judged and timed it, so there is no verdict on its speed"
-)
-
-
-class InProcess:
-    """Runs configurations in this process, for debugging: nothing is limited and nothing is survived.
-
-    The user's own methods share the interpreter with their judge, and get no verdict on their speed.
-    """
-
-    used = apart = False
-
-    def __init__(self, out: Path | None = None) -> None:
-        self._ceilings = Ceilings()
-        self._failures = None if out is None else out / FOLDER
-
-    def doing(self) -> str:
-        return ""
-
-    def fresh(self) -> None:
-        pass
-
-    def run(self, spec: Spec, process: int = 0, arms: Sequence[str] | None = None) -> Measured:
-        """Raises InvalidValue where the configuration is to be repeated in fresh processes."""
-        from ..timing.rounds import ArmFailed
-
-        check_isolation("none", spec)
-        wanted = spec.arms if arms is None else arms
-        try:
-            return self._once(spec, wanted, process)
-        except ArmFailed:  # one of them
-            each = [self._once(spec, [arm], process) for arm in wanted]
-            rows = [row for alone in each for row in alone.rows(spec)]
-            return Measured(rows, [], each[0].environments, each[0].once_s, apart=False)
-
-    def _once(self, spec: Spec, arms: Sequence[str], process: int) -> Measured:
-        from ..runner import run
-        from ..timing.rounds import unmarked
-
-        result = run(spec, arms, unmarked, process, self._ceilings.of(spec))
-        if self._failures is not None:
-            keep_all(self._failures, result.records, result.failures, process)
-        self._ceilings.of(spec).update(result.ceilings)
-        environment = result.environment or {}
-        told = {environment["environment_id"]: environment} if environment else {}
-        return Measured(result.records, result.samples, told, result.once_s, apart=False)
-
-    def close(self) -> None:
-        pass
 
 
 def _samples(answer: Mapping[str, Any]) -> list[Samples]:

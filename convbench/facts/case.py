@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from .values import IllegalCase, InvalidValue, whole_number
 
 AXES = ("d", "h", "w")
 OPS: dict[str, tuple[int, bool]] = {
@@ -21,37 +22,6 @@ OPS: dict[str, tuple[int, bool]] = {
 
 PER_AXIS = ("size", "kernel", "stride", "padding", "output_padding", "dilation")
 LOWEST = {"size": 1, "kernel": 1, "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
-LARGEST = 2**31 - 1
-
-
-class InvalidValue(ValueError):
-    """A setting that cannot be used.
-
-    `key` is the setting's name and the message says what was given, what is allowed, and why.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-class IllegalCase(InvalidValue):
-    """Values that are fine each on their own but describe no convolution together."""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean kernel?` or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def whole_number(key: str, value: Any, lowest: int) -> int:
-    """`value` as an int ≥ lowest; raises InvalidValue otherwise (a bool is not a number here)."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidValue(key, f"{key}={value!r} is not a whole number; give an integer ≥ {lowest}")
-    if not lowest <= value <= LARGEST:
-        raise InvalidValue(key, f"{key}={value} is out of range; give an integer from {lowest} to {LARGEST}")
-    return value
 
 
 def per_axis(key: str, value: Any, dims: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import re
 from importlib.metadata import entry_points
 from typing import Any
 
-from .case import InvalidValue
+from .values import InvalidValue
 
 GROUP = "convbench.devices"
 """The entry points by which an installed package registers a type of device: its word = module:class."""

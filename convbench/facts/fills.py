@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .case import InvalidValue
 from .dtypes import DTYPES
+from .values import InvalidValue
 
 FILLS = {
     "normal": "standard normal",

@@ -90,7 +90,7 @@ ACCURACY = (
     Column("grad_std", float, "", "standard deviation of the gradient (over n, as numpy has it)"),
 )
 SPEED = (
-    Column("time_s", float, "s", "median time of one call"),
+    Column("time_s", float, "s", "time of one call: the median of one process, the geometric mean of several"),
     Column("time_low_s", float, "s", "lower end of its 95% interval"),
     Column("time_high_s", float, "s", "upper end of its 95% interval"),
     Column("samples", int, "", "pairs measured"),
@@ -102,7 +102,12 @@ SPEED = (
         "and say nothing of the next",
     ),
     Column("calls_per_sample", int, "", "calls in one timed sample"),
-    Column("speedup", float, "", "baseline time over this method's time, median of the pairs"),
+    Column(
+        "speedup",
+        float,
+        "",
+        "baseline time over this method's: the median of one process's pairs, the geometric mean of several processes",
+    ),
     Column("speedup_low", float, "", "lower end of its 95% interval"),
     Column("speedup_high", float, "", "upper end of its 95% interval"),
     Column(
@@ -120,7 +125,12 @@ SPEED = (
     ),
     Column("mean_s", float, "s", "mean time of one call: all of a sample, work that only some calls do included"),
     Column("mean_speedup", float, "", "baseline's mean over this method's mean"),
-    Column("mean_speedup_low", float, "", "lower end of its 95% interval (Student's t on the samples)"),
+    Column(
+        "mean_speedup_low",
+        float,
+        "",
+        "lower end of its 95% interval (Student's t on the samples, or on the processes' means)",
+    ),
     Column("mean_speedup_high", float, "", "upper end of its 95% interval"),
     Column(
         "mean_differs",
@@ -153,7 +163,7 @@ SPEED = (
         "methods of one's own: how many times as long the baseline took beside them as without, where that is beyond "
         "what caches and chance explain",
     ),
-    Column("backward_time_s", float, "s", f"median time of one call {AS_BACKWARD}"),
+    Column("backward_time_s", float, "s", f"time of one call {AS_BACKWARD}"),
     Column("backward_time_low_s", float, "s", "lower end of its 95% interval"),
     Column("backward_time_high_s", float, "s", "upper end of its 95% interval"),
     Column(
@@ -161,6 +171,8 @@ SPEED = (
     ),
     Column("backward_speedup_low", float, "", "lower end of its 95% interval"),
     Column("backward_speedup_high", float, "", "upper end of its 95% interval"),
+    Column("backward_speedup_mode_low", float, "", "as `speedup_mode_low`, there"),
+    Column("backward_speedup_mode_high", float, "", "as `speedup_mode_high`, there"),
     Column("backward_speed", str, "", " | ".join(SPEEDS)),
     Column("backward_converged", bool, "", "its interval reached the requested precision"),
     Column(
@@ -188,7 +200,7 @@ SPEED = (
     Column("wall_s", float, "s", "devices with a queue: wall time of a call, in a batch that finds and leaves it idle"),
     Column("wall_low_s", float, "s", "lower end of its 95% interval"),
     Column("wall_high_s", float, "s", "upper end of its 95% interval"),
-    Column("wall_speedup", float, "", "the baseline's wall time over this method's, median of the pairs"),
+    Column("wall_speedup", float, "", "the baseline's wall time over this method's, as `speedup`"),
     Column("wall_speedup_low", float, "", "lower end of its 95% interval"),
     Column("wall_speedup_high", float, "", "upper end of its 95% interval"),
     Column("wall_speed", str, "", " | ".join(SPEEDS)),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .case import ConvCase, IllegalCase, InvalidValue, whole_number
+from .case import ConvCase
 from .configuration_key import ConfigurationKey
 from .devices import check_device
 from .dtypes import DTYPES, mode
 from .fills import check_fill, fills_of, is_file
+from .measure import Measure
 from .settings import SETTINGS, Identity, owned
+from .values import IllegalCase, InvalidValue, number, one_of, whole_number
 from .wrt import OUTPUT, check_wrt, parts_of, wrt_of
 
 SCHEMA_VERSION = 1
@@ -24,20 +26,6 @@ tables hold it (convbench/results/schema.py), and docs/stability.md says what th
 MEMORY_FORMATS = ("contiguous", "channels_last")
 ALLOCATORS = ("system", "retain")
 METHOD = re.compile(r"[a-z_][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def one_of(key: str, value: Any, allowed: Sequence[str]) -> str:
-    """`value` where it is one of `allowed`; raises InvalidValue, which lists them, otherwise."""
-    if value not in allowed:
-        raise InvalidValue(key, f"{key}={value!r} is not known; allowed: {', '.join(allowed)}")
-    return str(value)
-
-
-def number(key: str, value: Any, lowest: float) -> float:
-    """`value` as a float ≥ lowest; raises InvalidValue otherwise (neither NaN nor a bool is a number here)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
-        raise InvalidValue(key, f"{key}={value!r} must be a number ≥ {lowest}")
-    return float(value)
 
 
 def _check_switches(switches: Any) -> None:
@@ -81,67 +69,6 @@ class ReferenceLimits:
         if self.max_flops is not None:
             number("reference.max_flops", self.max_flops, 1e4)
         number("reference.max_bytes", self.max_bytes, 1e5)
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """How long and how carefully to time. Times in seconds; the reasons for the numbers are in conf/measure/."""
-
-    name: str = "default"
-    enabled: bool = True
-    looks: tuple[int, ...] = (10, 20, 40)
-    half_width: float = 0.02
-    min_time_s: float = 0.1
-    max_time_s: float = 10.0
-    sample_s: float = 0.01
-    gpu_sample_s: float = 0.001
-    warmup_calls: int = 3
-    warmup_s: float = 0.1
-    gpu_warmup_s: float = 0.5
-    margin: float = 0.03
-    processes: int = 4
-    cache: str = "hot"
-    cuda_graph: bool = False
-    time: str = "device"
-    backward: bool = True
-    memory: bool = True
-    kernels: bool = True
-    profile: bool = False
-    samples: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 6:
-            raise InvalidValue(
-                "measure.looks",
-                f"measure.looks={list(self.looks)} must be increasing numbers of pairs, the first at least 6 "
-                "(fewer have no 95% interval)",
-            )
-        for key in (
-            "half_width",
-            "min_time_s",
-            "max_time_s",
-            "sample_s",
-            "gpu_sample_s",
-            "warmup_s",
-            "gpu_warmup_s",
-            "margin",
-        ):
-            number(f"measure.{key}", getattr(self, key), 0)
-        whole_number("measure.warmup_calls", self.warmup_calls, 1)
-        whole_number("measure.processes", self.processes, 1)
-        one_of("measure.cache", self.cache, ("hot", "cold"))
-        if self.profile and self.enabled:
-            raise InvalidValue(
-                "measure.profile",
-                "measure.profile=true marks calls for a profiler, which slows them; time them in a run of its own "
-                "(measure=profile alone times nothing)",
-            )
-        one_of("measure.time", self.time, ("device", "wall"))
-
-    @property
-    def passes(self) -> int:
-        """How many fresh processes measure a configuration: one where nothing is timed."""
-        return self.processes if self.enabled else 1
 
 
 IDENTITY_SINCE = {s.name: s.usual for s in SETTINGS.values() if s.identity is Identity.IF_UNUSUAL}

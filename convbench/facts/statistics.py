@@ -1,4 +1,4 @@
-"""Intervals and verdicts: order statistics, which assume no distribution, and Student's t for a few processes."""
+"""Intervals and verdicts: order statistics, which assume no distribution, and Student's t over processes."""
 
 from __future__ import annotations
 
@@ -80,20 +80,13 @@ def pairs_interval(values: Sequence[float], first: Sequence[bool]) -> Interval:
     return Interval(found.estimate, min(*values, fmean(values) - half), max(*values, fmean(values) + half))
 
 
-FEW_PROCESSES = 5
-"""Up to so many processes have Student's interval; of more, the order statistics of their medians have 95%."""
-
-
 def processes_interval(figures: Sequence[float]) -> Interval:
-    """What the next process would find on average, from one figure of each fresh process; no ends for one process.
+    """What a process typically finds, from one figure of each fresh process; no ends for one process.
 
-    Of two to five the mean ± t·s/√n by Student's t with n − 1 degrees of freedom; of six and more the median with its
-    order-statistic interval. Pairs within one process say nothing of the next one: their interval held the mean over
-    processes in 46% of cases (docs/timing.md).
+    The mean ± t·s/√n by Student's t with n − 1 degrees of freedom. Pairs within one process say nothing of the next
+    one: their interval holds what processes typically find in two thirds of cases (docs/timing.md).
     """
     n = len(figures)
-    if n > FEW_PROCESSES:
-        return median_interval(figures)
     if n == 1:
         return Interval(figures[0], None, None)
     centre, half = fmean(figures), student_quantile(n - 1) * stdev(figures) / math.sqrt(n)

@@ -16,7 +16,8 @@ DEVICE_TIME, WALL_TIME = "device", "wall"
 
 MEASURED = (
     *("time_s", "time_low_s", "time_high_s"),
-    *("speedup", "speedup_low", "speedup_high", "speed", "converged", "disturbed"),
+    *("speedup", "speedup_low", "speedup_high", "speedup_mode_low", "speedup_mode_high"),
+    *("speed", "converged", "disturbed"),
     *("mean_s", "mean_speedup", "mean_speedup_low", "mean_speedup_high", "mean_differs"),
 )
 """Columns of a call that each other way of timing has as well."""

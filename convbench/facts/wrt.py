@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .case import IllegalCase, InvalidValue
+from .values import IllegalCase, InvalidValue
 
 GRADIENTS = ("input", "weight", "bias", "grad_output")
 """What a gradient may be with respect to."""

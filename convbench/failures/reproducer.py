@@ -15,10 +15,11 @@ from textwrap import fill
 from typing import Any
 
 from .._version import __version__
-from ..facts.case import ConvCase, InvalidValue
+from ..facts.case import ConvCase
 from ..facts.dtypes import DTYPES
 from ..facts.fills import WHOLE_NUMBERS
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..facts.wrt import OUTPUT
 from ..measurement.bounds import bounds, declared_only
 from .drawn_as_text import DRAWN_BY, drawing

@@ -102,11 +102,11 @@ def unsettled(rows: Rows) -> Iterator[Finding]:
         widest = f"; widest: {rows.value('method', first)} [{low:.2f}, {high:.2f}]{at(rows, first, ', ')}"
     sentence = f"{share(where, timed, 'timing')} missed the requested precision (marked *){widest}"
     presets = [name.partition(" ")[0] for name in rows.values("measure") if np.any(rows.equal("measure", name)[where])]
-    # The table does not tell a run within budget_s, which refuses measure=rigorous.
+    # The table does not tell a run within budget_s, where its processes share the time.
     remedy = f"measure={'default' if 'quick' in presets else 'rigorous'} (under budget_s: a larger one)"
     if presets == ["rigorous"]:
         sentence += "; fresh processes differ by their memory layout, too, often by more than that"
-        # The interval of twelve processes reaches from the third to the tenth of their medians, that of six over all.
+        # Student's interval of twelve is 0.6 times as wide as that of six.
         remedy = "more processes (measure.processes=12)"
     remedy += ", or a quieter machine"
     yield Finding("warning", "unsettled", sentence, remedy, len(where), *worst_of(rows, worst))

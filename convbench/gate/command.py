@@ -29,9 +29,9 @@ from ..duet.sides import interpreter
 from ..execution.commits import Commits, columns
 from ..execution.git import State
 from ..execution.process import Place
-from ..facts.case import InvalidValue
 from ..facts.exits import interrupted
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..results import run_file
 from ..sweep import running
 from ..terminal.arguments import Arguments, writing

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..execution import git
-from ..facts.case import InvalidValue, did_you_mean
 from ..facts.units import count
+from ..facts.values import InvalidValue, did_you_mean
 
 SHOWN = 8
 """Names of branches in one message."""

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..execution.child import LOAD
+from ..execution.boot import LOAD
 from ..execution.process import START_S, Place
-from ..facts.case import InvalidValue
 from ..facts.module_files import file_of
+from ..facts.values import InvalidValue
 from .repository import Repository
 
 PROBE = f"""{LOAD}

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..execution import git
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 
 REMOVER = """
 import shutil, signal, subprocess, sys, time

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..execution.execute import RunOptions, Session, driving
-from ..facts.case import InvalidValue
 from ..facts.exits import Exit, interrupted
-from ..facts.spec import Measure
+from ..facts.measure import Measure
+from ..facts.values import InvalidValue
 from ..results import run_file
 from ..sweep import cases, running
 from ..sweep.config import SPEC_KEYS, Settings, folder

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.module_files import file_of
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..facts.wrt import kind_of
 from ..failures.reproducer import Reproducer, can_draw, script
 from ..results.files import replacing

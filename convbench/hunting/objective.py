@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..facts import units
-from ..facts.case import InvalidValue, did_you_mean
 from ..facts.record import IMPOSSIBLE
+from ..facts.values import InvalidValue, did_you_mean
 
 ENDED = ("crash", "timeout", "error")
 """Statuses of a method that gave no result: its process died, it hung, or it raised."""

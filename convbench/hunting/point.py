@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..facts.case import OPS, PER_AXIS, IllegalCase, InvalidValue
+from ..facts.case import OPS, PER_AXIS
 from ..facts.dtypes import DTYPES
 from ..facts.spec import MEMORY_FORMATS, Spec
+from ..facts.values import IllegalCase, InvalidValue
 from ..facts.wrt import OUTPUT, TOGETHER
 from ..sweep.config import spec_of
 

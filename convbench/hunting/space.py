@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..facts.case import OPS, PER_AXIS, IllegalCase
+from ..facts.case import OPS, PER_AXIS
 from ..facts.spec import Spec
+from ..facts.values import IllegalCase
 from .point import NUMBERS, VARIABLE, WORDS, Asked, Point, with_value
 
 ISA = f"{VARIABLE}ONEDNN_MAX_CPU_ISA"

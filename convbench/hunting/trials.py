@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..execution.culprits import ELSEWHERE
 from ..execution.interrupt import Interrupted
-from ..execution.worker import Measured
+from ..execution.measured import Measured
 from ..facts.record import FAILED, Record
 from ..facts.spec import Spec
 from ..results.unmerged import read_from

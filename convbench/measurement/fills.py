@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..facts.case import InvalidValue
 from ..facts.fills import in_range, largest_integer
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 
 DECADES = 6
 KEPT = 0.1

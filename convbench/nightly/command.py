@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..duet.command import PASSED_ON
-from ..facts.case import InvalidValue, did_you_mean
+from ..facts.values import InvalidValue, did_you_mean
 from ..terminal.arguments import Arguments
 from .steps import STEPS, Night, gate, whole
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 
 if TYPE_CHECKING:
     from .context import Context

@@ -14,11 +14,10 @@ from typing import Any
 from .._version import __version__
 from ..execution.interrupt import StopNow
 from ..facts import units
-from ..facts.case import InvalidValue, did_you_mean
 from ..facts.devices import check_device
 from ..facts.exits import Exit
-from ..facts.spec import number, one_of
 from ..facts.units import count
+from ..facts.values import InvalidValue, did_you_mean, number, one_of
 from ..results.files import replacing
 from . import page, stages, table
 from .asking import Unanswered

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .checks import FAIL, STAGES, UNKNOWN, Check, Result, Seen, unknown
 from .context import Context, Unanswered
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..facts.case import COLUMN_PREFIX
 from ..facts.dtypes import DTYPES
+from ..facts.measure import Measure
 from ..facts.record import COLUMNS, FAILED, SPEEDS, STATUSES, VERDICTS
-from ..facts.spec import Measure
 from ..findings import tally
 from ..results.rows import Rows
 from .data import Runs

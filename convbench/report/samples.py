@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from ..facts.case import InvalidValue
 from ..facts.configuration_key import KEY_COLUMNS, ConfigurationKey
 from ..facts.timed_as import CALL
+from ..facts.values import InvalidValue
 from ..results.files import readable
 from ..results.rows import Rows
 from ..results.table import table_files

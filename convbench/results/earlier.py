@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.case import InvalidValue
 from ..facts.configuration_key import ConfigurationKey
+from ..facts.values import InvalidValue
 from .files import readable
 from .schema import opened
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 
 UNFINISHED = ".unfinished"
 """How the name of a file ends that is being written, and that of one whose writer was killed."""

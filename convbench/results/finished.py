@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS
+from ..facts.values import InvalidValue
 from .rows import ARROW, Rows
 from .table import NEEDED, none_found, not_a_table, read, table_files, typed, unreadable
 

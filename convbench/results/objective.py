@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..facts.case import InvalidValue
 from ..facts.record import COLUMNS, Record
+from ..facts.values import InvalidValue
 
 REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "min": min,

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .files import replacing
 from .folder import held, prepare, refused
 from .lines import decode

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .files import replacing
 
 NAME = "run.json"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._version import __version__
-from ..facts.case import InvalidValue
 from ..facts.spec import SCHEMA_VERSION
+from ..facts.values import InvalidValue
 
 if TYPE_CHECKING:
     import pyarrow.parquet

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..facts.case import InvalidValue
 from ..facts.plain import NEUTRALISED
 from ..facts.record import COLUMNS, Record
+from ..facts.values import InvalidValue
 from . import run_file
 from .column_types import COLUMN_TYPES
 from .naming import labels_of

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
-from ..facts.case import InvalidValue, did_you_mean
+from ..facts.values import InvalidValue, did_you_mean
 from .axes import Given, first_composed, saved_axes
 from .composing import composing
 from .config import flat, folder

@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ..facts.case import IllegalCase, InvalidValue
+from ..facts.values import IllegalCase, InvalidValue
 from ..results.files import named
 from . import cases
 from .composing import Composer

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..facts.case import AXES, OPS, IllegalCase, InvalidValue, did_you_mean
+from ..facts.case import AXES, OPS
 from ..facts.plain import as_written
+from ..facts.values import IllegalCase, InvalidValue, did_you_mean
 from ..results.schema import opened
 from .case_columns import AXIS_COLUMNS, LABELS, READERS, column_of, is_result, setting_of, value_of
 

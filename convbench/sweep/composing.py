@@ -26,7 +26,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .config import Schema, folder
 from .options import GROUP, Line
 

@@ -15,11 +15,13 @@ from typing import Any, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from ..facts.case import OPS, PER_AXIS, InvalidValue, did_you_mean, whole_number
+from ..facts.case import OPS, PER_AXIS
 from ..facts.dtypes import DTYPES, mode
 from ..facts.fills import is_file
+from ..facts.measure import Measure
 from ..facts.settings import owned
-from ..facts.spec import MEMORY_FORMATS, Measure, ReferenceLimits, Spec, number, one_of
+from ..facts.spec import MEMORY_FORMATS, ReferenceLimits, Spec
+from ..facts.values import InvalidValue, did_you_mean, number, one_of, whole_number
 from ..methods import METHODS
 from ..results.files import named
 from ..results.objective import Objective

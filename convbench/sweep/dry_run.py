@@ -7,9 +7,9 @@ from itertools import islice
 
 from ..execution.source import code_key
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.configuration_key import ConfigurationKey
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..results import store
 from ..results.naming import distinct_names
 from . import estimate

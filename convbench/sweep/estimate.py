@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..results.finished import read_run
 from ..results.run_file import LATEST
 

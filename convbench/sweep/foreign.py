@@ -15,7 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ..facts.case import IllegalCase, InvalidValue
+from ..facts.values import IllegalCase, InvalidValue
 from . import running
 from .axes import grid_of
 from .composing import VERSION_BASE, register

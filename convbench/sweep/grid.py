@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, overload
 
-from ..execution.worker import check_isolation
-from ..facts.case import IllegalCase, InvalidValue
+from ..execution.in_process import check_isolation
 from ..facts.spec import Spec
+from ..facts.values import IllegalCase, InvalidValue
 from .cases import Cases
 from .config import Settings, spec_of
 from .presets import Preset

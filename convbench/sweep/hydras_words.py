@@ -9,7 +9,7 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from ..results.files import named
 from .axes import Given, saved_axes
 from .composing import OWN_SWEEPER, Composer

@@ -30,7 +30,7 @@ from omegaconf import DictConfig
 from ..execution.execute import RunOptions, Session, driving, review
 from ..execution.pauses import Pauses
 from ..facts import units
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from ..results import run_file, store
 from ..terminal.following import Follower
 from ..terminal.progress import Progress

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import errors as omegaconf_errors
 
-from ..facts.case import InvalidValue, did_you_mean
 from ..facts.dtypes import mode
+from ..facts.values import InvalidValue, did_you_mean
 from .config import no_setting
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from .config import KEYS
 
 GROUP = "sweep"

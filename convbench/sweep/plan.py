@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..facts.case import InvalidValue
+from ..facts.values import InvalidValue
 from ..results.files import named
 from . import options
 from .config import Settings, folder

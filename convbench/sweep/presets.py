@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ..facts.case import InvalidValue, did_you_mean
-from ..facts.spec import Measure
+from ..facts.measure import Measure
+from ..facts.values import InvalidValue, did_you_mean
 from .config import folder
 
 COMPARED = tuple(f.name for f in fields(Measure) if f.name not in ("name", "cache", "cuda_graph", "time"))

@@ -17,9 +17,9 @@ from ..execution.execute import RunOptions, driving, execute
 from ..execution.outcome import Outcome
 from ..execution.source import check_found
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.record import Record
 from ..facts.spec import Spec
+from ..facts.values import InvalidValue
 from ..results import run_file
 from ..terminal.progress import Progress
 from .config import Settings

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..facts.case import InvalidValue, did_you_mean
+from ..facts.values import InvalidValue, did_you_mean
 
 KINDS = {"int": "a whole number", "float": "a number"}
 NEGATIVE = re.compile(r"-\.?\d.*")

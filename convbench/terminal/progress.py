@@ -219,6 +219,7 @@ class Progress:
     ) -> None:
         self.tally = Tally(total=total or 0)
         self._whole = total is not None
+        self._first_pass_said = False
         self._console = screen.console(sys.stderr) if console is None else console
         self._clock = clock
         self._view: View | None = None
@@ -239,7 +240,8 @@ class Progress:
             tally.passing, tally.later = f"process {number + 1} of {passes}", (passes - number - 1) * due
         if number:
             tally.earlier, tally.done, tally.total = 0, 0, due
-            if number == 1:
+            if not self._first_pass_said:
+                self._first_pass_said = True
                 self.say(FIRST_PASS)
         self._show(lambda view: view.changed(tally))
 

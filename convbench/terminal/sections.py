@@ -22,7 +22,7 @@ from ..results.naming import phrases
 from ..results.rows import Rows
 from . import layouts
 from .aligned import Aligned, Column
-from .layouts import Content
+from .contents import Content
 from .selection import content
 
 SHOWN = 40

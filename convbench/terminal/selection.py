@@ -10,7 +10,7 @@ from ..facts.timed_as import BACKWARD, CALL, WALL_TIME, led
 from ..findings import lead, tally
 from ..results.naming import varying
 from ..results.rows import Codes, Rows
-from .layouts import Content, Line, label_names
+from .contents import Content, Line, label_names
 
 TIER = {"fail": 400.0, "impossible": 300.0, "failed": 200.0, "slower": 100.0, "absent": -100.0}
 """A wrong gradient is worse than an impossible time, that than a missing row, that than a slow one; skipped rows come

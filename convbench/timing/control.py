@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..facts.statistics import median_interval
 from .sample_size import undisturbed
 from .samples import Samples

@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter_ns, process_time_ns
 from typing import Any, NamedTuple
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from . import sample_size
 from .clocks import Call, HostClock, HostTimes, Reading, Take
 from .yardstick import Yardstick

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from ..facts.statistics import Interval, median_interval
+from ..facts.statistics import Interval, median_interval, processes_interval
 from .sample import Kept
 
 TOLERATED = 0.01
@@ -60,6 +60,6 @@ def widened(ratio: Interval, known: Sequence[Stretch | None]) -> Interval | None
     if not any(unequally(one.unequal) for one in seen) or ratio.low is None or ratio.high is None:
         return None
     several = [median(one.cpu_ratios) for one in seen]
-    cpu = median_interval(several if len(known) > 1 else seen[0].cpu_ratios)
+    cpu = processes_interval(several) if len(known) > 1 else median_interval(seen[0].cpu_ratios)
     ends = [end for end in (ratio.low, ratio.high, cpu.low, cpu.high, cpu.estimate) if end is not None]
     return Interval(ratio.estimate, min(ends), max(ends))

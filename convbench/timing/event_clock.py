@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from . import nvml
 from .backlog import Backlog
 from .clocks import Arm, Call, HostTimes, Lost, Reading, Take

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..facts.measure import Measure
 from ..facts.rates import Work
 from ..facts.record import IMPOSSIBLE
-from ..facts.spec import Measure
 from ..facts.timed_as import BACKWARD, CALL, COLUMN_OF, WALL, of
 from .conditions import together
 from .samples import Samples
 from .speed_columns import combine
+
+MAY_GO = {
+    of(name, way) for name in ("speedup_mode_low", "speedup_mode_high", "mean_differs") for way in (CALL, BACKWARD)
+}
+"""Columns that a row has or has not: a further process may take them away again."""
 
 
 def with_figures(row: Mapping[str, Any], parts: Sequence[Samples], baseline: str, measure: Measure) -> dict[str, Any]:
@@ -27,6 +32,7 @@ def with_figures(row: Mapping[str, Any], parts: Sequence[Samples], baseline: str
     found = _found(row, parts, CALL, baseline, measure)
     if not found:
         return dict(row)
+    row = {name: value for name, value in row.items() if name not in MAY_GO}
     work = Work.of_row(row)
     figures = {**row, **found, **work.rates(found["time_s"]), **work.verdict(found)}
     for timed_as, columns in COLUMN_OF.items():

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..facts.timed_as import WALL_TIME
 from . import alone, sample_size
 from .clocks import Arm, Clock, Gauged, HostTimes, Lost, Parted, Reading

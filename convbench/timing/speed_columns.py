@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from ..facts.spec import Measure
-from ..facts.statistics import (
-    FEW_PROCESSES,
-    Interval,
-    median_interval,
-    pairs_interval,
-    processes_interval,
-    speed_verdict,
-)
+from ..facts.measure import Measure
+from ..facts.statistics import Interval, median_interval, pairs_interval, processes_interval, speed_verdict
 from ..facts.timed_as import DEVICE_TIME
 from .conditions import CONDITIONS, OBSERVED, together
 from .disturbance import stretch, widened
@@ -48,13 +41,13 @@ def columns(samples: Samples, method: str, baseline: str, measure: Measure) -> d
 def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measure) -> dict[str, Any]:
     """The speed columns from several fresh processes, of which each counts with its median time and its ratio's centre.
 
-    The intervals are statistics.processes_interval of these. They include what differs from process
+    The intervals are statistics.processes_interval of these, on the log scale. They include what differs from process
     to process (memory layout), which no number of pairs within one process can show.
     """
     if len(parts) == 1:
         return columns(parts[0], method, baseline, measure)
     out = _observed(parts, method, measure)
-    time = _over_processes([median(part.of(method)) for part in parts])
+    time = _exp(processes_interval([math.log(median(part.of(method))) for part in parts]))
     out.update(_time_columns(time), samples=sum(part.rounds for part in parts))
     out.update(mean_columns(parts, method, baseline))
     own = {"converged": is_narrow(relative(time), measure.half_width)}
@@ -69,13 +62,6 @@ def combine(parts: Sequence[Samples], method: str, baseline: str, measure: Measu
     converged = wide is None and is_narrow(half_width(ratio), measure.half_width)
     out.update(_ratio_columns(_exp(wide or ratio), measure.margin, wide is not None), converged=converged)
     return out | two_modes([part.log_ratios(method, baseline) for part in parts]) | differing(out)
-
-
-def _over_processes(times_s: Sequence[float]) -> Interval:
-    """The time over processes with its interval: of few of them on the log scale, like the ratios."""
-    if len(times_s) > FEW_PROCESSES:
-        return processes_interval(times_s)
-    return _exp(processes_interval([math.log(t) for t in times_s]))
 
 
 def _time_columns(time: Interval) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, NoReturn
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from .clocks import Arm, Call, Clock, Gauged, HostTimes, Lost, Parted, Reading, Take
 from .rounds import ArmFailed
 

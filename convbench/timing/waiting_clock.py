@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..facts.timed_as import WALL_TIME
 from .clocks import Call, HostClock, HostTimes, Reading, Take
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facts import units
-from ..facts.case import InvalidValue
 from ..facts.dtypes import DTYPES
 from ..facts.exits import Exit
+from ..facts.values import InvalidValue
 from ..facts.wrt import parts_of
 from ..results.files import replacing
 from ..terminal.arguments import Arguments, writing

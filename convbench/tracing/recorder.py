@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.modules import module as all_modules
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..facts.case import OPS, ConvCase, InvalidValue
+from ..facts.case import OPS, ConvCase
 from ..facts.dtypes import DTYPES
+from ..facts.values import InvalidValue
 from ..facts.wrt import joined
 
 GRADIENTS = ("input", "weight", "bias")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..facts.case import InvalidValue, did_you_mean
+from ..facts.values import InvalidValue, did_you_mean
 
 Step = Callable[[], None]
 """A forward and a backward pass."""

@@ -16,11 +16,12 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..facts.case import InvalidValue, did_you_mean, whole_number
 from ..facts.devices import check_device
 from ..facts.exits import Exit
-from ..facts.spec import Measure, Switches, number
+from ..facts.measure import Measure
+from ..facts.spec import Switches
 from ..facts.units import time
+from ..facts.values import InvalidValue, did_you_mean, number, whole_number
 from ..sweep.presets import preset
 from ..terminal.arguments import Arguments
 from ..terminal.screen import console

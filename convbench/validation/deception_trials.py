@@ -15,8 +15,9 @@ from typing import Any
 
 from .. import deceptions
 from ..execution.execute import RunOptions, driving, execute
+from ..facts.measure import Measure
 from ..facts.record import Record
-from ..facts.spec import Measure, Spec
+from ..facts.spec import Spec
 from ..facts.statistics import speed_verdict
 from ..sweep.plan import planned
 

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from .. import deceptions
 from .._version import __version__
-from ..facts.case import InvalidValue
 from ..facts.exits import Exit
 from ..facts.markdown import code, escape
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..facts.units import count
+from ..facts.values import InvalidValue
 from ..terminal.screen import console
 from .deception_trials import Trial, tried
 

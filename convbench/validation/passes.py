@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..facts.spec import Measure
+from ..facts.measure import Measure
 from ..timing.rounds import ArmFailed
 from .burst import environment
 from .evidence import Try

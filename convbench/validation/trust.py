@@ -34,12 +34,15 @@ class Scatter:
 
 @dataclass(slots=True)
 class Trust:
-    """What the tries say; `resolution` is the half-width that nine in ten intervals stay within, as a share."""
+    """What the tries say. `resolution` is the half-width, as a share, that nine in ten intervals of a method against
+    itself stay within, over so many `processes`; `within` is that of one process's pairs."""
 
     proofs: list[Proof] = field(default_factory=list)
     scatter: list[Scatter] = field(default_factory=list)
     resolution: float = math.nan
     finds_from: float = math.nan
+    processes: int = 1
+    within: float = math.nan
     tries: int = 0
     timed_share: float = math.nan
 
@@ -72,13 +75,16 @@ def judge(tries: Sequence[Try], margin: float, further: Sequence[Proof] = ()) ->
             median([t.rival_pair_s for t in tries]),
         ),
     ]
-    widths = [half_width(t.same) for t in tries]
-    out.resolution = quantile(widths, 0.9)
-    # Seen from the far end of its interval, a slowdown must still lie beyond the margin.
-    out.finds_from = (
-        (1 + margin) * math.exp(2 * math.log1p(out.resolution)) - 1 if math.isfinite(out.resolution) else math.inf
-    )
+    out.within = out.resolution = quantile([half_width(t.same) for t in tries], 0.9)
+    if over_processes := [half_width(same) for same in unlike.over_processes(tries, 0)]:
+        out.resolution, out.processes = quantile(over_processes, 0.9), len({t.process for t in tries})
+    out.finds_from = finds_from(out.resolution, margin)
     return out
+
+
+def finds_from(resolution: float, margin: float) -> float:
+    """The smallest slowdown that intervals of this half-width show: seen from their far end it is beyond the margin."""
+    return (1 + margin) * math.exp(2 * math.log1p(resolution)) - 1 if math.isfinite(resolution) else math.inf
 
 
 def half_width(interval: Interval) -> float:
@@ -103,8 +109,9 @@ def sentence(judgement: Trust) -> str:
         )
     if judgement.trusted:
         return (
-            f"Timings from this machine can be trusted: ratios are known to ±{percent(judgement.resolution)} in about "
-            f"{judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns of "
+            "Timings from this machine can be trusted: the ratio of identical code is known to "
+            f"±{percent(judgement.resolution)} {_of_processes(judgement)} in about "
+            f"{judgement.processes * judgement.scatter[0].pair_s:.1f} s for two methods, and slowdowns of "
             f"{percent(judgement.finds_from)} or more are detected."
         )
     broken = [proof.name for proof in judgement.proofs if proof.holds is False]
@@ -116,7 +123,7 @@ def sentence(judgement: Trust) -> str:
     if broken == [SLOWDOWN]:
         return (
             "This machine is too noisy for small differences: its intervals are honest, but nine in ten only "
-            f"reached ±{percent(judgement.resolution)}, so that only slowdowns of "
+            f"reached ±{percent(judgement.resolution)} {_of_processes(judgement)}, so that only slowdowns of "
             f"{percent(judgement.finds_from)} or more are detected; stop other work, or give validate a larger "
             "budget_s: a try may take a 25th of it."
         )
@@ -124,6 +131,10 @@ def sentence(judgement: Trust) -> str:
         f"Timings from this machine cannot be trusted: {_and(broken)} failed; stop other work, fix the processor's "
         "clock or pin the process to a core, and validate again."
     )
+
+
+def _of_processes(judgement: Trust) -> str:
+    return f"from {judgement.processes} fresh processes" if judgement.processes > 1 else "within one process"
 
 
 SAME, SLOWDOWN, COVERAGE = "a method against itself", "an injected slowdown", "the interval's coverage"
@@ -139,13 +150,17 @@ def _same_is_same(tries: Sequence[Try], margin: float) -> Proof:
 
 
 def _slowdown_is_found(tries: Sequence[Try], margin: float) -> Proof:
-    found = sum(speed_verdict(t.slowed.low, t.slowed.high, margin) == "slower" for t in tries)
+    """By the interval over processes where there are several, as a row of the table has it."""
+    over_processes = unlike.over_processes(tries, 1)
+    seen = over_processes or [t.slowed for t in tries]
+    found = sum(speed_verdict(one.low, one.high, margin) == "slower" for one in seen)
     slowdown = percent(median([1 / t.truth - 1 for t in tries]))
+    each = f", of {len({t.process for t in tries})} processes each" if over_processes else ""
     return Proof(
         SLOWDOWN,
         f"{slowdown} called slower in at least {percent(1 - MISSED)}",
-        f"called slower in {found} of {len(tries)}",
-        plausible(len(tries) - found, len(tries), MISSED),
+        f"called slower in {found} of {len(seen)}{each}",
+        plausible(len(seen) - found, len(seen), MISSED),
     )
 
 

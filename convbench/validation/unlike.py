@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from ..facts.statistics import processes_interval
+from ..facts.statistics import Interval, processes_interval
 from .evidence import COUNTED, UNCOVERED, Planted, Proof, Try, percent, plausible, signed
 
 TOUCHED = 0.1
@@ -56,16 +56,28 @@ def _processes_hold(tries: Sequence[Try]) -> Proof:
     """Whether intervals of fresh processes, by one try of each, hold the truth; as measure=default makes them."""
     expected = f"at least {percent(1 - UNCOVERED)} cover the true ratio"
     processes = {t.process for t in tries}
-    groups: dict[int, list[Try]] = {}
-    for one in tries:
-        groups.setdefault(one.number, []).append(one)
-    whole = [group for group in groups.values() if len(group) == len(processes)]
-    found = [covers for group in whole for covers in _over_processes(group)]
+    found = [covers for group in _groups(tries) for covers in _over_processes(group)]
     if not found:
         return Proof(ACROSS, expected, "no trial was made in every process", None)
     missed = found.count(False)
     seen = f"{len(found) - missed} of {len(found)} do, of {len(processes)} processes each"
     return Proof(ACROSS, expected, seen, plausible(missed, len(found), UNCOVERED))
+
+
+def _groups(tries: Sequence[Try]) -> list[list[Try]]:
+    """The tries that were made in every process, where there are several."""
+    processes = {t.process for t in tries}
+    groups: dict[int, list[Try]] = {}
+    for one in tries:
+        groups.setdefault(one.number, []).append(one)
+    return [group for group in groups.values() if len(group) == len(processes) > 1]
+
+
+def over_processes(tries: Sequence[Try], which: int) -> list[Interval]:
+    """Of each try that was made in all of several processes, the interval over them: of the method against itself (0)
+    or against itself slowed down (1)."""
+    logs = [processes_interval([math.log(t.figures[which]) for t in group]) for group in _groups(tries)]
+    return [Interval(*(None if end is None else math.exp(end) for end in one)) for one in logs]  # type: ignore[arg-type]
 
 
 def _over_processes(group: Sequence[Try]) -> list[bool]:

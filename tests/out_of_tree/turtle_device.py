@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from convbench.devices.device import Device, Sharing, Switch, Work
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
 from convbench.timing.clocks import Arm, Call, HostTimes, Reading, Take
 from convbench.timing.waiting_clock import WaitingClock
 

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from convbench.execution.execute import RunOptions, driving, execute
-from convbench.facts.spec import Measure, Spec
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Spec
 from tests.processes import Notes, children, make_spec
 from tests.test_faults import QUICK
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from ...devices import device_of
-from ...facts.spec import Measure, Switches
+from ...facts.measure import Measure
+from ...facts.spec import Switches
 from ...measurement.switches import switched
 from ...timing.clocks import Arm
 from ...timing.event_clock import MAX_CALLS, RESOLUTION_S, flush_bytes

@@ -18,7 +18,8 @@ from ...devices import device_of
 from ...devices.device import Device
 from ...devices.kernels import covered
 from ...facts.case import ConvCase
-from ...facts.spec import Measure, Spec, Switches
+from ...facts.measure import Measure
+from ...facts.spec import Spec, Switches
 from ...measurement import problem
 from ...measurement.switches import switched
 from ...methods.own import context_of, load
