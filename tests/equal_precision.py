@@ -101,7 +101,7 @@ def hyperfine(folder: Path) -> Once:
 
 
 TOOLS: dict[str, Callable[[Path], Once]] = {
-    "convbench, `measure=default`": convbench,
+    "convbench, `measure=default`, calls alone": convbench,
     "torch.utils.benchmark.Timer, a second for each": timer,
     "pyperf timeit --fast": pyperf,
     "hyperfine": hyperfine,

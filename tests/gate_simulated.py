@@ -22,8 +22,7 @@ from .pages import replace_section
 from .simulated import METHODS, Machine, Sweep, config_id, measured
 
 PAGE = Path(__file__).parent.parent / "docs" / "compare.md"
-POLICY = Policy(spread=0.0)
-"""As the command has it for runs of several processes."""
+POLICY = Policy()
 CELLS, PLANTED, SLOWDOWN = 50, 5, 1.10
 
 MACHINES = {

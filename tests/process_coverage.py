@@ -1,10 +1,10 @@
-"""Does the interval hold what the next process finds? `python -m tests.process_coverage DIR [--minutes 15]`.
+"""Does the interval hold what processes find? `python -m tests.process_coverage DIR [--minutes 15]`.
 
-Measures the same configurations of 3 µs to 100 ms in many processes, each of them a sweep of its own: turn by turn with
-nothing else running and with every core busy in bursts. Groups of as many processes as `measure=default` takes, one
-after the other, then give intervals as that gives them, and each is asked whether it holds the mean over all processes.
-Beside it, the interval of one process's pairs. Writes the table of docs/timing.md (`--page ""`: prints it alone). A
-process whose sweep is in DIR already is not measured again.
+Measures the same configurations of some microseconds to 100 ms in many processes, each of them a sweep of its own: turn
+by turn with nothing else running and with every core busy in bursts. Groups of as many processes as `measure=default`
+takes, one after the other, then give intervals as that gives them, and each is asked whether it holds the median and
+the mean over all processes. Beside it, the interval of one process's pairs. Writes the table of docs/timing.md
+(`--page ""`: prints it alone). A process whose sweep is in DIR already is not measured again.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import torch
+from scipy import stats
 
+from convbench.facts import units
 from convbench.facts.configuration_key import ConfigurationKey
-from convbench.facts.spec import Measure
+from convbench.facts.measure import Measure
+from convbench.facts.statistics import student_quantile
+from convbench.facts.timed_as import CALL
 from convbench.timing.samples import Samples
 from convbench.timing.speed_columns import combine
 from convbench.validation import burst
@@ -36,6 +41,8 @@ from .pages import replace_section
 PAGE = Path(__file__).parent.parent / "docs" / "timing.md"
 CONDITIONS: dict[str, Callable[[], AbstractContextManager[None]]] = {"idle": nullcontext, "bursts": burst.load}
 METHODS = ("explicit", "unfold")
+LEAN = ("measure.backward=false", "measure.memory=false", "measure.kernels=false")
+"""The calls alone are timed."""
 
 CASES = """op,batch,in_channels,out_channels,in_h,in_w,kernel_h,kernel_w,pad_h,pad_w
 conv2d,1,1,1,2,2,1,1,0,0
@@ -60,8 +67,9 @@ conv2d,4,64,64,28,28,3,3,1,1
 conv2d,1,128,128,28,28,5,5,2,2
 conv2d,2,64,64,56,56,5,5,2,2
 conv2d,1,3,64,224,224,7,7,3,3
+conv2d,2,3,64,224,224,7,7,3,3
 """
-"""Of calls of 3 µs to 100 ms; the last ones are left out with --small."""
+"""Of calls of some microseconds to 100 ms; the last ones are left out with --small."""
 SMALL = 12
 
 
@@ -72,7 +80,7 @@ def measure(folder: Path, condition: str, number: int, words: Sequence[str]) -> 
         return
     command = [
         *(sys.executable, "-m", "convbench", "-m", f"cases={folder / 'cases.csv'}", "device=cpu"),
-        *(f"methods=[autograd,{','.join(METHODS)}]", "measure.processes=1", "measure.memory=false", *words),
+        *(f"methods=[autograd,{','.join(METHODS)}]", "measure.processes=1", *LEAN, *words),
         f"out={out}",
     ]
     with CONDITIONS[condition]():
@@ -86,20 +94,37 @@ def processes(folder: Path, condition: str) -> list[dict[ConfigurationKey, Sampl
         rows: dict[ConfigurationKey, list[dict[str, object]]] = {}
         for row in pq.read_table(path).to_pylist():
             rows.setdefault(ConfigurationKey.of(row), []).append(row)
-        found.append({key: Samples.from_rows(own)[0] for key, own in rows.items()})
+        timed = {key: [part for part in Samples.from_rows(own) if part.timed_as == CALL] for key, own in rows.items()}
+        found.append({key: parts[0] for key, parts in timed.items() if parts})
     return found
+
+
+class Held(NamedTuple):
+    """How many intervals there are, how many of them hold the median and the mean of all processes, and their median
+    half-width on the log scale."""
+
+    intervals: int
+    median: int
+    mean: int
+    width: float
+
+    @classmethod
+    def of(cls, rows: Sequence[dict[str, float]], each: Sequence[float]) -> Held:
+        ends = [(math.log(row["speedup_low"]), math.log(row["speedup_high"])) for row in rows]
+        typical, average = (sum(low <= truth <= high for low, high in ends) for truth in (median(each), fmean(each)))
+        return cls(len(ends), typical, average, median([(high - low) / 2 for low, high in ends]))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method of one configuration: the baseline's time, the processes' standard deviation of the log ratio, and of
-    the intervals of groups and of single processes how many hold the mean, and their half-width in the median."""
+    """One method of one configuration: the baseline's time, the processes' standard deviation of the log ratio, and
+    what intervals of groups and of single processes hold."""
 
     time_s: float
     method: str
     spread: float
-    groups: tuple[int, int, float]
-    alone: tuple[int, int, float]
+    groups: Held
+    alone: Held
     two_speeds: int
 
 
@@ -117,10 +142,27 @@ def cells(found: Sequence[dict[ConfigurationKey, Samples]], size: int) -> Iterat
                 time_s=median([median(part.of("autograd")) for part in own]),
                 method=method,
                 spread=stdev(each),
-                groups=held(rows, fmean(each)),
-                alone=held(single, fmean(each)),
+                groups=Held.of(rows, each),
+                alone=Held.of(single, each),
                 two_speeds=sum("speedup_mode_low" in row for row in rows),
             )
+
+
+def calls_s(found: Sequence[dict[ConfigurationKey, Samples]]) -> list[float]:
+    """The time of every arm of every configuration, in the median of the processes."""
+    each: dict[tuple[ConfigurationKey, str], list[float]] = {}
+    for process in found:
+        for key, part in process.items():
+            for arm in part.arms:
+                each.setdefault((key, arm), []).append(median(part.of(arm)))
+    return [median(times) for times in each.values()]
+
+
+def expected(size: int, of: int) -> float:
+    """How many of Student's 95% intervals of `size` processes hold the mean of `of` independent ones, themselves among
+    them: the distance of the two means has 1 − size/of of the variance that a mean of `size` has."""
+    held = student_quantile(size - 1) / math.sqrt(1 - size / of) if of > size else math.inf
+    return float(1 - 2 * stats.t.sf(held, size - 1))
 
 
 def groups(own: Sequence[Samples], size: int) -> Iterator[Sequence[Samples]]:
@@ -128,18 +170,12 @@ def groups(own: Sequence[Samples], size: int) -> Iterator[Sequence[Samples]]:
     return (own[start : start + size] for start in range(0, len(own) - size + 1, size))
 
 
-def held(rows: Sequence[dict[str, float]], mean: float) -> tuple[int, int, float]:
-    """How many intervals hold `mean`, of how many, and their median half-width on the log scale."""
-    ends = [(math.log(row["speedup_low"]), math.log(row["speedup_high"])) for row in rows]
-    return sum(low <= mean <= high for low, high in ends), len(ends), median([(high - low) / 2 for low, high in ends])
-
-
 def table(by_condition: dict[str, list[Cell]], counts: dict[str, int], size: int) -> str:
     """One line for each range of times, and one for all."""
     lines = [
-        f"| baseline's time | cells | processes differ by | interval of {size} processes | holds the mean "
-        "| interval of one | holds the mean | told two speeds |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        f"| baseline's time | cells | processes differ by | interval of {size} processes | holds the median | the mean "
+        "| interval of one | holds the median | the mean | told two speeds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     ranges = [(0.0, 3e-5), (3e-5, 3e-4), (3e-4, 3e-3), (3e-3, math.inf), (0.0, math.inf)]
     names = ["below 30 µs", "30 to 300 µs", "0.3 to 3 ms", "3 ms and more", "all"]
@@ -149,21 +185,22 @@ def table(by_condition: dict[str, list[Cell]], counts: dict[str, int], size: int
             if own:
                 head = f"{condition}, {counts[condition]} processes: {name}"
                 lines.append(f"| {head} | {' | '.join(line(own))} |")
+        for method in METHODS:
+            own = [cell for cell in found if cell.method == method]
+            lines.append(f"| {condition}: all, `{method}` | {' | '.join(line(own))} |")
     return "\n".join(lines)
 
 
 def line(own: Sequence[Cell]) -> list[str]:
-    def share(name: str) -> str:
-        counted = [getattr(cell, name) for cell in own]
-        inside, tried = sum(c[0] for c in counted), sum(c[1] for c in counted)
-        return f"{inside} of {tried} ({inside / tried:.0%})"
-
-    def width(name: str) -> str:
-        return f"±{median([getattr(cell, name)[2] for cell in own]):.1%}"
+    def said(counted: Sequence[Held]) -> list[str]:
+        tried = sum(held.intervals for held in counted)
+        inside = (sum(held.median for held in counted), sum(held.mean for held in counted))
+        width = f"±{median([held.width for held in counted]):.1%}"
+        return [width, *(f"{number} of {tried} ({number / tried:.0%})" for number in inside)]
 
     spread = f"{median([cell.spread for cell in own]):.1%}, at most {max(cell.spread for cell in own):.0%}"
     told = sum(cell.two_speeds for cell in own)
-    return [str(len(own)), spread, width("groups"), share("groups"), width("alone"), share("alone"), str(told)]
+    return [str(len(own)), spread, *said([c.groups for c in own]), *said([c.alone for c in own]), str(told)]
 
 
 def main() -> None:
@@ -189,11 +226,15 @@ def main() -> None:
             longest = max(longest, time.monotonic() - started)
     size = Measure().processes
     found = {condition: processes(args.folder, condition) for condition in conditions}
+    each_s = sorted(calls_s([process for parts in found.values() for process in parts]))
     counts = {condition: len(parts) for condition, parts in found.items()}
     told = table({condition: list(cells(parts, size)) for condition, parts in found.items()}, counts, size)
+    fewest = min(counts.values())
     foot = (
         f"Measured on {platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
-        f"{len(chosen) - 1} configurations, one thread, {(time.monotonic() - begun) / 60:.0f} minutes."
+        f"{len(chosen) - 1} configurations, calls of {units.time(each_s[0])} to {units.time(each_s[-1])}, one thread. "
+        f"Intervals of {size} processes that hold the true mean in 95% hold that of {fewest}, of which they are a "
+        f"part, in {expected(size, fewest):.0%}."
     )
     print(told, foot, sep="\n\n")
     if args.page:

@@ -1,14 +1,15 @@
 """`python -m tests.unequal_calls`: one call against exactly k of them, on a machine that is busy to a planned degree.
 
 Every trial is measured by convbench's own rounds. The truth is known by counting: the method makes k of the baseline's
-calls. Prints, for each load and k, the median of reported over true speedups, how many intervals cover the truth, and
-how many were widened because the arms were disturbed unequally. Writes the table of docs/timing.md (`--page ""`: prints
-it alone).
+calls. Prints, for each load and k, the median of reported over true speedups, of the trials with an interval how many
+cover the truth and how wide they are, and how many were widened because the arms were disturbed unequally. Writes the
+table of docs/timing.md (`--page ""`: prints it alone).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 import time
@@ -23,7 +24,8 @@ from typing import Any
 import torch
 
 from convbench.devices import device_of
-from convbench.facts.spec import Measure, Switches
+from convbench.facts.measure import Measure
+from convbench.facts.spec import Switches
 from convbench.measurement.switches import switched
 from convbench.timing import rounds
 from convbench.timing.clocks import Arm
@@ -38,8 +40,8 @@ CALL_S = 1.9e-4
 """About what the baseline's call takes: more than a clock's resolution, less than a part."""
 
 HEAD = """\
-| load | k | reported / true, median (range) | cover | of those not disturbed | disturbed | pairs | s |
-|--:|--:|---|--:|--:|--:|--:|--:|"""
+| load | k | reported / true, median (range) | interval | cover | of those not disturbed | disturbed | pairs | s |
+|--:|--:|---|--:|--:|--:|--:|--:|--:|"""
 
 BUSY = "while True: sum(range(1000))"
 
@@ -58,8 +60,13 @@ class Trial:
     seconds: float
 
     @property
+    def half_width(self) -> float | None:
+        """Of its interval, as a share; None where there were too few pairs for one."""
+        return None if self.low is None or self.high is None else math.sqrt(self.high / self.low) - 1
+
+    @property
     def covers(self) -> bool:
-        return self.low is None or self.high is None or self.low <= 1 <= self.high
+        return self.low is not None and self.high is not None and self.low <= 1 <= self.high
 
 
 @contextmanager
@@ -105,12 +112,15 @@ def trial(call: Callable[[], Any], k: int, busy: int, measure: Measure, seed: in
 def told(trials: Sequence[Trial]) -> str:
     """A line of the table."""
     ratios = [one.reported for one in trials]
+    widths = [one.half_width for one in trials if one.half_width is not None]
+    wide = f"±{median(widths):.1%}" if widths else "none"
     covering = sum(one.covers for one in trials)
-    alike = [one for one in trials if not one.disturbed]
+    alike = [one for one in trials if not one.disturbed and one.half_width is not None]
+    disturbed = sum(one.disturbed for one in trials)
     return (
         f"| {trials[0].load} | {trials[0].k} | {median(ratios):.3f} ({min(ratios):.2f}–{max(ratios):.2f}) "
-        f"| {covering} of {len(trials)} | {sum(one.covers for one in alike)} of {len(alike)} "
-        f"| {len(trials) - len(alike)} | {median(one.pairs for one in trials):g} "
+        f"| {wide} | {covering} of {len(widths)} | {sum(one.covers for one in alike)} of {len(alike)} "
+        f"| {disturbed} | {median(one.pairs for one in trials):g} "
         f"| {median(one.seconds for one in trials):.1f} |"
     )
 
@@ -138,11 +148,13 @@ def main() -> None:
                     everything += found
                     lines.append(told(found))
                     print(lines[-1], flush=True)
-    alike = [one for one in everything if not one.disturbed]
+    known = [one for one in everything if one.half_width is not None]
+    alike = [one for one in known if not one.disturbed]
     foot = (
-        f"{sum(one.covers for one in everything)} of {len(everything)} intervals cover the true ratio; "
-        f"{len(everything) - len(alike)} were disturbed unequally and widened, and of the other {len(alike)} "
-        f"{sum(one.covers for one in alike)} cover it."
+        f"{sum(one.covers for one in known)} of {len(known)} intervals cover the true ratio; "
+        f"{len(known) - len(alike)} were disturbed unequally and widened, and of the other {len(alike)} "
+        f"{sum(one.covers for one in alike)} cover it. "
+        f"{len(everything) - len(known)} trials had too few pairs for an interval."
     )
     print(f"\n{foot}")
     if args.page:
