@@ -103,6 +103,20 @@ def test_few_cells_of_wide_intervals_that_all_take_longer_are_not_green(cells: i
     assert judged(rows[1.0], rows[1.0]).verdict == "good"
 
 
+@pytest.mark.parametrize(("half", "verdict"), [(0.02, "regression"), (0.4, "unexplained")])
+def test_what_single_times_are_off_by_all_of_them_may_be(half: float, verdict: str) -> None:
+    """A process goes over 20 cells within a minute: the host's doings meanwhile are no 20 independent errors."""
+    base = [
+        {**row, "time_low_s": row["time_s"] / (1 + half), "time_high_s": row["time_s"] * (1 + half), "processes": 4}
+        for i in range(20)
+        for row in (timed_row(i, "autograd", None), timed_row(i, "explicit", (2.0, 1.99, 2.01)))
+    ]
+    base = [{**row, "control_s": CONTROL_S} for row in base]
+    new = [{**row, **{name: row[name] * 1.18 for name in ("time_s", "time_low_s", "time_high_s")}} for row in base]
+    assert judged(base, new).verdict == verdict
+    assert judged(base, base).verdict == "good"
+
+
 def test_code_and_machine_slower_at_once_are_never_green() -> None:
     for machine, code in ((1.5, 1.2), (0.7, 1.2), (2.0, 1.5)):
         assert judged(run(0), run(1, machine=machine, code=code)).exit_code != 0, (machine, code)
