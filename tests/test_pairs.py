@@ -92,7 +92,7 @@ def interval(slower: float) -> str:
 def test_a_change_claims_a_difference_as_often_as_it_says(processes: int) -> None:
     """Logs of processes are drawn from one normal distribution: the truth is 0."""
     rng = random.Random(7)
-    trials, level = 4000, 0.05
+    trials, level = 1500, 0.05
     alarms = 0
     for _ in range(trials):
         change = pair_change(pair("m:f", [math.exp(rng.gauss(0, 0.02)) for _ in range(processes)])[1])

@@ -192,8 +192,10 @@ def of_environment(run: RunOptions) -> dict[str, set[int]]:
     return {str(name): set(own["processes"]) for name, own in rows.groupby("environment_id")}
 
 
-@pytest.mark.parametrize("budget_s", [None, 60.0])
-@pytest.mark.parametrize("after", [2, 7])
+@pytest.mark.parametrize(
+    ("after", "budget_s"),
+    [(7, None), (7, 60.0), *(pytest.param(2, each, marks=pytest.mark.slow) for each in (None, 60.0))],
+)
 def test_a_row_is_never_of_two_environments(
     run: RunOptions, monkeypatch: pytest.MonkeyPatch, after: int, budget_s: float | None
 ) -> None:
