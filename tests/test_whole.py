@@ -14,7 +14,7 @@ from convbench.comparison.exchange import junit
 from convbench.comparison.output import FORMATS
 from convbench.comparison.regressions import judge
 from convbench.comparison.result import Judgement, Policy
-from convbench.comparison.whole import EVERY
+from convbench.comparison.whole import EVERY, Shift
 from convbench.facts.record import Record
 
 from .simulated import Machine, Sweep, measured, timed_row
@@ -115,6 +115,15 @@ def test_what_single_times_are_off_by_all_of_them_may_be(half: float, verdict: s
     new = [{**row, **{name: row[name] * 1.18 for name in ("time_s", "time_low_s", "time_high_s")}} for row in base]
     assert judged(base, new).verdict == verdict
     assert judged(base, base).verdict == "good"
+
+
+def test_a_single_cell_is_known_no_better_than_its_interval_says() -> None:
+    """1.4× slower with a standard error of 4%, of which the control saw nothing: one cell has one degree of freedom."""
+    shift = Shift.of([(math.log(1.4), 0.04)], 0.01, 0.0)
+    assert shift.low < 0
+    assert shift.surely <= shift.low
+    many = Shift.of([(math.log(1.4), 0.04)] * 20, 0.01, 0.0)
+    assert 0.1 < many.surely < many.low
 
 
 def test_code_and_machine_slower_at_once_are_never_green() -> None:

@@ -74,7 +74,7 @@ class Shift(LogRatio):
         0.24, by 0.9 times the cells' own standard error in the median and twice at most (docs/compare.md).
         """
         se, freedom = added((self.se, self.freedom), (self.own, FEW))
-        return self.log - t_quantile(freedom) * se
+        return min(self.low, self.log - t_quantile(freedom) * se)
 
     def plus(self, other: Shift) -> Shift:
         """Both together, where they are independent."""
