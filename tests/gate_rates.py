@@ -27,8 +27,6 @@ from statistics import fmean, median
 from typing import NamedTuple
 from unittest.mock import patch
 
-import pyarrow.parquet as pq
-
 import convbench
 from convbench.comparison.command import JUDGED
 from convbench.comparison.regressions import judge
@@ -37,12 +35,12 @@ from convbench.comparison.suspects import confirm, suspects
 from convbench.facts.exits import Exit
 from convbench.facts.record import Record
 from convbench.facts.statistics import processes_interval, quantile
-from convbench.facts.timed_as import CALL
 from convbench.results.table import records
 from convbench.timing.samples import Samples
 from convbench.validation import burst
 
 from .pages import replace_section
+from .recorded import calls
 
 PAGE = Path(__file__).parent.parent / "docs" / "compare.md"
 
@@ -83,10 +81,7 @@ def measure(folder: Path, idle: int, bursty: int, words: Sequence[str]) -> list[
 
 def by_process(run: Path, rows: Sequence[Record]) -> list[list[Record]]:
     """The rows as each process found them."""
-    samples: dict[str, list[Record]] = {}
-    for row in pq.read_table(run / "samples.parquet").to_pylist():
-        samples.setdefault(row["config_id"], []).append(row)
-    parts = {key: [p for p in Samples.from_rows(own) if p.timed_as == CALL] for key, own in samples.items()}
+    parts = {key.config_id: own for key, own in calls(run / "samples.parquet").items()}
     return [
         [{**row, **alone(parts[row["config_id"]][process], row)} for row in rows]
         for process in range(min(len(own) for own in parts.values()))

@@ -23,7 +23,6 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 import torch
 from scipy import stats
 
@@ -31,12 +30,12 @@ from convbench.facts import units
 from convbench.facts.configuration_key import ConfigurationKey
 from convbench.facts.measure import Measure
 from convbench.facts.statistics import student_quantile
-from convbench.facts.timed_as import CALL
 from convbench.timing.samples import Samples
 from convbench.timing.speed_columns import combine
 from convbench.validation import burst
 
 from .pages import replace_section
+from .recorded import calls
 
 PAGE = Path(__file__).parent.parent / "docs" / "timing.md"
 CONDITIONS: dict[str, Callable[[], AbstractContextManager[None]]] = {"idle": nullcontext, "bursts": burst.load}
@@ -91,11 +90,7 @@ def processes(folder: Path, condition: str) -> list[dict[ConfigurationKey, Sampl
     """The samples of every process by configuration."""
     found = []
     for path in sorted(folder.glob(f"{condition}-*/samples.parquet")):
-        rows: dict[ConfigurationKey, list[dict[str, object]]] = {}
-        for row in pq.read_table(path).to_pylist():
-            rows.setdefault(ConfigurationKey.of(row), []).append(row)
-        timed = {key: [part for part in Samples.from_rows(own) if part.timed_as == CALL] for key, own in rows.items()}
-        found.append({key: parts[0] for key, parts in timed.items() if parts})
+        found.append({key: parts[0] for key, parts in calls(path).items() if parts})
     return found
 
 

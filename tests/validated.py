@@ -1,8 +1,8 @@
 """What `validate` says of an idle machine, of one that is busy in bursts, and of one with 15 busy processes.
 
 `python -m tests.validated [DIR] [--seconds 300] [--busy 15] [--times 5]` runs the program's own command: idle, with
-`--load`, and so many times for a minute each beside processes that never rest, where it must say no. Writes the tables
-of docs/timing.md (`--page ""`: prints them alone). What is in DIR already is not run again.
+`--load`, and so many times for a minute each beside processes that never rest, where it must not say yes. Writes the
+tables of docs/timing.md (`--page ""`: prints them alone). What is in DIR already is not run again.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def recompute(out: Path) -> Recomputed:
         rows = table.select(names).to_pylist()
     found = Recomputed()
     with readable(out / "samples.parquet", "run the sweep again, which writes it anew"):
-        samples = _samples(out / "samples.parquet")
+        samples = samples_of(out / "samples.parquet")
         for row in rows:
             parts = samples.get(ConfigurationKey.of(row), [])
             if any(row["method"] in part.arms for part in parts if part.timed_as == CALL) and row["time_s"] is not None:
@@ -127,7 +127,7 @@ def _sampled(parts: Sequence[Samples], timed_as: str) -> bool:
     return any(part.timed_as == timed_as for part in parts)
 
 
-def _samples(path: Path) -> dict[ConfigurationKey, list[Samples]]:
+def samples_of(path: Path) -> dict[ConfigurationKey, list[Samples]]:
     """The samples of every configuration. Its rows stand together in the file, so that few are held as rows at once."""
     return {key: Samples.from_rows(rows) for key, rows in groupby(_rows(path), ConfigurationKey.of)}
 

@@ -63,13 +63,14 @@ class _Cell:
 
     def next_process(self) -> None:
         """What was found counts as an earlier process's from here on."""
-        self.before = self.measured
-        self.found, self.passes, self.samples, self.visits = [], {}, {}, 0
-        self.process += 1
+        self._go_on(self.measured, self.process + 1)
 
     def begin_anew(self) -> None:
         """What was found counts no more."""
-        self.before, self.process = None, 0
+        self._go_on(None, 0)
+
+    def _go_on(self, before: Measured | None, process: int) -> None:
+        self.before, self.process = before, process
         self.found, self.passes, self.samples, self.visits = [], {}, {}, 0
 
     @property
